@@ -1,0 +1,387 @@
+"""The core program that every later phase reads.
+
+It is in single-assignment form: a variable of the source is a chain of `Let`s, an `if` has become `Select`s and masks,
+and a function has been inlined. Loops and arrays stay loops and arrays. Conditions that depend on a latent refer to
+guards by number (`GuardRef`); a guard's value is positive where its comparison is true.
+
+Array variables (array latents, `var` arrays, comprehensions) are filled at most once per element, so reading an element
+(`Cell`) needs no version.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from ppl.diagnostics import Span
+
+
+@dataclass(frozen=True, slots=True)
+class Type:
+    """A scalar or an array; `dims` are data-only int expressions."""
+
+    base: str  # real, int, bool
+    dims: tuple[Expr, ...] = ()
+
+    @property
+    def scalar(self) -> bool:
+        return not self.dims
+
+    def element(self, axes: int = 1) -> Type:
+        return Type(self.base, self.dims[axes:])
+
+    def with_base(self, base: str) -> Type:
+        return Type(base, self.dims)
+
+
+# ---------------------------------------------------------------- expressions
+
+
+@dataclass(frozen=True, slots=True)
+class Lit:
+    value: int | float | bool
+    type: Type
+    random: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DataRef:
+    name: str
+    type: Type
+    random: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Var:
+    """A single-assignment variable; `random` if it depends on a latent, a noise or a guard."""
+
+    name: str
+    type: Type
+    random: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LoopVar:
+    name: str
+    type: Type = Type("int")
+    random: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Op:
+    """Arithmetic (add sub mul div floordiv mod pow neg), comparisons of ints and data (lt le gt ge eq ne), `and or
+    not`, or a built-in function by its name."""
+
+    op: str
+    args: tuple[Expr, ...]
+    type: Type
+    random: bool
+    span: Span | None = field(default=None, compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Select:
+    condition: Expr
+    then: Expr
+    orelse: Expr
+    type: Type
+    random: bool
+
+
+@dataclass(frozen=True, slots=True)
+class GuardRef:
+    """The outcome of a guard: true where its value is positive."""
+
+    index: int
+    type: Type = Type("bool")
+    random: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One element of an array variable, all indices given."""
+
+    array: str
+    indices: tuple[Expr, ...]
+    type: Type
+    random: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """``base[i, ...]`` where `base` is not an array variable read in full, or fewer indices than dimensions."""
+
+    base: Expr
+    indices: tuple[Expr, ...]
+    type: Type
+    random: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """``base[lo..hi]`` on the first axis. The length is ``type.dims[0]``."""
+
+    base: Expr
+    lo: Expr
+    hi: Expr
+    type: Type
+    random: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Array:
+    items: tuple[Expr, ...]
+    type: Type
+    random: bool
+
+
+Expr = Lit | DataRef | Var | LoopVar | Op | Select | GuardRef | Cell | Index | Slice | Array
+
+REAL, INT, BOOL = Type("real"), Type("int"), Type("bool")
+
+
+def literal(value: int | float | bool) -> Lit:
+    base = "bool" if isinstance(value, bool) else "int" if isinstance(value, int) else "real"
+    return Lit(value, Type(base))
+
+
+TRUE, FALSE = literal(True), literal(False)
+
+
+def children(e: Expr) -> tuple[Expr, ...]:
+    """The direct subexpressions of `e`."""
+    match e:
+        case Op():
+            return e.args
+        case Select():
+            return (e.condition, e.then, e.orelse)
+        case Cell():
+            return e.indices
+        case Index():
+            return (e.base, *e.indices)
+        case Slice():
+            return (e.base, e.lo, e.hi)
+        case Array():
+            return e.items
+        case _:
+            return ()
+
+
+def walk(e: Expr) -> Iterator[Expr]:
+    """`e` and all its subexpressions, parents first."""
+    stack = [e]
+    while stack:
+        x = stack.pop()
+        yield x
+        stack.extend(reversed(children(x)))
+
+
+def negate(condition: Expr) -> Expr:
+    match condition:
+        case Lit():
+            return literal(not condition.value)
+        case Op("not", (inner,)):
+            return inner
+        case _:
+            return Op("not", (condition,), BOOL, condition.random)
+
+
+def conjunction(a: Expr | None, b: Expr | None) -> Expr | None:
+    """`a and b`, where None stands for true."""
+    if a is None or a == TRUE:
+        return b
+    if b is None or b == TRUE:
+        return a
+    return Op("and", (a, b), BOOL, a.random or b.random)
+
+
+# ----------------------------------------------------------------- statements
+
+
+@dataclass(frozen=True, slots=True)
+class Let:
+    var: Var
+    value: Expr
+    mask: Expr | None
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Decide:
+    """Here guard `index` takes its outcome."""
+
+    index: int
+    mask: Expr | None
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A draw of (an element of) a site. `var` holds the value of a scalar site or of a whole array site; an element of a
+    `var` array is read through `Cell` and has `indices`."""
+
+    id: int
+    site: str
+    var: Var
+    indices: tuple[Expr, ...]
+    distribution: str
+    args: tuple[Expr, ...]
+    mask: Expr | None
+    noise: bool
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Fill:
+    """``array[indices] = value``"""
+
+    array: str
+    indices: tuple[Expr, ...]
+    value: Expr
+    mask: Expr | None
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """A summand of the log density: an observation (`distribution` given) or a factor."""
+
+    id: int
+    distribution: str | None
+    value: Expr
+    args: tuple[Expr, ...]
+    mask: Expr | None
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Carry:
+    """State that a loop hands on: `entry` inside the body, `out` at its end, `final` after the loop."""
+
+    name: str
+    entry: Var
+    init: Expr
+    out: Expr
+    final: Var
+
+
+@dataclass(frozen=True, slots=True)
+class Reduction:
+    """A sum over the iterations: ``final = init + sum(delta)``; nothing in the body reads the running value."""
+
+    name: str
+    init: Expr
+    delta: Expr
+    final: Var
+
+
+@dataclass(frozen=True, slots=True)
+class Collect:
+    """An array with one element per iteration (a comprehension)."""
+
+    element: Expr
+    final: Var
+
+
+@dataclass(frozen=True, slots=True)
+class Loop:
+    id: int
+    var: LoopVar
+    lo: Expr
+    hi: Expr
+    body: tuple[Statement, ...]
+    carries: tuple[Carry, ...]
+    reductions: tuple[Reduction, ...]
+    collects: tuple[Collect, ...]
+    mask: Expr | None
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    name: str
+    value: Expr
+    span: Span
+
+
+Statement = Let | Decide | Sample | Fill | Term | Loop | Report
+
+
+# -------------------------------------------------------------------- program
+
+
+@dataclass(frozen=True, slots=True)
+class DataField:
+    name: str
+    type: Type
+    static: bool  # an int that sizes, bounds or indices depend on: fixed when jax compiles
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """A named random quantity. `dims` of an array latent; `bounds` are those of its first draw."""
+
+    name: str
+    type: Type
+    support: str  # real, lower, upper, interval (or int for discrete noise)
+    noise: bool
+    array: bool  # filled element by element (declared with `var`)
+    distribution: str
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class FilledArray:
+    """A `var` array; `site` if any of its elements is sampled."""
+
+    name: str
+    type: Type
+    site: bool
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """An atomic comparison as written: positive `value` means true. `loops` are the ids of the enclosing loops."""
+
+    index: int
+    value: Expr
+    text: str
+    loops: tuple[int, ...]
+    mask: Expr | None
+    span: Span
+    continuous: bool = False  # from abs, min, max, ...: a kink, not a jump
+
+
+@dataclass(frozen=True, slots=True)
+class Kink:
+    """A use of abs, min, max, clamp or relu on a random argument: continuous, so no boundary; listed by `explain`."""
+
+    text: str
+    loops: tuple[int, ...]
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    name: str
+    data: tuple[DataField, ...]
+    sites: tuple[Site, ...]
+    arrays: tuple[FilledArray, ...]
+    guards: tuple[Guard, ...]
+    kinks: tuple[Kink, ...]
+    body: tuple[Statement, ...]
+    fixed_conditions: tuple[Guard, ...]  # comparisons of data or ints: no boundary, listed by `explain`
+
+
+def blocks(body: tuple[Statement, ...]) -> Iterator[tuple[tuple[Loop, ...], Statement]]:
+    """Every statement with the loops around it, outermost first, in program order."""
+
+    def visit(stmts: tuple[Statement, ...], around: tuple[Loop, ...]) -> Iterator[tuple[tuple[Loop, ...], Statement]]:
+        for s in stmts:
+            yield around, s
+            if isinstance(s, Loop):
+                yield from visit(s.body, (*around, s))
+
+    return visit(body, ())

@@ -1,0 +1,1 @@
+"""Tables of the language that need no jax: distributions and built-in functions."""

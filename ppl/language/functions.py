@@ -1,0 +1,61 @@
+"""The built-in functions: arity, how types and shapes go through them, and how they behave at a guard.
+
+`kind`
+  elementwise  applied to each element; result real
+  kink         elementwise, continuous but not smooth (abs, min, max, clamp, relu)
+  jump         elementwise, with jumps (floor, ceil, round, sign, step); returns ints
+  reduce       array to scalar; keeps the type (sum, prod, min, max) or returns real (mean)
+  shape        depends on the argument's shape alone (length)
+  array        array to array of the same shape (cumsum)
+  dot          two vectors to a scalar
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+
+@dataclass(frozen=True, slots=True)
+class Builtin:
+    name: str
+    arity: tuple[int, ...]
+    kind: str
+    keeps_int: bool = False  # int arguments give an int (abs, min, max, sum...)
+    monotone: int = 0  # +1 / -1 where the function is strictly monotone on its domain (one argument)
+    singular: bool = False  # may be infinite or undefined at finite arguments
+
+
+def _elementwise(names: str, **kw: bool | int) -> tuple[Builtin, ...]:
+    return tuple(Builtin(n, (1,), "elementwise", **kw) for n in names.split())  # type: ignore[arg-type]
+
+
+_TABLE = (
+    *_elementwise("exp sinh expm1 erf Phi inv_logit tanh atan asinh log1p_exp", monotone=1),
+    *_elementwise("log log2 log10 log1p logit sqrt asin atanh inv_Phi", monotone=1, singular=True),
+    *_elementwise("acos", monotone=-1, singular=True),
+    *_elementwise("sin cos square log_inv_logit cosh erfc"),
+    *_elementwise("tan lgamma digamma inv log1m log1m_exp acosh", singular=True),
+    Builtin("pow", (2,), "elementwise", singular=True),
+    Builtin("atan2", (2,), "elementwise", singular=True),
+    Builtin("hypot", (2,), "elementwise"),
+    Builtin("log_sum_exp", (1, 2), "elementwise"),
+    Builtin("log_diff_exp", (2,), "elementwise", singular=True),
+    Builtin("lbeta", (2,), "elementwise", singular=True),
+    Builtin("lchoose", (2,), "elementwise", singular=True),
+    Builtin("abs", (1,), "kink", keeps_int=True),
+    Builtin("relu", (1,), "kink", keeps_int=True),
+    Builtin("min", (1, 2), "kink", keeps_int=True),
+    Builtin("max", (1, 2), "kink", keeps_int=True),
+    Builtin("clamp", (3,), "kink", keeps_int=True),
+    *(Builtin(n, (1,), "jump", keeps_int=True) for n in ("floor", "ceil", "round", "sign", "step")),
+    Builtin("sum", (1,), "reduce", keeps_int=True),
+    Builtin("prod", (1,), "reduce", keeps_int=True),
+    Builtin("mean", (1,), "reduce"),
+    Builtin("length", (1,), "shape"),
+    Builtin("cumsum", (1,), "array", keeps_int=True),
+    Builtin("dot", (2,), "dot"),
+)
+
+FUNCTIONS: Mapping[str, Builtin] = MappingProxyType({f.name: f for f in _TABLE})
