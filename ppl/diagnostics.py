@@ -68,6 +68,7 @@ CODES: dict[str, str] = {
     "PPL208": "index outside its array",
     "PPL209": "`==` on reals that depend on a latent",
     "PPL210": "default value does not fit its declaration",
+    "PPL211": "size or default without a value: division by zero, overflow, a negative size",
     # 3xx: distributions, latents and observations
     "PPL301": "argument outside the distribution's domain",
     "PPL302": "scalar latent sampled in a loop",
