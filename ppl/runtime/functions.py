@@ -1,0 +1,402 @@
+# jax leaves some of its parameter types open.
+# pyright: reportUnknownMemberType=false
+"""The mathematical functions of the language in jax, under the language's own names (used as ``fn.log``, ``fn.min``).
+
+Every function accepts Python numbers, numpy and jax arrays, and follows jax's promotion: float32 stays float32,
+Python numbers do not widen. The jumping functions (`floor`, `ceil`, `round`, `sign`, `step`) return ints, so no
+gradient passes through them. Derivatives are infinite only where the function's own are: `sqrt` and `pow` with
+exponent below 1 at 0, `asin`, `acos`, `acosh` and the logarithms at the end of their domain.
+
+`masked` and `divide` evaluate a function on operands that are made harmless where a mask is false: a branch that
+is not taken must not put NaN or infinity into the gradient of the one that is.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+import jax.numpy as jnp
+from jax import Array, lax, nn
+from jax.scipy import special
+from jax.typing import ArrayLike
+
+_STIRLING_FROM = 10.0  # above this the five terms of the series below are exact to about 2e-14
+_HALF_LOG_2PI = 0.5 * math.log(2.0 * math.pi)
+
+
+def real(x: ArrayLike) -> Array:
+    """`x` as a floating array; Python numbers and ints stay weakly typed, so they adopt the other operand's dtype."""
+    array = jnp.asarray(x)
+    return array if jnp.issubdtype(array.dtype, jnp.floating) else array * 1.0
+
+
+# Exponentials and logarithms.
+
+
+def exp(x: ArrayLike) -> Array:
+    return jnp.exp(real(x))
+
+
+def expm1(x: ArrayLike) -> Array:
+    return jnp.expm1(real(x))
+
+
+def log(x: ArrayLike) -> Array:
+    return jnp.log(real(x))
+
+
+def log2(x: ArrayLike) -> Array:
+    return jnp.log2(real(x))
+
+
+def log10(x: ArrayLike) -> Array:
+    return jnp.log10(real(x))
+
+
+def log1p(x: ArrayLike) -> Array:
+    return jnp.log1p(real(x))
+
+
+def log1m(x: ArrayLike) -> Array:
+    """``log(1 - x)``."""
+    return jnp.log1p(-real(x))
+
+
+def log1p_exp(x: ArrayLike) -> Array:
+    """``log(1 + exp(x))`` without overflow."""
+    return jnp.logaddexp(real(x), 0.0)
+
+
+def log1m_exp(x: ArrayLike) -> Array:
+    """``log(1 - exp(x))`` for x < 0, accurate at both ends (Maechler 2012: switch formulas at -log 2)."""
+    x = real(x)
+    near = x > -math.log(2.0)
+    small = jnp.log(-jnp.expm1(jnp.where(near, x, -0.5)))
+    large = jnp.log1p(-jnp.exp(jnp.where(near, -1.0, x)))
+    return jnp.where(near, small, large)
+
+
+def log_sum_exp(x: ArrayLike, y: ArrayLike | None = None) -> Array:
+    """One argument: over all elements of an array. Two: elementwise ``log(exp(x) + exp(y))``."""
+    if y is None:
+        return special.logsumexp(real(x))
+    return jnp.logaddexp(real(x), real(y))
+
+
+def log_diff_exp(x: ArrayLike, y: ArrayLike) -> Array:
+    """``log(exp(x) - exp(y))`` for x > y."""
+    x = real(x)
+    return x + log1m_exp(real(y) - x)
+
+
+def inv_logit(x: ArrayLike) -> Array:
+    return nn.sigmoid(real(x))
+
+
+def log_inv_logit(x: ArrayLike) -> Array:
+    return -log1p_exp(-real(x))
+
+
+def logit(x: ArrayLike) -> Array:
+    x = real(x)
+    return jnp.log(x) - jnp.log1p(-x)
+
+
+def Phi(x: ArrayLike) -> Array:
+    """The standard normal distribution function."""
+    return special.ndtr(real(x))
+
+
+def inv_Phi(x: ArrayLike) -> Array:
+    return special.ndtri(real(x))
+
+
+def erf(x: ArrayLike) -> Array:
+    return special.erf(real(x))
+
+
+def erfc(x: ArrayLike) -> Array:
+    return special.erfc(real(x))
+
+
+# Trigonometric and hyperbolic functions.
+
+
+def sin(x: ArrayLike) -> Array:
+    return jnp.sin(real(x))
+
+
+def cos(x: ArrayLike) -> Array:
+    return jnp.cos(real(x))
+
+
+def tan(x: ArrayLike) -> Array:
+    return jnp.tan(real(x))
+
+
+def asin(x: ArrayLike) -> Array:
+    return jnp.arcsin(real(x))
+
+
+def acos(x: ArrayLike) -> Array:
+    return jnp.arccos(real(x))
+
+
+def atan(x: ArrayLike) -> Array:
+    return jnp.arctan(real(x))
+
+
+def atan2(y: ArrayLike, x: ArrayLike) -> Array:
+    return jnp.arctan2(real(y), real(x))
+
+
+def sinh(x: ArrayLike) -> Array:
+    return jnp.sinh(real(x))
+
+
+def cosh(x: ArrayLike) -> Array:
+    return jnp.cosh(real(x))
+
+
+def tanh(x: ArrayLike) -> Array:
+    return jnp.tanh(real(x))
+
+
+def asinh(x: ArrayLike) -> Array:
+    return jnp.arcsinh(real(x))
+
+
+def acosh(x: ArrayLike) -> Array:
+    return jnp.arccosh(real(x))
+
+
+def atanh(x: ArrayLike) -> Array:
+    return jnp.arctanh(real(x))
+
+
+# Powers.
+
+
+def sqrt(x: ArrayLike) -> Array:
+    return jnp.sqrt(real(x))
+
+
+def square(x: ArrayLike) -> Array:
+    return jnp.square(real(x))
+
+
+def inv(x: ArrayLike) -> Array:
+    return 1.0 / real(x)
+
+
+def pow(x: ArrayLike, y: ArrayLike) -> Array:
+    """``x ^ y``, always real. A Python exponent with an integer value, or an int array, works at x <= 0 as well."""
+    if isinstance(y, int | float) and float(y).is_integer() and -(2**31) <= y < 2**31:
+        return lax.integer_pow(real(x), int(y))
+    exponent = jnp.asarray(y)
+    return jnp.power(real(x), exponent if jnp.issubdtype(exponent.dtype, jnp.integer) else real(exponent))
+
+
+def hypot(x: ArrayLike, y: ArrayLike) -> Array:
+    """``sqrt(x^2 + y^2)`` without overflow; its gradient at the origin is taken as 0."""
+    x, y = jnp.broadcast_arrays(real(x), real(y))
+    origin = (x == 0) & (y == 0)
+    scale = lax.stop_gradient(jnp.where(origin, 1.0, jnp.maximum(jnp.abs(x), jnp.abs(y))))
+    length = scale * jnp.sqrt(jnp.where(origin, 1.0, jnp.square(x / scale) + jnp.square(y / scale)))
+    return jnp.where(origin, 0.0, length)
+
+
+# Gamma functions.
+
+
+def lgamma(x: ArrayLike) -> Array:
+    return special.gammaln(real(x))
+
+
+def digamma(x: ArrayLike) -> Array:
+    return special.digamma(real(x))
+
+
+def stirling_error(x: ArrayLike) -> Array:
+    """``lgamma(x + 1) - (x log(x) - x)`` for x >= 0, without the cancellation of its parts at large x.
+
+    Stirling's series above 10, the definition below; 0 at x = 0. What is left of a log factorial once its large terms
+    are paired with those of a density (Loader 2000, "Fast and accurate computation of binomial probabilities").
+    """
+    x = real(x)
+    large = x >= _STIRLING_FROM
+    small = jnp.where(large | (x == 0), 1.0, x)
+    direct = special.gammaln(small + 1.0) - small * jnp.log(small) + small
+    big = jnp.where(large, x, _STIRLING_FROM)
+    r = 1.0 / jnp.square(big)
+    terms = (1 / 12 - r * (1 / 360 - r * (1 / 1260 - r * (1 / 1680 - r / 1188)))) / big
+    return jnp.where(large, _HALF_LOG_2PI + 0.5 * jnp.log(big) + terms, jnp.where(x == 0, 0.0, direct))
+
+
+def lbeta(a: ArrayLike, b: ArrayLike) -> Array:
+    """``lgamma(a) + lgamma(b) - lgamma(a + b)`` for positive a, b, accurate for large and for unequal arguments."""
+    a, b = real(a), real(b)
+    total = a + b
+    gap = stirling_error(a) + stirling_error(b) - stirling_error(total) - jnp.log(a) - jnp.log(b) + jnp.log(total)
+    return gap - a * jnp.log1p(b / a) - b * jnp.log1p(a / b)
+
+
+def lchoose(n: ArrayLike, k: ArrayLike) -> Array:
+    """``lgamma(n + 1) - lgamma(k + 1) - lgamma(n - k + 1)``, accurate where 0 <= k <= n."""
+    n, k = real(n), real(k)
+    inside = (k > 0) & (k < n)
+    edge = (k == 0) | (k == n)
+    big, part = jnp.where(inside, n, 2.0), jnp.where(inside, k, 1.0)
+    rest = big - part
+    value = stirling_error(big) - stirling_error(part) - stirling_error(rest)
+    value = value - part * jnp.log(part / big) - rest * jnp.log(rest / big)
+    ordinary = inside | edge
+    n, k = jnp.where(ordinary, 1.0, n), jnp.where(ordinary, 0.0, k)
+    other = special.gammaln(n + 1.0) - special.gammaln(k + 1.0) - special.gammaln(n - k + 1.0)
+    return jnp.where(inside, value, jnp.where(edge, 0.0, other))
+
+
+# Kinks and jumps.
+
+
+def abs(x: ArrayLike) -> Array:
+    return jnp.abs(x)
+
+
+def relu(x: ArrayLike) -> Array:
+    return jnp.where(jnp.asarray(x) > 0, x, 0)
+
+
+def min(x: ArrayLike, y: ArrayLike | None = None) -> Array:
+    """One argument: the smallest element of an array. Two: elementwise."""
+    return jnp.min(jnp.asarray(x)) if y is None else jnp.minimum(x, y)
+
+
+def max(x: ArrayLike, y: ArrayLike | None = None) -> Array:
+    """One argument: the largest element of an array. Two: elementwise."""
+    return jnp.max(jnp.asarray(x)) if y is None else jnp.maximum(x, y)
+
+
+def clamp(x: ArrayLike, low: ArrayLike, high: ArrayLike) -> Array:
+    """`x` cut to [low, high]."""
+    return jnp.minimum(jnp.maximum(x, low), high)
+
+
+def _integer(x: Array) -> Array:
+    return x if jnp.issubdtype(x.dtype, jnp.integer) else x.astype(int)
+
+
+def floor(x: ArrayLike) -> Array:
+    return _integer(jnp.floor(x))
+
+
+def ceil(x: ArrayLike) -> Array:
+    return _integer(jnp.ceil(x))
+
+
+def round(x: ArrayLike) -> Array:
+    """To the nearest int, ties to the even one (as Python and IEEE 754 do)."""
+    return _integer(jnp.round(jnp.asarray(x)))
+
+
+def sign(x: ArrayLike) -> Array:
+    """-1, 0 or 1."""
+    return _integer(jnp.sign(x))
+
+
+def step(x: ArrayLike) -> Array:
+    """1 where x > 0, else 0."""
+    return (jnp.asarray(x) > 0).astype(int)
+
+
+# Arrays.
+
+
+def sum(x: ArrayLike) -> Array:
+    return jnp.sum(jnp.asarray(x))
+
+
+def prod(x: ArrayLike) -> Array:
+    """The product of all elements; its gradient is right where elements are 0."""
+    return jnp.prod(jnp.asarray(x))
+
+
+def mean(x: ArrayLike) -> Array:
+    return jnp.mean(real(x))
+
+
+def length(x: ArrayLike) -> int:
+    """The size of the first dimension, static."""
+    return jnp.shape(x)[0]
+
+
+def cumsum(x: ArrayLike) -> Array:
+    """Running sums along the first dimension."""
+    return jnp.cumsum(jnp.asarray(x), axis=0)
+
+
+def dot(x: ArrayLike, y: ArrayLike) -> Array:
+    return jnp.dot(x, y)
+
+
+# Masked evaluation.
+
+# Operands at which a function and its gradient are finite, for all that are singular somewhere or can overflow.
+SAFE: Mapping[str, tuple[float, ...]] = MappingProxyType(
+    {
+        "exp": (0.0,),
+        "expm1": (0.0,),
+        "sinh": (0.0,),
+        "cosh": (0.0,),
+        "square": (0.0,),
+        "log": (1.0,),
+        "log2": (1.0,),
+        "log10": (1.0,),
+        "log1p": (0.0,),
+        "log1m": (0.0,),
+        "log1m_exp": (-1.0,),
+        "logit": (0.5,),
+        "inv_Phi": (0.5,),
+        "asin": (0.0,),
+        "acos": (0.0,),
+        "tan": (0.0,),
+        "acosh": (2.0,),
+        "atanh": (0.0,),
+        "sqrt": (1.0,),
+        "inv": (1.0,),
+        "lgamma": (1.0,),
+        "digamma": (1.0,),
+        "pow": (1.0, 1.0),
+        "atan2": (0.0, 1.0),
+        "hypot": (1.0, 1.0),
+        "log_sum_exp": (0.0, 0.0),
+        "log_diff_exp": (1.0, 0.0),
+        "lbeta": (1.0, 1.0),
+        "lchoose": (2.0, 1.0),
+        "prod": (1.0,),
+        "dot": (0.0, 0.0),
+    }
+)
+
+
+def masked(mask: ArrayLike, function: str, *operands: ArrayLike) -> Array:
+    """`function` of `operands` where `mask` holds, of the operands in `SAFE` (broadcast) elsewhere.
+
+    The caller discards the other elements (``where(mask, ..., ...)``); they are finite, and so is their gradient. A
+    function that is not in `SAFE` is harmless at any finite operand and is applied as it is. A Python exponent of
+    `pow` stays: integer powers need it static, and a base of 1 is safe with any.
+    """
+    call: Callable[..., Array] = globals()[function]
+    if function not in SAFE:
+        return call(*operands)
+    if function == "pow" and isinstance(operands[1], int | float):
+        return pow(jnp.where(mask, real(operands[0]), 1.0), operands[1])
+    safe = SAFE[function][: len(operands)]
+    return call(*(jnp.where(mask, real(x), s) for x, s in zip(operands, safe, strict=True)))
+
+
+def divide(mask: ArrayLike, a: ArrayLike, b: ArrayLike) -> Array:
+    """``a / b`` where `mask` holds, 0 elsewhere; what `a` and `b` hold elsewhere has no effect on any gradient."""
+    return jnp.where(mask, real(a), 0.0) / jnp.where(mask, real(b), 1.0)
