@@ -1,0 +1,232 @@
+"""The value of a size or of a default: an expression over literals and data declared earlier.
+
+:func:`evaluate` works on the syntax tree, before there is a core program, because the sizes of data have to be known
+to bind the data. It never raises anything but :class:`EvaluationError` and :class:`Unavailable`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, fields
+from typing import Any, cast
+
+import numpy as np
+
+from ppl.data.arithmetic import Array, Fault, Value, binary, call, checked_int, compare, kind_of, negate, stack
+from ppl.diagnostics import Diagnostic, PplError, Span
+from ppl.syntax import ast
+
+MAX_ELEMENTS = 10**8
+
+
+class EvaluationError(Exception):
+    """An expression without a value. Carries the diagnostic."""
+
+    def __init__(self, diagnostic: Diagnostic) -> None:
+        super().__init__(diagnostic.headline())
+        self.diagnostic = diagnostic
+
+
+class Unavailable(Exception):
+    """The expression needs a name whose own value has failed already; there is nothing new to report."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What an expression may refer to: values, and the names whose values failed."""
+
+    values: Mapping[str, Value]
+    failed: Collection[str] = ()
+
+    def with_value(self, name: str, value: Value) -> Scope:
+        return Scope({**self.values, name: value}, [f for f in self.failed if f != name])
+
+
+def evaluate(expr: ast.Expr, scope: Scope) -> Value:
+    """The value of `expr`. Raises EvaluationError where it has none, Unavailable where a failed name is needed."""
+    try:
+        return _evaluate(expr, scope)
+    except Fault as fault:
+        raise _error(fault.code, fault.message, expr.span, fault.hint) from None
+
+
+def names_in(node: object) -> Iterator[str]:
+    """Every name that occurs in an expression (of variables, not of functions)."""
+    stack_: list[object] = [node]
+    while stack_:
+        item = stack_.pop()
+        if isinstance(item, tuple):
+            stack_.extend(item)  # pyright: ignore[reportUnknownArgumentType]
+        elif isinstance(item, ast.Name):
+            yield item.name
+        elif isinstance(item, ast.Node):
+            stack_.extend(getattr(item, f.name) for f in fields(item) if f.name not in ("span", "name_span"))
+
+
+def size(expr: ast.Expr, scope: Scope) -> int:
+    """One dimension: a non-negative int."""
+    value = evaluate(expr, scope)
+    if isinstance(value, np.ndarray) or kind_of(value) != "int":
+        what = "an array" if isinstance(value, np.ndarray) else f"a {kind_of(value)}"
+        raise _error("PPL207", f"a size must be an int, and this is {what}", expr.span)
+    if value < 0:
+        raise _error("PPL211", f"a size must not be negative, and this is {int(value)}", expr.span)
+    return int(value)
+
+
+def sizes(type_: ast.TypeExpr, values: Mapping[str, Value]) -> tuple[int, ...]:
+    """The shape a type expression stands for, once data are bound.
+
+    Raises:
+        PplError: a dimension has no value, or there are more than 10^8 elements.
+    """
+    try:
+        dims = tuple(size(d, Scope(values)) for d in type_.dims if d is not None)
+    except EvaluationError as error:
+        raise PplError((error.diagnostic,)) from None
+    if too_many(dims):
+        message = f"an array of {math.prod(dims)} elements; the limit is 10^8"
+        raise PplError((Diagnostic("PPL701", message, type_.span),))
+    return dims
+
+
+def dims_of(declaration: ast.Data, values: Mapping[str, Value]) -> tuple[int, ...]:
+    """The shape of a data declaration, given the values of earlier ones. Raises as :func:`sizes`."""
+    return sizes(declaration.type, values)
+
+
+def too_many(dims: tuple[int | None, ...]) -> bool:
+    """Whether an array of these sizes passes the limit of 10^8 elements (unknown sizes count as one)."""
+    return math.prod(1 if d is None else d for d in dims) > MAX_ELEMENTS
+
+
+def _error(code: str, message: str, span: Span, hint: str | None = None) -> EvaluationError:
+    return EvaluationError(Diagnostic(code, message, span, hint))
+
+
+def _evaluate(expr: ast.Expr, scope: Scope) -> Value:
+    match expr:
+        case ast.Number():
+            return checked_int(expr.value) if isinstance(expr.value, int) else expr.value
+        case ast.Boolean():
+            return expr.value
+        case ast.Constant():
+            return math.pi if expr.name == "pi" else math.inf
+        case ast.Name():
+            return _name(expr, scope)
+        case ast.Unary():
+            return _unary(expr, scope)
+        case ast.Binary():
+            return _binary(expr, scope)
+        case ast.Compare():
+            return _compare(expr, scope)
+        case ast.IfExpr():
+            return evaluate(expr.then if _condition(expr.condition, scope) else expr.orelse, scope)
+        case ast.Call():
+            return _call(expr, scope)
+        case ast.Index():
+            return _index(expr, scope)
+        case ast.ArrayLiteral():
+            return stack([evaluate(item, scope) for item in expr.items])
+        case ast.Comprehension():
+            return _comprehension(expr, scope)
+
+
+def _name(expr: ast.Name, scope: Scope) -> Value:
+    if expr.name in scope.failed:
+        raise Unavailable(expr.name)
+    if expr.name not in scope.values:
+        hint = "a size or a default may use data declared above it, and literals"
+        raise Fault(f"`{expr.name}` has no value here", "PPL101", hint)
+    return scope.values[expr.name]
+
+
+def _unary(expr: ast.Unary, scope: Scope) -> Value:
+    if expr.op == "not":
+        return not _condition(expr.operand, scope)
+    value = evaluate(expr.operand, scope)
+    return negate(value) if expr.op == "-" else binary("+", 0, value)
+
+
+def _binary(expr: ast.Binary, scope: Scope) -> Value:
+    if expr.op == "and":
+        return _condition(expr.left, scope) and _condition(expr.right, scope)
+    if expr.op == "or":
+        return _condition(expr.left, scope) or _condition(expr.right, scope)
+    # A long sum is a tree as deep as it is long, along its left edge; walk that edge without recursion.
+    spine: list[ast.Binary] = []
+    node: ast.Expr = expr
+    while isinstance(node, ast.Binary) and node.op not in ("and", "or"):
+        spine.append(node)
+        node = node.left
+    value = evaluate(node, scope)
+    for parent in reversed(spine):
+        right = evaluate(parent.right, scope)
+        try:
+            value = binary(parent.op, value, right)
+        except Fault as fault:
+            raise _error(fault.code, fault.message, parent.span, fault.hint) from None
+    return value
+
+
+def _condition(expr: ast.Expr, scope: Scope) -> bool:
+    value = evaluate(expr, scope)
+    if not isinstance(value, bool):
+        raise _error("PPL204", "a condition must be a bool", expr.span)
+    return value
+
+
+def _compare(expr: ast.Compare, scope: Scope) -> bool:
+    left = evaluate(expr.operands[0], scope)
+    for op, operand in zip(expr.ops, expr.operands[1:], strict=True):
+        right = evaluate(operand, scope)
+        if not compare(op, left, right):
+            return False
+        left = right
+    return True
+
+
+def _call(expr: ast.Call, scope: Scope) -> Value:
+    if any(argument.name is not None for argument in expr.args):
+        raise Fault(f"`{expr.name}` takes no named arguments", "PPL112")
+    return call(expr.name, [evaluate(argument.value, scope) for argument in expr.args])
+
+
+def _int(expr: ast.Expr, scope: Scope, code: str = "PPL206") -> int:
+    value = evaluate(expr, scope)
+    if isinstance(value, np.ndarray) or kind_of(value) != "int":
+        raise _error(code, "this must be an int", expr.span)
+    return int(value)
+
+
+def _index(expr: ast.Index, scope: Scope) -> Value:
+    base = evaluate(expr.base, scope)
+    if not isinstance(base, np.ndarray) or len(expr.items) > base.ndim:
+        raise Fault("too many indices", "PPL206")
+    key: list[int | slice] = []
+    for item, length in zip(expr.items, base.shape, strict=False):
+        key.append(_range(item, length, scope) if isinstance(item, ast.Range) else _position(item, length, scope))
+    result: Any = base[tuple(key)]
+    return cast(Array, result) if isinstance(result, np.ndarray) else result.item()
+
+
+def _position(item: ast.Expr, length: int, scope: Scope) -> int:
+    index = _int(item, scope)
+    if not 0 <= index < length:
+        raise _error("PPL208", f"index {index} is outside an array of length {length}", item.span)
+    return index
+
+
+def _range(item: ast.Range, length: int, scope: Scope) -> slice:
+    lo, hi = _int(item.lo, scope), _int(item.hi, scope)
+    if lo < hi and not (lo >= 0 and hi <= length):
+        raise _error("PPL208", f"slice {lo}..{hi} is outside an array of length {length}", item.span)
+    return slice(lo, hi) if lo < hi else slice(0, 0)
+
+
+def _comprehension(expr: ast.Comprehension, scope: Scope) -> Array:
+    lo, hi = _int(expr.range.lo, scope, "PPL207"), _int(expr.range.hi, scope, "PPL207")
+    if hi - lo > MAX_ELEMENTS:
+        raise Fault(f"{hi - lo} iterations; the limit is 10^8", "PPL701")
+    return stack([evaluate(expr.element, scope.with_value(expr.variable, i)) for i in range(lo, hi)])
