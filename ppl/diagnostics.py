@@ -44,6 +44,7 @@ CODES: dict[str, str] = {
     "PPL010": "condition must be parenthesised or a bracket is misplaced",
     "PPL011": "a habit from Stan, R or another language",
     "PPL012": "two statements on one line without `;`",
+    "PPL013": "text longer than 10^6 characters",
     # 1xx: names and scope
     "PPL101": "unknown name",
     "PPL102": "name declared twice",
@@ -104,6 +105,11 @@ CODES: dict[str, str] = {
     "PPL701": "more than 10^8 elements or iterations",
     "PPL702": "while limit above 10^4",
     "PPL703": "program too large after inlining",
+    # 8xx: inference and its files
+    "PPL801": "the ELBO is not finite",
+    "PPL802": "the fit did not converge",
+    "PPL803": "checkpoint that cannot be used",
+    "PPL804": "fit file that cannot be used",
 }
 
 
