@@ -46,7 +46,31 @@ class Scope:
 def evaluate(expr: ast.Expr, scope: Scope) -> Value:
     """The value of `expr`. Raises EvaluationError where it has none, Unavailable where a failed name is needed."""
     try:
-        return _evaluate(expr, scope)
+        match expr:
+            case ast.Number():
+                return checked_int(expr.value) if isinstance(expr.value, int) else expr.value
+            case ast.Boolean():
+                return expr.value
+            case ast.Constant():
+                return math.pi if expr.name == "pi" else math.inf
+            case ast.Name():
+                return _name(expr, scope)
+            case ast.Unary():
+                return _unary(expr, scope)
+            case ast.Binary():
+                return _binary(expr, scope)
+            case ast.Compare():
+                return _compare(expr, scope)
+            case ast.IfExpr():
+                return evaluate(expr.then if _condition(expr.condition, scope) else expr.orelse, scope)
+            case ast.Call():
+                return _call(expr, scope)
+            case ast.Index():
+                return _index(expr, scope)
+            case ast.ArrayLiteral():
+                return stack([evaluate(item, scope) for item in expr.items])
+            case ast.Comprehension():
+                return _comprehension(expr, scope)
     except Fault as fault:
         raise _error(fault.code, fault.message, expr.span, fault.hint) from None
 
@@ -103,34 +127,6 @@ def too_many(dims: tuple[int | None, ...]) -> bool:
 
 def _error(code: str, message: str, span: Span, hint: str | None = None) -> EvaluationError:
     return EvaluationError(Diagnostic(code, message, span, hint))
-
-
-def _evaluate(expr: ast.Expr, scope: Scope) -> Value:
-    match expr:
-        case ast.Number():
-            return checked_int(expr.value) if isinstance(expr.value, int) else expr.value
-        case ast.Boolean():
-            return expr.value
-        case ast.Constant():
-            return math.pi if expr.name == "pi" else math.inf
-        case ast.Name():
-            return _name(expr, scope)
-        case ast.Unary():
-            return _unary(expr, scope)
-        case ast.Binary():
-            return _binary(expr, scope)
-        case ast.Compare():
-            return _compare(expr, scope)
-        case ast.IfExpr():
-            return evaluate(expr.then if _condition(expr.condition, scope) else expr.orelse, scope)
-        case ast.Call():
-            return _call(expr, scope)
-        case ast.Index():
-            return _index(expr, scope)
-        case ast.ArrayLiteral():
-            return stack([evaluate(item, scope) for item in expr.items])
-        case ast.Comprehension():
-            return _comprehension(expr, scope)
 
 
 def _name(expr: ast.Name, scope: Scope) -> Value:

@@ -6,7 +6,7 @@ import os
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -68,12 +68,18 @@ def _reason(error: Exception) -> str:
 
 def _read_npz(name: str) -> dict[str, object]:
     try:
+        with open(name, "rb") as file:  # opened here, as numpy does not close what it fails to read
+            return _members(file, name)
+    except (OSError, ValueError) as error:
+        reject(f"cannot be opened: {_reason(error)}", name)
+
+
+def _members(file: BinaryIO, name: str) -> dict[str, object]:
+    try:
         # Pickles stay closed: they may run code. On corrupt archives numpy and zipfile raise a dozen unrelated types.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            loaded: Any = np.load(name, allow_pickle=False)
-    except OSError as error:
-        reject(f"cannot be opened: {_reason(error)}", name)
+            loaded: Any = np.load(file, allow_pickle=False)
     except Exception:
         reject("this is not an .npz archive", name, hint="write it with `numpy.savez`")
     if not isinstance(loaded, np.lib.npyio.NpzFile):

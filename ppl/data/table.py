@@ -16,7 +16,15 @@ from dataclasses import dataclass
 from ppl.data.faults import reject, shown
 from ppl.diagnostics import Span
 
-Cell = int | float | bool | str | None
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """A cell without a value; `text` is what it holds instead, such as ``NA``."""
+
+    text: str
+
+
+Cell = int | float | bool | str | Missing
 
 _INT = re.compile(r"[+-]?[0-9]+")
 _REAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
@@ -61,7 +69,7 @@ def parse_table(text: str, file: str) -> dict[str, Column]:
     for line, record in records:
         if len(record) != len(names):
             reject(
-                f"line {line} has {len(record)} cells, but the header names {len(names)} columns",
+                f"line {line} has {_count(record, 'cell')}, but the header names {_count(names, 'column')}",
                 Span(file, line, 1, line, 1),
                 text,
                 code="PPL505",
@@ -82,7 +90,7 @@ def parse_cell(cell: str) -> Cell:
         return float(text)
     lower = text.lower()
     if lower in _MISSING:
-        return None
+        return Missing(text)
     return lower == "true" if lower in ("true", "false") else text
 
 
@@ -104,6 +112,10 @@ def _records(text: str, file: str) -> Iterator[tuple[int, list[str]]]:
         if len(record) > 1 or (record and record[0].strip()):
             yield line, record
         line = reader.line_num + 1
+
+
+def _count(items: Sequence[str], what: str) -> str:
+    return f"{len(items)} {what}{'' if len(items) == 1 else 's'}"
 
 
 def _names(header: list[str], line: int, text: str, file: str) -> list[str]:

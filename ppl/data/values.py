@@ -15,7 +15,7 @@ from typing import Any, TypeGuard, cast
 import numpy as np
 
 from ppl.data.arithmetic import INT_MAX, INT_MIN, Array, Value
-from ppl.data.table import Column
+from ppl.data.table import Column, Missing
 
 DTYPES: dict[str, type[Any]] = {"int": np.int64, "real": np.float64, "bool": np.bool_}
 WORDS = {"int": "an int", "real": "a finite number", "bool": "true or false"}
@@ -136,7 +136,8 @@ def _from_array(array: Array, base: str, dims: tuple[int | None, ...]) -> Array:
         raise Misfit("PPL503", (), came, _shape_words(dims), verb="has")
     real_name = array.dtype.kind == "f" or array.dtype.name == "bfloat16"
     kind = "real" if real_name else {"i": "int", "u": "int", "b": "bool"}.get(array.dtype.kind, "")
-    if kind != base and (kind, base) != ("int", "real"):
+    no_type = kind and not array.size  # an array without elements has a dtype by accident only
+    if kind != base and (kind, base) != ("int", "real") and not no_type:
         hint = "convert it with `.astype(int)`, after rounding if need be" if (kind, base) == ("real", "int") else None
         raise Misfit("PPL502", (), f"an array of {array.dtype.name}", describe_type(base, dims), hint)
     if array.dtype.kind == "u" and base == "int" and array.size and int(array.max()) > INT_MAX:
@@ -285,6 +286,8 @@ def _type_hint(value: object, base: str, from_numpy: bool) -> str | None:
 
 def describe(value: object) -> str:
     """A short, safe description of any value: never the whole of it, and never its own `repr`."""
+    if isinstance(value, Missing):
+        return f"the text `{value.text}`, which stands for no value" if value.text else "an empty cell"
     if _is_missing(value):
         return "null" if value is None else "a missing value"
     if isinstance(value, bool):
@@ -308,7 +311,7 @@ def describe_type(base: str, dims: tuple[int | None, ...]) -> str:
 
 def _is_missing(value: object) -> bool:
     """None, and the markers with which pandas says the same (matched by name: pandas is no dependency)."""
-    return value is None or _kind(value) in ("NAType", "NaTType")
+    return value is None or isinstance(value, Missing) or _kind(value) in ("NAType", "NaTType")
 
 
 def _kind(value: object) -> str:
