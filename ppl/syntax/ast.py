@@ -238,9 +238,7 @@ class Return(Node):
     value: Expr
 
 
-Statement = (
-    Data | Function | Use | Sample | Var | Assign | For | While | If | Observe | Factor | Report | Return
-)
+Statement = Data | Function | Use | Sample | Var | Assign | For | While | If | Observe | Factor | Report | Return
 
 
 @dataclass(frozen=True, slots=True)

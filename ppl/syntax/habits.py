@@ -8,8 +8,7 @@ from __future__ import annotations
 import re
 import unicodedata
 
-
-from ppl.syntax.tokens import Faults, Lexeme
+from ppl.syntax.tokens import CONTINUES, Faults, Lexeme
 
 _OPERATORS = {
     "BAD_POWER": ("PPL005", "powers are written `^`, not `**`", "CARET", "^"),
@@ -63,8 +62,13 @@ def replace_habits(tokens: list[Lexeme], faults: Faults) -> list[Lexeme]:
     """`tokens` without those whose type starts with ``BAD_``; each of them gives one diagnostic."""
     out: list[Lexeme] = []
     last_bad: Lexeme | None = None
+    skip_to = 0  # up to here the tokens belong to something that was reported as a whole
     for position, token in enumerate(tokens):
-        if token.type in ("INT", "FLOAT"):
+        if position < skip_to:
+            continue
+        if _is_comment(tokens, position):
+            skip_to = _skip_comment(tokens, position, faults)
+        elif token.type in ("INT", "FLOAT"):
             out.append(_number(token, faults))
         elif token.type == "NAME" and _is_elif(tokens, position):
             faults.error("PPL005", f"`{token.text}` is written `else if`", token.span, "write `} else if c {`")
@@ -76,9 +80,40 @@ def replace_habits(tokens: list[Lexeme], faults: Faults) -> list[Lexeme]:
                 _character(token, faults)
             out += _meant(token)
             last_bad = token
+            if token.text == "?":
+                skip_to = _end_of_line(tokens, position)
+            elif token.text == "." and tokens[position + 1].type == "NAME":
+                skip_to = position + 2
         else:
             out.append(_replace(token, out, faults))
     return out
+
+
+def _is_comment(tokens: list[Lexeme], position: int) -> bool:
+    """``// words`` or ``/* words`` at the start of a statement, or two words in a row after ``//``."""
+    kind, following = tokens[position].type, tokens[position + 1 : position + 3]
+    if kind not in ("SLASHSLASH", "SLASH", "PERCENT"):
+        return False
+    if position == 0 or tokens[position - 1].type in ("SEMICOLON", "LBRACE", "RBRACE"):
+        return True
+    if tokens[position - 1].type == "NEWLINE":
+        return position < 2 or tokens[position - 2].type not in CONTINUES
+    if kind != "SLASHSLASH" or len(following) < 2 or following[0].type != "NAME":
+        return False
+    return following[1].type in ("NAME", "BAD_NAME", "BAD_STRING", "BAD_CHARACTER")
+
+
+def _skip_comment(tokens: list[Lexeme], position: int, faults: Faults) -> int:
+    start = tokens[position]
+    shown = "/*" if start.type == "SLASH" else start.text
+    faults.error("PPL011", f"a comment starts with `#`, not with `{shown}`", start.span)
+    return _end_of_line(tokens, position)
+
+
+def _end_of_line(tokens: list[Lexeme], position: int) -> int:
+    while tokens[position].type not in ("NEWLINE", "EOF"):
+        position += 1
+    return position
 
 
 def _adjacent(left: Lexeme, right: Lexeme) -> bool:
@@ -150,7 +185,7 @@ def _number(token: Lexeme, faults: Faults) -> Lexeme:
         digits = token.text.lstrip("0") or "0"
         if len(digits) <= 19 and int(digits) <= _INT64_MAX:
             return token.become("INT", digits)
-        hint = f"as a real, write `{digits[0]}.{digits[1:5]}e{len(digits) - 1}`"
+        hint = f"as a real, write `{digits}.0`" if len(digits) < 40 else None
         faults.error("PPL006", "this integer does not fit in 64 bits", token.span, hint)
         return token.become("INT", "1")
     value = float(token.text)
@@ -199,5 +234,5 @@ def _character(token: Lexeme, faults: Faults) -> None:
 
 
 def _meant(token: Lexeme) -> list[Lexeme]:
-    found = _LOOKALIKES.get(token.text) or {"&": ("AND", "and"), "|": ("OR", "or")}.get(token.text)
+    found = _LOOKALIKES.get(token.text) or {"&": ("AND", "and"), "|": ("OR", "or"), "@": ("STAR", "*")}.get(token.text)
     return [token.become(*found)] if found else []

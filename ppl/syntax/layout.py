@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-
 from ppl.syntax.tokens import CONTINUES, ENDS_EXPRESSION, STATEMENT_KEYWORDS, Faults, Lexeme, after, before
 
 _CLOSER = {"LPAR": "RPAR", "LSQB": "RSQB", "LBRACE": "RBRACE"}
@@ -65,8 +64,8 @@ class _Layout:
         if not self.out or self.out[-1].type in CONTINUES or following.type == "ELSE":
             return
         if following.type == "LBRACE" and self.out[-1].type not in _NO_END_AFTER:
-            message = "`{` belongs at the end of the line before it"
-            self.faults.error("PPL010", message, following.span, "a statement ends at a newline, so the block must start before it")
+            hint = "a statement ends at a newline, so its block must start before it"
+            self.faults.error("PPL010", "`{` belongs at the end of the line before it", following.span, hint)
             return
         self.end(token)
 
@@ -107,7 +106,8 @@ class _Layout:
     def close_block(self, token: Lexeme) -> None:
         self.close_groups(token)
         if not self.open:
-            self.faults.error("PPL010", "this `}` closes nothing", token.span, "remove it, or look for a missing `{` above")
+            hint = "remove it, or look for a missing `{` above"
+            self.faults.error("PPL010", "this `}` closes nothing", token.span, hint)
             return
         self.open.pop()
         self.end(token)
@@ -128,7 +128,8 @@ class _Layout:
             self.faults.error("PPL010", message, token.span, hint)
             self.out.append(token.become(closer, _TEXT[closer]))
         else:
-            self.faults.error("PPL010", f"this `{token.text}` closes nothing", token.span, "remove it, or open it before")
+            message = f"this `{token.text}` closes nothing"
+            self.faults.error("PPL010", message, token.span, "remove it, or look for where it should open")
 
     def end_of_text(self, token: Lexeme) -> None:
         while self.open:

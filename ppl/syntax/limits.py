@@ -6,6 +6,7 @@ The phases after the parser recurse over the tree, so its depth must be bounded 
 from __future__ import annotations
 
 from functools import cache
+from typing import cast
 
 from ppl.diagnostics import Span, did_you_mean
 from ppl.syntax import ast
@@ -36,7 +37,8 @@ def is_sound(statement: ast.Statement, faults: Faults) -> bool:
             if isinstance(value, ast.Node):
                 todo.append((value, inside, below))
             elif isinstance(value, tuple):
-                todo.extend((v, inside, below) for v in value if isinstance(v, ast.Node))
+                children = cast(tuple[object, ...], value)
+                todo.extend((v, inside, below) for v in children if isinstance(v, ast.Node))
     return True
 
 

@@ -8,10 +8,11 @@ the statement. Nothing recurses over the text, so depth is limited by the checks
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import cast
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any, cast
 
-from lark import Lark, Token, UnexpectedToken
+from lark import Token, UnexpectedToken
 
 from ppl.diagnostics import Diagnostics, InternalError, Span
 from ppl.syntax import ast, tables
@@ -27,18 +28,16 @@ MAX_CHARACTERS = 1_000_000
 def parse(text: str, file: str, sink: Diagnostics) -> ast.Module:
     """The AST of a model.
 
-    `file` is the name shown in diagnostics. Faults go to `sink` (PPL001 to PPL013), and so does the text, with line ends
-    normalised, for excerpts; the module then holds the statements that could be read, and only serves to look for more
-    faults. Any text at all is either parsed or refused with a diagnostic.
+    `file` is the name shown in diagnostics. Faults go to `sink` (PPL001 to PPL013), and so does the text for
+    their excerpts, with line ends normalised. After a fault the module holds the statements that could be read, fit
+    for finding more faults and nothing else. Any text at all is either parsed or refused with a diagnostic.
     """
     text = text.removeprefix("\ufeff").replace("\r\n", "\n")
     sink.sources.setdefault(file, text)
     faults = Faults()
     statements: tuple[ast.Statement, ...] = ()
-    try:
+    with suppress(TooManyErrors):
         statements = _parse(text, file, faults)
-    except TooManyErrors:
-        pass
     for diagnostic in sorted(faults.items, key=lambda d: (d.span.line, d.span.column) if d.span else (0, 0)):
         sink.add(diagnostic)
     first = Span(file, 1, 1, 1, 1)
@@ -54,7 +53,7 @@ def _parse(text: str, file: str, faults: Faults) -> tuple[ast.Statement, ...]:
     if tokens is None:
         return ()
     tokens = lay_out(replace_habits(tokens, faults), faults)
-    statements = _Parser(tables.parser(), tokens, faults).run()
+    statements = _Parser(tokens, faults).run()
     return tuple(s for s in statements if is_sound(s, faults))
 
 
@@ -62,7 +61,7 @@ def _tokens(text: str, file: str, faults: Faults) -> list[Lexeme] | None:
     """The tokens of a text, ending with EOF; None if brackets are nested too deeply. Blank lines give no token."""
     out: list[Lexeme] = []
     depth = 0
-    for token in tables.parser().lex(text):
+    for token in cast(Any, tables.parser()).lex(text):
         if token.type == "NEWLINE" and (not out or out[-1].type == "NEWLINE"):
             continue
         lexeme = _lexeme(token, file)
@@ -87,50 +86,82 @@ def _lexeme(token: Token, file: str) -> Lexeme:
     return Lexeme(token.type, str(token), Span(file, line, column, end_line, end_column))
 
 
+@dataclass(frozen=True, slots=True)
+class _Automaton:
+    """Lark's LALR automaton, fed by hand: `height` and `cut` are what recovery needs beyond its public interface."""
+
+    lark: Any  # lark's InteractiveParser, whose stacks are not typed
+
+    @classmethod
+    def new(cls) -> _Automaton:
+        return cls(cast(Any, tables.parser()).parse_interactive())
+
+    def feed(self, token: Lexeme) -> Any:
+        """Raises lark's UnexpectedToken; returns the value of the start rule after the last token."""
+        return self.lark.feed_token(token)
+
+    def accepts(self) -> frozenset[str]:
+        return frozenset(self.lark.accepts())
+
+    @property
+    def height(self) -> int:
+        return len(self.lark.parser_state.state_stack)
+
+    def cut(self, height: int) -> None:
+        """Forgets what was read since the stack had this height. States are one more than values."""
+        state = self.lark.parser_state
+        del state.state_stack[height:], state.value_stack[height - 1 :]
+
+
 @dataclass(slots=True)
 class _Parser:
-    """Feeds tokens to lark's LALR automaton, and knows for every open block where its current statement began."""
+    """Feeds the tokens, and knows for every open block where its current statement began."""
 
-    lark: Lark
     tokens: list[Lexeme]
     faults: Faults
+    automaton: _Automaton = field(default_factory=_Automaton.new)
+    # For every open block: the token that started its current statement, and the height of the stack before it.
+    starts: list[tuple[int, int]] = field(default_factory=lambda: [(0, 1)])
+    at: int = 0
+    fresh: bool = True  # the next token starts a statement
 
     def run(self) -> tuple[ast.Statement, ...]:
-        automaton = self.lark.parse_interactive()
-        state = automaton.parser_state
-        tokens = self.tokens
-        # For every open block: the token that started its current statement, and the height of the stack before it.
-        starts: list[tuple[int, int]] = [(0, 1)]
-        at = 0
-        fresh = True  # the next token starts a statement
-        while tokens[at].type != "EOF":
-            token = tokens[at]
+        while self.tokens[self.at].type != "EOF":
             try:
-                automaton.feed_token(cast(Token, token))
+                self.automaton.feed(self.tokens[self.at])
             except UnexpectedToken:
-                height = len(state.state_stack) if fresh else starts[-1][1]
-                place = Place(tokens, at if fresh else starts[-1][0], at, frozenset(automaton.accepts()))
-                fault = describe(place)
-                self.faults.error(fault.code, fault.message, fault.span, fault.hint)
-                if fault.instead is not None:
-                    tokens[at : at + fault.skip] = fault.instead
-                    continue
-                del state.state_stack[height:], state.value_stack[height - 1 :]
-                at, fresh = self.next_statement(at), True
-                continue
-            if fresh and token.type != "RBRACE":
-                starts[-1] = (at, len(state.state_stack) - 1)
-            if token.type == "LBRACE":
-                starts.append((at + 1, len(state.state_stack)))
-            elif token.type == "RBRACE":
-                starts.pop()
-            fresh = token.type in ("END", "LBRACE", "RBRACE")
-            at += 1
-        return automaton.feed_token(cast(Token, tokens[at].become("$END", "")))
+                self.recover()
+            else:
+                self.advance(self.tokens[self.at])
+        return self.automaton.feed(self.tokens[self.at].become("$END", ""))
 
-    def next_statement(self, at: int) -> int:
-        """Where to go on after a fault at `at`: after the statement, or at its block, with a harmless header."""
-        tokens = self.tokens
+    def advance(self, token: Lexeme) -> None:
+        """Notes where statements and blocks start, after `token` was read."""
+        if self.fresh and token.type != "RBRACE":
+            self.starts[-1] = (self.at, self.automaton.height - 1)
+        if token.type == "LBRACE":
+            self.starts.append((self.at + 1, self.automaton.height))
+        elif token.type == "RBRACE":
+            self.starts.pop()
+        self.fresh = token.type in ("END", "LBRACE", "RBRACE")
+        self.at += 1
+
+    def recover(self) -> None:
+        """Reports the token that the grammar does not allow, then reads what was meant or skips the statement."""
+        start, height = (self.at, self.automaton.height) if self.fresh else self.starts[-1]
+        fault = describe(Place(self.tokens, start, self.at, self.automaton.accepts()))
+        self.faults.error(fault.code, fault.message, fault.span, fault.hint)
+        if fault.instead is not None:
+            self.tokens[self.at : self.at + fault.skip] = fault.instead
+        else:
+            self.automaton.cut(height)
+            self.at, self.fresh = fault.resume or self.next_statement(fault.blocks), True
+
+    def next_statement(self, blocks: bool) -> int:
+        """Where to go on: after the statement, or at its block, which gets a harmless header, or after its blocks."""
+        tokens, at = self.tokens, self.at
+        if blocks:
+            return _after_blocks(tokens, at)
         while tokens[at].type not in ("END", "LBRACE", "RBRACE", "EOF"):
             at += 1
         if tokens[at].type == "END":
@@ -139,3 +170,17 @@ class _Parser:
             span = before(tokens[at].span)
             tokens[at:at] = [Lexeme("IF", "if", span), Lexeme("TRUE", "true", span)]
         return at
+
+
+def _after_blocks(tokens: list[Lexeme], at: int) -> int:
+    """After the statement that `at` stands in, with any blocks that it seems to have."""
+    depth = 0
+    while tokens[at].type != "EOF":
+        kind = tokens[at].type
+        if kind == "RBRACE" and depth == 0:
+            return at
+        depth += (kind == "LBRACE") - (kind == "RBRACE")
+        at += 1
+        if depth == 0 and (kind == "END" or (kind == "RBRACE" and tokens[at].type != "ELSE")):
+            return at
+    return at

@@ -4,7 +4,7 @@ Building the tables from ``grammar/ppl.lark`` takes longer than everything else 
 they are kept beside it in ``ppl.tables.json``. The file names the grammar (by hash) and the version of lark it was made
 with; if either differs, the tables are built anew. After a change of the grammar, write the file again:
 
-    python -m ppl.syntax.tables
+    python -c "from ppl.syntax.tables import write; write()"
 """
 
 from __future__ import annotations
@@ -64,10 +64,16 @@ def build(grammar: str, debug: bool = False) -> Lark:
 
 def serialise(grammar: str) -> str:
     """The text of ``ppl.tables.json`` for a grammar. Lark numbers states and rules anew each time."""
-    data, memo = build(grammar).memo_serialize([TerminalDef, Rule])
+    data, memo = cast(Any, build(grammar)).memo_serialize([TerminalDef, Rule])
     data["options"].update(transformer=None, postlex=None)
     stored = {"key": _key(grammar), "data": data, "memo": memo}
     return json.dumps(stored, separators=(",", ":"), sort_keys=True) + "\n"
+
+
+def write() -> None:
+    """Prepares ``grammar/ppl.tables.json`` of a source checkout."""
+    tables = Path(__file__).parents[2] / "grammar" / "ppl.tables.json"
+    tables.write_text(serialise(resources.grammar_text()), encoding="utf-8")
 
 
 def _key(grammar: str) -> str:
@@ -80,15 +86,9 @@ def _load(stored: dict[str, Any]) -> Lark:
     table = data["parser"]["parser"]
     table["tokens"] = _int_keys(table["tokens"])
     table["states"] = {int(s): _int_keys(actions) for s, actions in table["states"].items()}
-    load = Lark._load_from_dict  # pyright: ignore[reportPrivateUsage] - what lark's standalone parsers call
+    load: Any = Lark._load_from_dict  # pyright: ignore - private, but what the parsers that lark generates call
     return load(data, _int_keys(stored["memo"]), transformer=Builder(), postlex=_KeepAll())
 
 
 def _int_keys(table: dict[str, Any]) -> dict[int, Any]:
     return {int(k): v for k, v in table.items()}
-
-
-if __name__ == "__main__":
-    (Path(__file__).parents[2] / "grammar" / "ppl.tables.json").write_text(
-        serialise(resources.grammar_text()), encoding="utf-8"
-    )

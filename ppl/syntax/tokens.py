@@ -34,6 +34,8 @@ CONTINUES = OPERATORS | {"DOTDOT", "COMMA", "EQUAL", "TILDE", "ARROW", "THEN", "
 # Tokens after which an expression can be complete.
 ENDS_EXPRESSION = frozenset(("NAME", "LIMIT", "INT", "FLOAT", "TRUE", "FALSE", "PI", "INF", "RPAR", "RSQB"))
 
+STARTS_OPERAND = ENDS_EXPRESSION - {"RPAR", "RSQB"} | {"LPAR", "LSQB", "IF", "NOT"}
+
 
 def before(span: Span) -> Span:
     """The empty place where `span` starts."""
@@ -60,6 +62,11 @@ class Faults:
 
     def error(self, code: str, message: str, span: Span, hint: str | None = None) -> None:
         """Raises :class:`TooManyErrors` with the last one that is kept."""
-        self.items.append(Diagnostic(code, message, span, hint))
+        self.items.append(Diagnostic(code, _clip(message), span, hint and _clip(hint)))
         if len(self.items) == MAX_ERRORS:
             raise TooManyErrors
+
+
+def _clip(text: str) -> str:
+    """Names in a text can be as long as the text."""
+    return text if len(text) <= 200 else f"{text[:197]}..."
