@@ -1,0 +1,212 @@
+"""Expressions as polynomials over atoms: the normal form behind guard classes, twins and continuity proofs.
+
+An atom is anything that is not arithmetic: a latent, a datum, a loop variable, a function value. Two expressions with
+the same polynomial are equal; the converse fails only for identities of the atoms themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from ppl.core.ir import (
+    INT,
+    REAL,
+    Cell,
+    DataRef,
+    Expr,
+    Index,
+    Lit,
+    LoopVar,
+    Op,
+    Select,
+    Type,
+    Var,
+    literal,
+    walk,
+)
+from ppl.core.show import show
+
+Monomial = tuple[tuple[Expr, int], ...]  # atoms with their powers, in the order of their text
+Poly = Mapping[Monomial, float]
+Expand = Callable[[Var], Expr | None]
+
+_SAFE_OPS = ("add", "sub", "mul", "neg", "and", "or", "not", "lt", "le", "gt", "ge", "eq", "ne", "to_real")
+MAX_MONOMIALS = 64  # beyond, an expression is an atom: the normal form must not explode on (a+b+c)^9
+ONE: Monomial = ()
+
+
+def no_expand(_: Var) -> Expr | None:
+    return None
+
+
+def constant(value: float) -> Poly:
+    return {ONE: value} if value != 0 else {}
+
+
+def atom(e: Expr) -> Poly:
+    return {((e, 1),): 1.0}
+
+
+def add(a: Poly, b: Poly, scale: float = 1.0) -> Poly:
+    out = dict(a)
+    for m, c in b.items():
+        total = out.get(m, 0.0) + scale * c
+        if total == 0:
+            out.pop(m, None)
+        else:
+            out[m] = total
+    return out
+
+
+def mul(a: Poly, b: Poly) -> Poly:
+    out: dict[Monomial, float] = {}
+    for m1, c1 in a.items():
+        for m2, c2 in b.items():
+            m = _product(m1, m2)
+            out[m] = out.get(m, 0.0) + c1 * c2
+    return {m: c for m, c in out.items() if c != 0}
+
+
+def _product(a: Monomial, b: Monomial) -> Monomial:
+    powers: dict[Expr, int] = {}
+    for e, p in (*a, *b):
+        powers[e] = powers.get(e, 0) + p
+    return tuple(sorted(powers.items(), key=lambda item: show(item[0])))
+
+
+def to_poly(e: Expr, expand: Expand = no_expand) -> Poly:
+    """The normal form of a numeric expression; variables are replaced by `expand(var)` where that is not None."""
+    match e:
+        case Lit():
+            return constant(float(e.value))
+        case Var():
+            definition = expand(e)
+            return atom(e) if definition is None else to_poly(definition, expand)
+        case Op(op="add" | "sub"):
+            a, b = (to_poly(x, expand) for x in e.args)
+            return _bounded(add(a, b, 1.0 if e.op == "add" else -1.0), e)
+        case Op(op="neg"):
+            return add({}, to_poly(e.args[0], expand), -1.0)
+        case Op(op="mul"):
+            a, b = (to_poly(x, expand) for x in e.args)
+            return _bounded(mul(a, b), e) if len(a) * len(b) <= 4 * MAX_MONOMIALS else atom(e)
+        case Op(op="div"):
+            a, b = (to_poly(x, expand) for x in e.args)
+            if set(b) == {ONE}:
+                return {m: c / b[ONE] for m, c in a.items()}
+            return _bounded(mul(a, atom(Op("inv", (to_expr(b),), REAL, e.args[1].random))), e) if b else atom(e)
+        case Op(op="pow", args=(base, Lit(value=int() as n))) if 0 <= n <= 6 and not isinstance(n, bool):
+            out = constant(1.0)
+            p = to_poly(base, expand)
+            for _ in range(n):
+                out = mul(out, p)
+                if len(out) > MAX_MONOMIALS:
+                    return atom(e)
+            return out
+        case Op(op="to_real", args=(inner,)):
+            return to_poly(inner, expand)
+        case Select() if e.then.type.base != "bool":
+            return _select(e, expand)
+        case Op(op="square", args=(base,)):
+            p = to_poly(base, expand)
+            return _bounded(mul(p, p), e) if len(p) <= 8 else atom(e)
+        case _:
+            return atom(e)
+
+
+def indicator(condition: Expr) -> Expr:
+    """1 where the condition holds, else 0: the atom that makes a choice between polynomials a polynomial."""
+    return Select(condition, literal(1), literal(0), INT, condition.random)
+
+
+def _select(e: Select, expand: Expand) -> Poly:
+    if e.then == literal(1) and e.orelse == literal(0):
+        return atom(indicator(e.condition))
+    a, b = to_poly(e.then, expand), to_poly(e.orelse, expand)
+    if not all(is_simple(x) for p in (a, b) for x in atoms(p)):
+        return atom(e)  # a function value may be undefined on the side that is not taken
+    return _bounded(add(b, mul(atom(indicator(e.condition)), add(a, b, -1.0))), e)
+
+
+def is_simple(e: Expr) -> bool:
+    """Whether an atom is finite whatever branch is taken."""
+    return isinstance(e, Var | Cell | DataRef | LoopVar) or (
+        isinstance(e, Index | Select) and all(not isinstance(x, Op) or x.op in _SAFE_OPS for x in walk(e))
+    )
+
+
+def _bounded(p: Poly, e: Expr) -> Poly:
+    return p if len(p) <= MAX_MONOMIALS else atom(e)
+
+
+def ordered(p: Poly) -> list[tuple[Monomial, float]]:
+    """Monomials in a deterministic order: non-constant ones by text, the constant last."""
+    return sorted(p.items(), key=lambda item: (item[0] == ONE, [(show(e), k) for e, k in item[0]]))
+
+
+def atoms(p: Poly) -> list[Expr]:
+    seen: dict[Expr, None] = {}
+    for m, _ in ordered(p):
+        for e, _ in m:
+            seen.setdefault(e)
+    return list(seen)
+
+
+def split_affine(p: Poly, x: Expr) -> tuple[Poly, Poly] | None:
+    """(a, b) with ``p = a * x + b`` where neither contains the atom `x`; None if `p` is not affine in it."""
+    a: dict[Monomial, float] = {}
+    b: dict[Monomial, float] = {}
+    for m, c in p.items():
+        power = dict(m).get(x, 0)
+        if power == 0:
+            b[m] = c
+        elif power == 1:
+            a[tuple(item for item in m if item[0] != x)] = c
+        else:
+            return None
+    return a, b
+
+
+def to_expr(p: Poly, base: Type = REAL) -> Expr:
+    """A compact expression with this normal form."""
+    out: Expr | None = None
+    for m, c in ordered(p):
+        body: Expr | None = None
+        for e, k in m:
+            factor: Expr = e if k == 1 else Op("pow", (e, literal(k)), base, e.random)
+            body = factor if body is None else Op("mul", (body, factor), base, body.random or factor.random)
+        magnitude = abs(c)
+        if body is None:
+            body = number(magnitude)
+        elif magnitude != 1:
+            body = Op("mul", (number(magnitude), body), base, body.random)
+        if out is None:
+            out = body if c > 0 else Op("neg", (body,), base, body.random)
+        else:
+            out = Op("add" if c > 0 else "sub", (out, body), base, out.random or body.random)
+    return literal(0) if out is None else out
+
+
+def number(x: float) -> Lit:
+    return Lit(int(x), INT) if float(x).is_integer() and abs(x) < 2**53 else Lit(x, REAL)
+
+
+def substitute(p: Poly, replacements: Mapping[Expr, Poly]) -> Poly:
+    """`p` with atoms replaced by polynomials."""
+    out: Poly = {}
+    for m, c in p.items():
+        term: Poly = constant(c)
+        for e, k in m:
+            for _ in range(k):
+                term = mul(term, replacements.get(e, atom(e)))
+        out = add(out, term)
+    return out
+
+
+def is_constant(p: Poly) -> bool:
+    return all(m == ONE for m in p)
+
+
+def value(p: Poly) -> float:
+    """The value of a constant polynomial."""
+    return p.get(ONE, 0.0)

@@ -1,0 +1,100 @@
+"""The phases, in order. It neither prints nor exits; the command line and the Python API both call it.
+
+source -> tree -> AST (syntax) -> core program (elaborate) -> regions (regions) -> JAX source (emit)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from ppl.diagnostics import Diagnostic, Diagnostics, in_source_order
+from ppl.elaborate import elaborate
+from ppl.elaborate.program import Elaborated
+from ppl.emit import emit
+from ppl.regions import Regions, extract
+from ppl.resources import stdlib_path
+from ppl.syntax import ast, parse
+
+Resolver = Callable[[str], "str | None"]
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """Everything the phases produced for one program."""
+
+    name: str
+    tree: ast.Module
+    elaborated: Elaborated
+    regions: Regions
+    source_code: str
+    diagnostics: tuple[Diagnostic, ...]  # warnings and notes
+    sources: dict[str, str]
+
+    @property
+    def data(self) -> tuple[ast.Data, ...]:
+        return tuple(s for s in self.tree.statements if isinstance(s, ast.Data))
+
+
+def compile_source(text: str, file: str, name: str, folder: Path | None = None) -> Compiled:
+    """Runs all phases on a program. Raises PplError with everything that is wrong with it.
+
+    `file` is the name that diagnostics show, `folder` where `use NAME` looks beside the standard library.
+    """
+    sink = Diagnostics({file: text})
+    tree = parse(text, file, sink)
+    imported = imports(tree, folder, sink)
+    sink.raise_if_errors()
+    elaborated = elaborate(name, tree, imported, sink)
+    sink.raise_if_errors()
+    regions = extract(elaborated, sink)
+    sink.raise_if_errors()
+    return Compiled(
+        name, tree, elaborated, regions, emit(regions, file), in_source_order(sink.items), dict(sink.sources)
+    )
+
+
+def imports(tree: ast.Module, folder: Path | None, sink: Diagnostics) -> tuple[ast.Module, ...]:
+    """The prelude and every file that is used, each once, in the order they are met."""
+    modules: list[ast.Module] = []
+    seen: set[str] = {"prelude"}
+    queue: list[ast.Use | None] = [None, *(s for s in tree.statements if isinstance(s, ast.Use))]
+    while queue:
+        use = queue.pop(0)
+        if use is not None and use.name in seen:
+            continue
+        name = "prelude" if use is None else use.name
+        seen.add(name)
+        found = read_module(name, use, folder, sink)
+        if found is None:
+            continue
+        file, text = found
+        sink.sources[file] = text
+        module = parse(text, file, sink)
+        modules.append(module)
+        queue.extend(s for s in module.statements if isinstance(s, ast.Use))
+    return tuple(modules)
+
+
+def read_module(name: str, use: ast.Use | None, folder: Path | None, sink: Diagnostics) -> tuple[str, str] | None:
+    """(file, text) of a used module: from the standard library or from beside the model, never from both."""
+    library = stdlib_path() / f"{name}.ppl"
+    beside = None if folder is None or use is None else folder / f"{name}.ppl"
+    in_library, is_beside = library.is_file(), beside is not None and beside.is_file()
+    span = None if use is None else use.name_span
+    if in_library and is_beside:
+        sink.error("PPL107", f"`{name}` is in the standard library and beside the model", span, "rename your file")
+        return None
+    if in_library:
+        return f"stdlib/{name}.ppl", library.read_text(encoding="utf-8")
+    if beside is not None and is_beside:
+        try:
+            return str(beside), beside.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as e:
+            sink.error("PPL107", f"`{name}.ppl` cannot be read: {e}", span)
+            return None
+    sink.error(
+        "PPL107", f"no `{name}.ppl` in the standard library or beside the model", span, "`use` takes a file's name"
+    )
+    return None

@@ -1,0 +1,5 @@
+"""Names, types, scopes and shapes are checked, functions inlined: syntax tree -> core program."""
+
+from ppl.elaborate.program import elaborate
+
+__all__ = ["elaborate"]

@@ -1,0 +1,87 @@
+"""Calls of built-in functions, and functions of the program, which are inlined."""
+
+from __future__ import annotations
+
+from ppl.core import ir
+from ppl.diagnostics import did_you_mean
+from ppl.elaborate import arrays, expressions, functions
+from ppl.elaborate.context import ERROR, Context
+from ppl.language.distributions import DISTRIBUTIONS
+from ppl.language.functions import FUNCTIONS, Builtin
+from ppl.syntax import ast
+
+
+def call(ctx: Context, e: ast.Call) -> ir.Expr:
+    user, builtin = ctx.functions.get(e.name), FUNCTIONS.get(e.name)
+    if user is not None:
+        return functions.inline(ctx, user, e)
+    args = [expressions.expression(ctx, a.value) for a in e.args]
+    if builtin is None:
+        if e.name in DISTRIBUTIONS:
+            return ctx.error(
+                "PPL103", f"`{e.name}` is a distribution", e.name_span, f"draw from it: `x ~ {e.name}(...)`"
+            )
+        hint = did_you_mean(e.name, [*FUNCTIONS, *ctx.functions])
+        if e.name in ctx.env:
+            hint = f"`{e.name}` is a variable; index it with `{e.name}[...]`"
+        return ctx.error("PPL103", f"no function `{e.name}`", e.name_span, hint)
+    for a in e.args:
+        if a.name is not None:
+            return ctx.error("PPL112", f"`{e.name}` has no named arguments", a.span)
+    if any(a is ERROR for a in args):
+        return ERROR
+    if len(args) not in builtin.arity:
+        wanted = " or ".join(str(n) for n in builtin.arity)
+        return ctx.error("PPL203", f"`{e.name}` takes {wanted} argument(s), got {len(args)}", e.span)
+    for a, node in zip(args, e.args, strict=True):
+        if builtin.kind != "shape" and not expressions.numeric(ctx, a, node.span, f"`{e.name}`"):
+            return ERROR
+    return builtin_call(ctx, builtin, args, e)
+
+
+def builtin_call(ctx: Context, f: Builtin, args: list[ir.Expr], e: ast.Call) -> ir.Expr:
+    random = any(a.random for a in args)
+    ints = f.keeps_int and all(a.type.base == "int" for a in args)
+    reduces = f.kind == "reduce" or (f.name in ("min", "max", "log_sum_exp") and len(args) == 1)
+    if f.kind == "jump" and random and not ints:
+        return ctx.error(
+            "PPL602",
+            f"`{f.name}` of a value that depends on a latent is not supported yet: it jumps",
+            e.span,
+            "write the jumps as `if`s",
+        )
+    if f.kind == "kink" and random and not ints:
+        ctx.kinks.append(ir.Kink(ctx.text(e.span), ctx.loops, e.span))
+    base = "int" if ints or (f.kind == "jump") else "real"
+    if f.kind == "shape":
+        return length(ctx, args[0], e)
+    if reduces or f.kind in ("array", "dot"):
+        return array_call(ctx, f, args, base, random, e, reduces)
+    dims = arrays.broadcast(ctx, [a.type for a in args], e.span, f"`{f.name}`")
+    return ERROR if dims is None else ir.Op(f.name, tuple(args), ir.Type(base, dims), random, e.span)
+
+
+def array_call(
+    ctx: Context, f: Builtin, args: list[ir.Expr], base: str, random: bool, e: ast.Call, reduces: bool
+) -> ir.Expr:
+    for a, node in zip(args, e.args, strict=True):
+        if a.type.scalar:
+            return ctx.error("PPL202", f"`{f.name}` takes an array, this is {a.type.base}", node.span)
+    if f.kind == "dot":
+        if any(len(a.type.dims) != 1 for a in args) or not ctx.same_size(
+            args[0].type.dims[0], args[1].type.dims[0], e.span, "`dot`"
+        ):
+            shapes = " and ".join(expressions.describe(a.type) for a in args)
+            return ctx.error("PPL202", f"`dot` takes two vectors of one length, got {shapes}", e.span)
+        base = "int" if all(a.type.base == "int" for a in args) else "real"
+    if f.kind == "array" and len(args[0].type.dims) != 1:
+        return ctx.error("PPL202", f"`{f.name}` takes a vector, got {expressions.describe(args[0].type)}", e.span)
+    t = ir.Type(base) if reduces or f.kind == "dot" else args[0].type.with_base(base)
+    return ir.Op(f.name, tuple(args), t, random, e.span)
+
+
+def length(ctx: Context, a: ir.Expr, e: ast.Call) -> ir.Expr:
+    if a.type.scalar:
+        return ctx.error("PPL202", f"`length` takes an array, this is {expressions.describe(a.type)}", e.span)
+    ctx.mark_static(a.type.dims[0])
+    return a.type.dims[0]

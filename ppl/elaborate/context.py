@@ -1,0 +1,204 @@
+"""The state of one elaboration: bindings in scope, the block being filled, and what has been found so far."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from ppl.core import ir
+from ppl.diagnostics import Diagnostics, PplError, Span, did_you_mean, in_source_order
+from ppl.syntax import ast
+
+ERROR = ir.Lit(0.0, ir.Type("error"))  # the value of an expression that has been reported already
+MAX_STATEMENTS = 50_000  # after inlining; beyond, a program is refused rather than compiled for minutes
+
+
+@dataclass(frozen=True, slots=True)
+class DataBinding:
+    ref: ir.DataRef
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class LoopBinding:
+    var: ir.LoopVar
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class SiteBinding:
+    """A latent or noise in scope: a scalar, or an array sampled as a whole."""
+
+    var: ir.Var
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class ArrayBinding:
+    """A `var` array, filled element by element."""
+
+    name: str
+    type: ir.Type
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Local:
+    """An assigned variable. `declared` is where it was first assigned and identifies it when types are widened."""
+
+    value: ir.Expr
+    declared: Span
+    spans: tuple[Span, ...]  # the first assignments in each branch, when an `if` declared it
+
+
+@dataclass(frozen=True, slots=True)
+class Partial:
+    """A name that has a value on some paths only."""
+
+    span: Span
+
+
+Binding = DataBinding | LoopBinding | SiteBinding | ArrayBinding | Local | Partial
+
+
+@dataclass
+class Facts:
+    """What earlier attempts learned: an elaboration is repeated until nothing new is found."""
+
+    widened: set[Span] = field(default_factory=set[Span])  # int variables that are assigned a real somewhere
+    random: set[tuple[Span, str]] = field(default_factory=set[tuple[Span, str]])  # carried state that becomes random
+    changed: bool = False
+
+    def widen(self, *spans: Span) -> None:
+        for span in spans:
+            if span not in self.widened:
+                self.widened.add(span)
+                self.changed = True
+
+    def make_random(self, span: Span, name: str) -> None:
+        if (span, name) not in self.random:
+            self.random.add((span, name))
+            self.changed = True
+
+
+@dataclass(frozen=True, slots=True)
+class SameSize:
+    """Two sizes that must agree; checked at bind if they cannot be compared here."""
+
+    a: ir.Expr
+    b: ir.Expr
+    span: Span
+    what: str
+
+
+@dataclass
+class Context:
+    sink: Diagnostics
+    facts: Facts
+    functions: Mapping[str, ast.Function]
+    env: dict[str, Binding] = field(default_factory=dict[str, Binding])
+    block: list[ir.Statement] = field(default_factory=list[ir.Statement])
+    mask: ir.Expr | None = None
+    loops: tuple[int, ...] = ()
+    calls: tuple[str, ...] = ()  # functions being inlined, outermost first
+    counters: dict[str, int] = field(default_factory=dict[str, int])
+    data: list[ir.DataField] = field(default_factory=list[ir.DataField])
+    static: set[str] = field(default_factory=set[str])
+    sites: dict[str, ir.Site] = field(default_factory=dict[str, ir.Site])
+    site_bounds: dict[str, tuple[ir.Expr, ...]] = field(default_factory=dict[str, tuple[ir.Expr, ...]])
+    arrays: dict[str, ir.FilledArray] = field(default_factory=dict[str, ir.FilledArray])
+    guards: list[ir.Guard] = field(default_factory=list[ir.Guard])
+    kinks: list[ir.Kink] = field(default_factory=list[ir.Kink])
+    fixed: list[ir.Guard] = field(default_factory=list[ir.Guard])
+    sizes: list[SameSize] = field(default_factory=list[SameSize])
+    definitions: dict[str, ir.Expr] = field(default_factory=dict[str, ir.Expr])
+    statements: int = 0
+    next_id: int = 0
+
+    # ------------------------------------------------------------ diagnostics
+
+    def error(self, code: str, message: str, span: Span, hint: str | None = None) -> ir.Expr:
+        self.sink.error(code, message, span, hint)
+        return ERROR
+
+    def unknown_name(self, name: str, span: Span) -> ir.Expr:
+        return self.error("PPL101", f"`{name}` is not defined", span, did_you_mean(name, self.env))
+
+    def count_statement(self, span: Span) -> None:
+        self.statements += 1
+        if self.statements > MAX_STATEMENTS:
+            self.sink.error("PPL703", f"the program has more than {MAX_STATEMENTS} statements after inlining", span)
+            raise PplError(in_source_order(self.sink.items), self.sink.sources)
+
+    def text(self, span: Span) -> str:
+        """The source text of a span, on one line."""
+        lines = self.sink.sources.get(span.file, "").split("\n")[span.line - 1 : span.end_line]
+        if not lines:
+            return ""
+        lines[-1] = lines[-1][: span.end_column - 1]
+        lines[0] = lines[0][span.column - 1 :]
+        return " ".join(" ".join(lines).split())
+
+    # ------------------------------------------------------------------ names
+
+    def fresh(self, name: str) -> str:
+        """A name not used before: `name`, then ``name_2``, ``name_3``..."""
+        while True:
+            n = self.counters[name] = self.counters.get(name, 0) + 1
+            candidate = name if n == 1 else f"{name}_{n}"
+            if n == 1 or candidate not in self.counters:
+                if n > 1:
+                    self.counters[candidate] = 1
+                return candidate
+
+    def new_id(self) -> int:
+        self.next_id += 1
+        return self.next_id
+
+    # ----------------------------------------------------------------- blocks
+
+    def let(self, name: str, value: ir.Expr, span: Span) -> ir.Expr:
+        """`value`, bound to a fresh variable unless it is already atomic."""
+        if isinstance(value, ir.Var | ir.Lit | ir.DataRef | ir.LoopVar | ir.GuardRef):
+            return value
+        var = ir.Var(self.fresh(name), value.type, value.random)
+        self.definitions[var.name] = value
+        self.block.append(ir.Let(var, value, self.mask, span))
+        return var
+
+    @contextmanager
+    def under(self, condition: ir.Expr) -> Iterator[None]:
+        """Statements and expressions elaborated here are masked by `condition` too."""
+        saved = self.mask
+        self.mask = ir.conjunction(saved, condition)
+        try:
+            yield
+        finally:
+            self.mask = saved
+
+    def mask_random(self) -> bool:
+        return self.mask is not None and self.mask.random
+
+    def mark_static(self, e: ir.Expr) -> None:
+        """The int data in `e` fix a shape: they are known when jax compiles."""
+        for x in ir.walk(e):
+            if isinstance(x, ir.DataRef):
+                self.static.add(x.name)
+            elif isinstance(x, ir.Var) and x.name in self.definitions:
+                self.mark_static(self.definitions[x.name])
+
+    def same_size(self, a: ir.Expr, b: ir.Expr, span: Span, what: str) -> bool:
+        """Whether two sizes agree; False (and an error) only if they certainly do not."""
+        from ppl.core import poly
+
+        difference = poly.to_poly(ir.Op("sub", (a, b), ir.INT, False), self.expand_data)
+        if not difference:
+            return True
+        if poly.is_constant(difference):
+            return False
+        self.sizes.append(SameSize(a, b, span, what))
+        return True
+
+    def expand_data(self, v: ir.Var) -> ir.Expr | None:
+        return None if v.random else self.definitions.get(v.name)

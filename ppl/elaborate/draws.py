@@ -1,0 +1,324 @@
+"""Draws and observations: sites, distributions and their arguments."""
+
+from __future__ import annotations
+
+from ppl.core import ir
+from ppl.diagnostics import Span, did_you_mean
+from ppl.elaborate import expressions, statements
+from ppl.elaborate.context import ERROR, ArrayBinding, Context, Partial, SiteBinding
+from ppl.language.distributions import DISTRIBUTIONS, Distribution, Param
+from ppl.syntax import ast
+
+def new_name(ctx: Context, name: str, span: Span) -> bool:
+    """Whether `name` is free on this path; reports it otherwise."""
+    if name in ctx.env and not isinstance(ctx.env[name], Partial):
+        line = statements.binding_span(ctx.env[name]).line
+        ctx.error("PPL108", f"`{name}` has a value already, from line {line}", span, "use another name")
+        return False
+    if name in ctx.arrays or (name in ctx.sites and name not in ctx.env and ctx.mask is None):
+        ctx.error("PPL102", f"`{name}` is declared already", span, "use another name")
+        return False
+    return True
+
+
+# -------------------------------------------------------------- distributions
+
+
+def distribution(ctx: Context, call: ast.Call) -> tuple[Distribution, tuple[ir.Expr, ...]] | None:
+    """The distribution with its arguments in order, each checked as far as it is a constant; None if reported."""
+    d = DISTRIBUTIONS.get(call.name)
+    values = [expressions.expression(ctx, a.value) for a in call.args]
+    if d is None:
+        hint = did_you_mean(call.name, DISTRIBUTIONS)
+        if hint is None and call.name in ctx.functions:
+            hint = f"`{call.name}` is a function; write `=` for `~`"
+        ctx.error("PPL104", f"no distribution `{call.name}`", call.name_span, hint)
+        return None
+    placed = place(ctx, d, call, values)
+    if placed is None or any(v is ERROR for v in placed.values()):
+        return None
+    args: list[ir.Expr] = []
+    for p in d.params:
+        value, node = placed[p.name], next(a for a, v in zip(call.args, values, strict=True) if v is placed[p.name])
+        if not argument(ctx, d, p, value, node.span):
+            return None
+        args.append(value)
+    if d.name == "Uniform" and all(isinstance(a, ir.Lit) for a in args):
+        lo, hi = (a.value for a in args if isinstance(a, ir.Lit))
+        if not lo < hi:
+            ctx.error("PPL301", f"`Uniform({lo}, {hi})` is empty: lo must be below hi", call.span)
+            return None
+    return d, tuple(args)
+
+
+def place(ctx: Context, d: Distribution, call: ast.Call, values: list[ir.Expr]) -> dict[str, ir.Expr] | None:
+    """Positional and named arguments by name."""
+    signature = f"{d.name}({', '.join(p.name for p in d.params)})"
+    placed: dict[str, ir.Expr] = {}
+    names = [p.name for p in d.params]
+    for k, (a, v) in enumerate(zip(call.args, values, strict=True)):
+        name = a.name or (names[k] if k < len(names) else None)
+        if name is None:
+            ctx.error("PPL203", f"`{d.name}` takes {len(names)} argument(s), got {len(values)}", call.span, signature)
+            return None
+        if name not in names:
+            ctx.error("PPL112", f"`{d.name}` has no argument `{name}`", a.span, did_you_mean(name, names) or signature)
+            return None
+        if name in placed:
+            ctx.error("PPL112", f"argument `{name}` is given twice", a.span, signature)
+            return None
+        placed[name] = v
+    missing = [n for n in names if n not in placed]
+    if missing:
+        ctx.error("PPL203", f"`{d.name}` misses {', '.join(f'`{m}`' for m in missing)}", call.span, signature)
+        return None
+    return placed
+
+
+def argument(ctx: Context, d: Distribution, p: Param, value: ir.Expr, span: Span) -> bool:
+    if not expressions.numeric(ctx, value, span, f"`{p.name}` of `{d.name}`"):
+        return False
+    if p.ndim and len(value.type.dims) < p.ndim:
+        ctx.error("PPL202", f"`{p.name}` of `{d.name}` is a vector, got {expressions.describe(value.type)}", span)
+        return False
+    if p.domain == "int_nonnegative" and value.type.base != "int":
+        ctx.error("PPL201", f"`{p.name}` of `{d.name}` is an int, got {expressions.describe(value.type)}", span)
+        return False
+    x = value.value if isinstance(value, ir.Lit) else None
+    if x is not None and not in_domain(p.domain, float(x)):
+        wanted = {"positive": "above 0", "unit": "in [0, 1]", "int_nonnegative": "0 or more", "real": "finite"}
+        ctx.error("PPL301", f"`{p.name}` of `{d.name}` is {x}, it must be {wanted[p.domain]}", span)
+        return False
+    return True
+
+
+def in_domain(domain: str, x: float) -> bool:
+    """Whether a constant argument is allowed."""
+    match domain:
+        case "positive":
+            return 0 < x < float("inf")
+        case "unit":
+            return 0 <= x <= 1
+        case "int_nonnegative":
+            return x >= 0
+        case _:
+            return abs(x) < float("inf")
+
+
+# --------------------------------------------------------------------- sample
+
+
+def sample(ctx: Context, s: ast.Sample) -> None:
+    found = distribution(ctx, s.distribution)
+    if s.target.indices or isinstance(ctx.env.get(s.target.name), ArrayBinding):
+        sample_element(ctx, s, found)
+        return
+    name, span = s.target.name, s.target.span
+    if ctx.loops:
+        ctx.error(
+            "PPL302",
+            f"`{name}` is one latent, but it is sampled in a loop",
+            s.span,
+            f"declare an array before the loop, `var {name}: real[n]`, and sample `{name}[i] ~ ...`",
+        )
+        return
+    if not new_name(ctx, name, span):
+        return
+    t = ir.REAL if s.type is None else statements.type_of(ctx, s.type)
+    if found is None or t is None or not site_type(ctx, s, found[0], t):
+        ctx.env[name] = SiteBinding(ir.Var(name, ir.Type("error"), True), span)
+        ctx.env[name] = statements.Local(ERROR, span, (span,))
+        return
+    d, args = found
+    if d.discrete and s.type is None:
+        t = ir.INT
+    if not shapes_fit(ctx, t, d, args, s.span) or not supported(ctx, s, d, args):
+        ctx.env[name] = statements.Local(ERROR, span, (span,))
+        return
+    variable = ir.Var(name, t, True)
+    if register(ctx, name, t, d, args, s, array=False):
+        ctx.counters[name] = max(ctx.counters.get(name, 0), 1)
+        ctx.block.append(ir.Sample(ctx.new_id(), name, variable, (), d.name, args, ctx.mask, s.noise, s.span))
+    ctx.env[name] = SiteBinding(variable, span)
+
+
+def sample_element(ctx: Context, s: ast.Sample, found: tuple[Distribution, tuple[ir.Expr, ...]] | None) -> None:
+    """``z[t] ~ D(...)`` of a `var` array."""
+    binding = ctx.env.get(s.target.name)
+    if not isinstance(binding, ArrayBinding):
+        ctx.error(
+            "PPL101" if binding is None else "PPL105",
+            f"`{s.target.name}` is not a `var` array",
+            s.target.span,
+            f"declare it first: `var {s.target.name}: real[n]`",
+        )
+        return
+    if s.type is not None:
+        ctx.error("PPL111", "an element has the type of its array", s.type.span, "remove the type")
+        return
+    indices = statements.target_indices(ctx, s.target, binding)
+    if indices is None or found is None:
+        return
+    d, args = found
+    if not site_type(ctx, s, d, binding.type.with_base(binding.type.base)):
+        return
+    if not shapes_fit(ctx, ir.Type(binding.type.base), d, args, s.span) or not supported(ctx, s, d, args):
+        return
+    if register(ctx, binding.name, binding.type, d, args, s, array=True):
+        old = ctx.arrays[binding.name]
+        ctx.arrays[binding.name] = ir.FilledArray(old.name, old.type, True, old.span)
+        variable = ir.Var(binding.name, binding.type, True)
+        ctx.block.append(
+            ir.Sample(ctx.new_id(), binding.name, variable, indices, d.name, args, ctx.mask, s.noise, s.span)
+        )
+
+
+def site_type(ctx: Context, s: ast.Sample, d: Distribution, t: ir.Type) -> bool:
+    if s.type is None and not s.target.indices:
+        return True
+    if t.base == "bool" or (t.base == "int") != d.discrete:
+        kind = "ints" if d.discrete else "reals"
+        ctx.error("PPL201", f"`{d.name}` draws {kind}, `{s.target.name}` is {expressions.describe(t)}", s.span)
+        return False
+    return True
+
+
+def supported(ctx: Context, s: ast.Sample, d: Distribution, args: tuple[ir.Expr, ...]) -> bool:
+    if d.discrete and not s.noise:
+        ctx.error(
+            "PPL604",
+            f"a discrete latent (`{d.name}`) is not supported yet",
+            s.span,
+            "sum it out by hand with `factor`, or use a continuous latent and an `if`",
+        )
+        return False
+    if s.noise and d.noise == "sampler" and (any(a.random for a in args) or s.target.indices):
+        ctx.error(
+            "PPL605",
+            f"noise from `{d.name}` needs arguments from data, and a whole array at once",
+            s.span,
+            "declare it as `noise e: real[n] ~ ...` with constant arguments, or as a latent",
+        )
+        return False
+    return True
+
+
+def register(
+    ctx: Context, name: str, t: ir.Type, d: Distribution, args: tuple[ir.Expr, ...], s: ast.Sample, *, array: bool
+) -> bool:
+    """Enters the site, or checks that it agrees with its draw in another branch."""
+    support, limits = support_of(d, args)
+    old = ctx.sites.get(name)
+    if old is None:
+        ctx.sites[name] = ir.Site(name, t, support, s.noise, array, d.name, s.span)
+        ctx.site_bounds[name] = limits
+        return True
+    if old.support != support or (limits != ctx.site_bounds[name] and not array):
+        ctx.error(
+            "PPL303",
+            f"`{name}` has another support here than at line {old.span.line}",
+            s.span,
+            "one site has one support: use two names, or distributions over the same range",
+        )
+        return False
+    if old.noise != s.noise:
+        ctx.error("PPL303", f"`{name}` is a latent at one place and noise at another", s.span, "use two names")
+        return False
+    if not array and (
+        len(old.type.dims) != len(t.dims)
+        or not all(ctx.same_size(a, b, s.span, f"`{name}`") for a, b in zip(old.type.dims, t.dims, strict=True))
+    ):
+        ctx.error("PPL303", f"`{name}` has another shape than at line {old.span.line}", s.span, "use two names")
+        return False
+    return True
+
+
+def support_of(d: Distribution, args: tuple[ir.Expr, ...]) -> tuple[str, tuple[ir.Expr, ...]]:
+    """The kind of support and its bounds."""
+    if d.discrete:
+        return "int", ()
+    names = [p.name for p in d.params]
+    limits = tuple(
+        args[names.index(b)] if isinstance(b, str) else ir.literal(float(b)) for b in d.support.bounds
+    )
+    return d.support.kind, limits
+
+
+def shapes_fit(ctx: Context, t: ir.Type, d: Distribution, args: tuple[ir.Expr, ...], span: Span) -> bool:
+    """Whether the arguments are scalars or of the shape of the draw."""
+    for p, a in zip(d.params, args, strict=True):
+        dims = a.type.dims[: len(a.type.dims) - p.ndim]
+        if dims and (
+            len(dims) != len(t.dims)
+            or not all(ctx.same_size(x, y, span, f"`{p.name}`") for x, y in zip(dims, t.dims, strict=True))
+        ):
+            ctx.error(
+                "PPL202",
+                f"`{p.name}` of `{d.name}` is {expressions.describe(a.type)}, the draw is {expressions.describe(t)}",
+                span,
+                "arguments are scalars or have the shape of the draw",
+            )
+            return False
+    return True
+
+
+# -------------------------------------------------------------------- observe
+
+
+def observe(ctx: Context, s: ast.Observe) -> None:
+    value = expressions.expression(ctx, s.value)
+    found = distribution(ctx, s.distribution)
+    if value is ERROR or found is None:
+        return
+    d, args = found
+    if value.random:
+        ctx.error(
+            "PPL304",
+            "what is observed must depend on data only",
+            s.value.span,
+            "to add a density of a latent quantity, use `factor`",
+        )
+        return
+    if value.type.base == "bool" and d.name in ("Bernoulli", "BernoulliLogit"):
+        value = to_int(value)
+    if value.type.base == "bool" or (d.discrete and value.type.base != "int"):
+        ctx.error(
+            "PPL305", f"`{d.name}` observes {'ints' if d.discrete else 'numbers'}, this is "
+            f"{expressions.describe(value.type)}", s.value.span,
+            "declare the data as int" if d.discrete else None,
+        )  # fmt: skip
+        return
+    if not shapes_fit(ctx, value.type, d, args, s.span):
+        return
+    if outside(ctx, s, d, args, value):
+        return
+    ctx.block.append(ir.Term(ctx.new_id(), d.name, value, args, ctx.mask, s.span))
+
+
+def outside(ctx: Context, s: ast.Observe, d: Distribution, args: tuple[ir.Expr, ...], value: ir.Expr) -> bool:
+    """Reports an observed constant outside a constant support, and a support whose ends are latent."""
+    kind, limits = support_of(d, args)
+    if kind == "interval" and any(b.random for b in limits) or (kind == "lower" and any(b.random for b in limits)):
+        ctx.error(
+            "PPL307",
+            f"the support of this `{d.name}` moves with a latent, so the density is zero where the guide reaches: "
+            "the ELBO would be -inf",
+            s.distribution.span,
+            "observe from a distribution whose support does not depend on latents",
+        )
+        return True
+    if isinstance(value, ir.Lit):
+        x = float(value.value)
+        low = {"lower": limits[0] if limits else None, "interval": limits[0] if limits else None}.get(kind)
+        if isinstance(low, ir.Lit) and x < float(low.value) or (kind == "int" and x < 0):
+            ctx.error("PPL308", f"{value.value} is outside the support of `{d.name}`", s.value.span)
+            return True
+    return False
+
+
+def to_int(value: ir.Expr) -> ir.Expr:
+    return ir.Select(value, ir.literal(1), ir.literal(0), ir.INT, value.random) if value.type.scalar else ir.Op(
+        "to_int", (value,), value.type.with_base("int"), value.random
+    )
+
+

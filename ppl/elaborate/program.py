@@ -1,0 +1,138 @@
+"""The whole program: declarations first, then statements, repeated until types and randomness are stable."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from ppl.core import ir
+from ppl.diagnostics import Diagnostics
+from ppl.elaborate import functions, statements
+from ppl.elaborate.context import Binding, Context, DataBinding, Facts, Local, SameSize
+from ppl.elaborate.loops import reductions
+from ppl.language.distributions import DISTRIBUTIONS
+from ppl.language.functions import FUNCTIONS
+from ppl.syntax import ast
+
+MAX_ATTEMPTS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Elaborated:
+    program: ir.Program
+    sizes: tuple[SameSize, ...]  # to be compared once data is bound
+    definitions: Mapping[str, ir.Expr]
+
+
+def elaborate(name: str, module: ast.Module, imported: Sequence[ast.Module], sink: Diagnostics) -> Elaborated:
+    """The core program of `module` with the functions of the `imported` ones.
+
+    What is wrong is reported to `sink`; the result is meaningful only if there are no errors.
+    """
+    table = declared_functions(module, imported, sink)
+    facts = Facts()
+    found_before = list(sink.items)
+    for _ in range(MAX_ATTEMPTS):
+        facts.changed = False
+        sink.items[:] = found_before
+        ctx = Context(sink, facts, table)
+        run(ctx, module, imported)
+        if not facts.changed:
+            break
+    program = ir.Program(
+        name,
+        tuple(ir.DataField(d.name, d.type, d.type == ir.INT and d.name in ctx.static, d.span) for d in ctx.data),
+        tuple(ctx.sites.values()),
+        tuple(ctx.arrays.values()),
+        tuple(ctx.guards),
+        tuple(ctx.kinks),
+        reductions(tuple(ctx.block), ctx.guards),
+        tuple(ctx.fixed),
+    )
+    return Elaborated(program, tuple(ctx.sizes), ctx.definitions)
+
+
+def declared_functions(
+    module: ast.Module, imported: Sequence[ast.Module], sink: Diagnostics
+) -> dict[str, ast.Function]:
+    table: dict[str, ast.Function] = {}
+    for m in (*imported, module):
+        for s in m.statements:
+            if not isinstance(s, ast.Function):
+                if m is not module and not isinstance(s, ast.Use):
+                    sink.error("PPL111", "a file that is used may hold functions only", s.span)
+                continue
+            if s.name in table:
+                line = table[s.name].span
+                sink.error("PPL102", f"function `{s.name}` is declared already, at {line}", s.name_span)
+            elif s.name in FUNCTIONS or s.name in DISTRIBUTIONS:
+                sink.error("PPL102", f"`{s.name}` is built in", s.name_span, "use another name")
+            else:
+                table[s.name] = s
+    return table
+
+
+def run(ctx: Context, module: ast.Module, imported: Sequence[ast.Module]) -> None:
+    for s in module.statements:
+        match s:
+            case ast.Data():
+                data(ctx, s)
+            case ast.Function() | ast.Use():
+                pass
+            case _:
+                statements.statement(ctx, s)
+    block, env = ctx.block, ctx.env
+    for m in (*imported, module):
+        for s in m.statements:
+            if isinstance(s, ast.Function):
+                check_function(ctx, s)
+    ctx.block, ctx.env = block, env
+
+
+def data(ctx: Context, s: ast.Data) -> None:
+    if s.name in ctx.env or s.name in ctx.sites or s.name in ctx.arrays:
+        ctx.error("PPL102", f"`{s.name}` is declared already", s.name_span, "use another name")
+        return
+    t = statements.type_of(ctx, s.type)
+    if t is None:
+        t = ir.Type("error")
+    for d in t.dims:
+        for x in ir.walk(d):
+            if isinstance(x, ir.Var | ir.Cell):
+                ctx.error("PPL207", "the size of data comes from literals and earlier int data", s.type.span)
+                t = ir.Type("error")
+                break
+    ref = ir.DataRef(s.name, t)
+    ctx.counters[s.name] = 1
+    ctx.data.append(ir.DataField(s.name, t, False, s.span))
+    ctx.env[s.name] = DataBinding(ref, s.name_span) if t.base != "error" else Local(
+        ir.Lit(0.0, t), s.name_span, (s.name_span,)
+    )
+
+
+def check_function(ctx: Context, f: ast.Function) -> None:
+    """Checks a body once on its own, so that a function that is never called is checked too."""
+    saved = (list(ctx.guards), list(ctx.kinks), list(ctx.fixed), list(ctx.sizes), set(ctx.static), ctx.statements)
+    ctx.block, ctx.mask, ctx.loops = [], None, ()
+    env: dict[str, Binding] = {}
+    for p in f.parameters:
+        if p.name in env:
+            ctx.error("PPL102", f"parameter `{p.name}` is declared twice", p.span)
+        dims: list[ir.Expr] = []
+        for k, d in enumerate(p.type.dims):
+            if d is not None:
+                ctx.error("PPL207", "an array parameter is written `real[]`: it takes any length", p.type.span)
+            dims.append(ir.DataRef(f"length {k} of {p.name}", ir.INT))
+        # Data-only parameters: what needs that (a bound, an index) is checked again at each call.
+        env[p.name] = Local(ir.Var(ctx.fresh(p.name), ir.Type(p.type.base, tuple(dims)), False), p.span, (p.span,))
+        ctx.definitions[ctx_name(env[p.name])] = ir.DataRef(p.name, ir.Type(p.type.base, tuple(dims)))
+    call = ast.Call(f.span, f.name, (), f.name_span)
+    functions.run(ctx, f, env, call)
+    ctx.guards, ctx.kinks, ctx.fixed, ctx.sizes, ctx.static, ctx.statements = saved
+
+
+def ctx_name(b: Binding) -> str:
+    assert isinstance(b, Local) and isinstance(b.value, ir.Var)
+    return b.value.name
+
+

@@ -1,0 +1,187 @@
+"""Guards without a jump: both branches agree where the guard is zero (abs, hinges, splines), proved symbolically.
+
+Also the opposite: a branch that is unbounded at its own guard, for which no boundary term exists.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from ppl.core import ir, poly
+from ppl.diagnostics import Span
+from ppl.elaborate.loops import expressions_of
+from ppl.language.distributions import DISTRIBUTIONS
+from ppl.regions.lines import latent_of
+from ppl.regions.scope import Scope
+
+Roots = Mapping[ir.Expr, poly.Poly]
+
+SINGULAR_AT_ZERO = ("log", "log2", "log10", "logit", "lgamma", "digamma", "inv", "log_diff_exp", "inv_Phi")
+
+
+def root_of(scope: Scope, normal: poly.Poly) -> Roots | None:
+    """``latent -> expression`` on the boundary, where the guard is affine in a latent with a constant slope."""
+    for a in poly.atoms(normal):
+        split = poly.split_affine(normal, a) if latent_of(scope, a) is not None else None
+        if split is not None and poly.is_constant(split[0]):
+            slope = poly.value(split[0])
+            return {a: {m: -c / slope for m, c in split[1].items()}}
+    return None
+
+
+def occurrences(scope: Scope, members: frozenset[int]) -> Iterator[tuple[ir.Expr, bool]]:
+    """Every expression in which a guard appears directly, and whether it is a mask (which cannot be continuous)."""
+    for _, s in ir.blocks(scope.program.body):
+        mask = None if isinstance(s, ir.Report) else s.mask
+        if mask is not None and mentions(mask, members) and isinstance(s, ir.Term | ir.Sample | ir.Fill):
+            yield mask, True
+        own = (
+            (*(c.out for c in s.carries), *(r.delta for r in s.reductions), *(c.element for c in s.collects))
+            if isinstance(s, ir.Loop)
+            else expressions_of_value(scope, s)
+        )
+        for e in own:
+            if mentions(e, members):
+                yield e, False
+
+
+def expressions_of_value(scope: Scope, s: ir.Statement) -> tuple[ir.Expr, ...]:
+    match s:
+        case ir.Let() | ir.Report() | ir.Fill():
+            return (s.value,)
+        case ir.Decide():
+            return (scope.program.guards[s.index].value,)
+        case ir.Sample():
+            return s.args
+        case ir.Term():
+            return (s.value, *s.args)
+        case ir.Loop():
+            return ()
+
+
+def mentions(e: ir.Expr, members: frozenset[int]) -> bool:
+    return any(isinstance(x, ir.GuardRef) and x.index in members for x in ir.walk(e))
+
+
+def is_continuous(
+    scope: Scope, members: Mapping[int, bool], normal: poly.Poly, normals: Mapping[int, poly.Poly]
+) -> bool:
+    """Whether nothing jumps where the guard class `members` (guard -> flipped) is zero."""
+    roots = root_of(scope, normal)
+    if roots is None:
+        return False
+    keys = frozenset(members)
+    for e, is_mask in occurrences(scope, keys):
+        if is_mask or e.type.base == "bool" or e.type.dims:
+            return False
+        sides = [resolve(scope, e, {k: on != flipped for k, flipped in members.items()}, roots, normals) for on in (True, False)]
+        a, b = (poly.substitute(poly.to_poly(x, scope.expand), roots) for x in sides)
+        difference = poly.add(a, b, -1.0)
+        if any(abs(c) > 1e-12 for c in difference.values()):
+            return False
+    return True
+
+
+def resolve(
+    scope: Scope, e: ir.Expr, outcomes: Mapping[int, bool], roots: Roots, normals: Mapping[int, poly.Poly]
+) -> ir.Expr:
+    """`e` on one side of a boundary: the guards of `outcomes` decided, others too where their sign there is constant."""
+
+    def condition(c: ir.Expr) -> ir.Expr:
+        match c:
+            case ir.GuardRef(index=k):
+                if k in outcomes:
+                    return ir.literal(outcomes[k])
+                at_root = poly.substitute(normals[k], roots)
+                if poly.is_constant(at_root) and poly.value(at_root) != 0:
+                    return ir.literal(poly.value(at_root) > 0)
+                return c
+            case ir.Op(op="not", args=(a,)):
+                return ir.negate(condition(a))
+            case ir.Op(op="and" | "or", args=(a, b)):
+                x, y = condition(a), condition(b)
+                absorbing, neutral = (ir.FALSE, ir.TRUE) if c.op == "and" else (ir.TRUE, ir.FALSE)
+                if absorbing in (x, y):
+                    return absorbing
+                return y if x == neutral else x if y == neutral else ir.Op(c.op, (x, y), c.type, c.random)
+            case ir.Var() if c.name in scope.definitions:
+                out = condition(scope.definitions[c.name])
+                return out if isinstance(out, ir.Lit) else c
+            case _:
+                return c
+
+    def visit(x: ir.Expr) -> ir.Expr:
+        match x:
+            case ir.Select():
+                c = condition(x.condition)
+                if isinstance(c, ir.Lit):
+                    return visit(x.then if c.value else x.orelse)
+                return ir.Select(c, visit(x.then), visit(x.orelse), x.type, x.random)
+            case ir.Op():
+                return ir.Op(x.op, tuple(visit(a) for a in x.args), x.type, x.random)
+            case ir.Var() if x.name in scope.definitions and not x.type.dims and any(
+                k in scope.flow.of(x).guards for k in outcomes
+            ):
+                return visit(scope.definitions[x.name])
+            case _:
+                return x
+
+    return visit(e)
+
+
+# ------------------------------------------------------------------ singular
+
+
+def singular_at(scope: Scope, members: Mapping[int, bool], normal: poly.Poly) -> Span | None:
+    """Where a branch is unbounded at its own guard: a log, quotient or scale that vanishes on the boundary."""
+    roots = root_of(scope, normal)
+    if roots is None:
+        return None
+    keys = frozenset(members)
+    for _, s in ir.blocks(scope.program.body):
+        mask = None if isinstance(s, ir.Report) else s.mask
+        inside = mask is not None and depends_on(scope, mask, keys)
+        if isinstance(s, ir.Term | ir.Sample) and inside and s.distribution is not None:
+            d = DISTRIBUTIONS[s.distribution]
+            if any(p.domain == "positive" and vanishes(scope, a, roots) for p, a in zip(d.params, s.args, strict=True)):
+                return s.span
+        if isinstance(s, ir.Loop):
+            continue
+        for e in expressions_of_value(scope, s):
+            if _singular_in(scope, e, keys, roots, inside):
+                return s.span
+    return None
+
+
+def depends_on(scope: Scope, condition: ir.Expr, members: frozenset[int]) -> bool:
+    """Whether a condition reads one of the guards, through named conditions too."""
+    for x in ir.walk(condition):
+        if isinstance(x, ir.GuardRef) and x.index in members:
+            return True
+        if isinstance(x, ir.Var) and x.name in scope.definitions and depends_on(scope, scope.definitions[x.name], members):
+            return True
+    return False
+
+
+def _singular_in(scope: Scope, e: ir.Expr, members: frozenset[int], roots: Roots, inside: bool) -> bool:
+    match e:
+        case ir.Select():
+            within = inside or depends_on(scope, e.condition, members)
+            return any(_singular_in(scope, x, members, roots, within) for x in (e.then, e.orelse))
+        case ir.Op():
+            if inside and e.op in SINGULAR_AT_ZERO and vanishes(scope, e.args[0], roots):
+                return True
+            if inside and e.op == "div" and vanishes(scope, e.args[1], roots):
+                return True
+            return any(_singular_in(scope, x, members, roots, inside) for x in e.args)
+        case _:
+            return False
+
+
+def vanishes(scope: Scope, e: ir.Expr, roots: Roots) -> bool:
+    if e.type.dims:
+        return False
+    p = poly.to_poly(e, scope.expand)
+    if not any(a in roots for a in poly.atoms(p)):
+        return False
+    return not any(abs(c) > 1e-12 for c in poly.substitute(p, roots).values())

@@ -1,0 +1,101 @@
+"""How far a guard's outcome reaches, and so what its jump costs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ppl.core import ir
+from ppl.elaborate.loops import expressions_of
+from ppl.regions.flow import Depends
+from ppl.regions.model import Latent
+from ppl.regions.scope import Scope
+
+
+def effect_of(scope: Scope, members: frozenset[int], loops: tuple[int, ...], terms: tuple[int, ...], latent: Latent) -> str:
+    """local, incremental or global (see `Boundary.effect`) for guards decided in `loops` that reach `terms`."""
+    if not loops:
+        return "local" if len(terms) < len(scope.flow.terms) else "global"
+    loop = scope.loops[loops[-1]]
+    if _escapes(scope, loop, members) or any(_escapes(scope, scope.loops[x], members) for x in loops[:-1]):
+        return "global"
+    summed = [r for x in loops for r in scope.loops[x].reductions if tainted(scope.flow.of(r.delta), members)]
+    if summed:
+        alone = len(loops) == 1 and private(scope, loop, latent)
+        return "incremental" if alone else "global"
+    if any(scope.flow.term_loops[t][: len(loops)] != loops for t in terms):
+        return "global"
+    return "local" if imports_stay(scope, loop, loops, terms, latent) else "global"
+
+
+def tainted(d: Depends, members: frozenset[int]) -> bool:
+    return bool(d.guards & members)
+
+
+def _escapes(scope: Scope, loop: ir.Loop, members: frozenset[int]) -> bool:
+    """Whether the outcome leaves its iteration other than by a sum: as carried state or in an array."""
+    if any(tainted(scope.flow.of(c.out), members) for c in loop.carries):
+        return True
+    if any(tainted(scope.flow.of(c.element), members) for c in loop.collects):
+        return True
+    return any(
+        isinstance(s, ir.Fill) and tainted(scope.flow.many((s.value, *(() if s.mask is None else (s.mask,)))), members)
+        for _, s in ir.blocks(loop.body)
+    )
+
+
+def private(scope: Scope, loop: ir.Loop, latent: Latent) -> bool:
+    """Whether only the iteration that moves `latent` reads it: every access is ``site[i]`` with the same index."""
+    if len(latent.indices) != 1 or scope.offset(latent.indices[0], loop) is None:
+        return False
+    inside = {id(s) for _, s in ir.blocks(loop.body)}
+    for _, s in ir.blocks(scope.program.body):
+        if isinstance(s, ir.Loop | ir.Report):
+            continue
+        for e in expressions_of(s, scope.program.guards):
+            for x in ir.walk(e):
+                if isinstance(x, ir.Var) and x.name == latent.site:
+                    return False
+                if isinstance(x, ir.Cell) and x.array == latent.site and (
+                    id(s) not in inside or not scope.same_element(x.indices, latent.indices)
+                ):
+                    return False
+    return True
+
+
+def imports_stay(scope: Scope, loop: ir.Loop, loops: tuple[int, ...], terms: tuple[int, ...], latent: Latent) -> bool:
+    """Whether what the slice reads from outside the iteration can be had at the root without running a loop."""
+    seen: set[str] = set()
+
+    def variable_stays(v: ir.Var) -> bool:
+        if v.name in seen:
+            return True
+        seen.add(v.name)
+        if latent.site not in scope.flow.of(v).sites or v.name == latent.site:
+            return True
+        if v.name in scope.definitions:
+            return stays(scope.definitions[v.name])
+        if v.name in scope.entries:
+            owner = scope.entries[v.name]
+            return scope.untouched_before(latent, owner) if owner.id in loops else True
+        # The result of a loop inside the slice is recomputed with it; of one outside, not.
+        return scope.home.get(v.name, ())[: len(loops)] == loops
+
+    def stays(e: ir.Expr) -> bool:
+        for x in ir.walk(e):
+            if isinstance(x, ir.Var) and not variable_stays(x):
+                return False
+            if isinstance(x, ir.GuardRef) and not stays(scope.program.guards[x.index].value):
+                return False
+            if isinstance(x, ir.Cell) and x.array != latent.site and latent.site in scope.flow.of(x).sites:
+                return False
+        return True
+
+    return all(stays(e) for s in slice_statements(loop, terms) for e in expressions_of(s, scope.program.guards))
+
+
+def slice_statements(loop: ir.Loop, terms: tuple[int, ...]) -> Iterator[ir.Statement]:
+    """The statements of an iteration that are terms of the slice."""
+    wanted = frozenset(terms)
+    for _, s in ir.blocks(loop.body):
+        if isinstance(s, ir.Term | ir.Sample) and s.id in wanted:
+            yield s

@@ -1,0 +1,214 @@
+"""Every guard ends as a boundary, as a reason why it needs none, or as a diagnostic."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from ppl.core import ir, poly
+from ppl.core.show import show
+from ppl.diagnostics import Diagnostics
+from ppl.elaborate.program import Elaborated
+from ppl.regions import continuity, lines
+from ppl.regions.effects import effect_of
+from ppl.regions.flow import analyse, influenced
+from ppl.regions.hoist import hoist
+from ppl.regions.mates import may_coincide
+from ppl.regions.model import Boundary, GuardInfo, Regions
+from ppl.regions.scope import Scope, scope_of
+
+RANK = {"local": 0, "incremental": 1, "global": 2}
+
+
+@dataclass(frozen=True, slots=True)
+class Normalised:
+    """A guard in canonical form: sign and positive scale are fixed, so that twins are equal."""
+
+    normal: poly.Poly
+    canonical: tuple[tuple[poly.Monomial, float], ...]
+    flipped: bool  # the canonical form has the other sign
+    loops: tuple[int, ...]
+    hoisted: bool
+
+
+def extract(elaborated: Elaborated, sink: Diagnostics) -> Regions:
+    """Classifies every guard of a program. What has no boundary term yet is reported to `sink`."""
+    program = elaborated.program
+    flow = analyse(program.body, program.guards)
+    scope = scope_of(program, elaborated.definitions, flow)
+    forms = {g.index: normalise(scope, g) for g in program.guards}
+    classes = twins(forms)
+    infos: dict[int, GuardInfo] = {}
+    for representative, members in classes.items():
+        for info in classify(scope, representative, members, forms, sink):
+            infos[info.guard.index] = info
+    guards = with_mates(scope, tuple(infos[g.index] for g in program.guards))
+    body = hoist(program.body, {k: f.loops for k, f in forms.items() if f.hoisted})
+    return Regions(program, body, elaborated.definitions, guards, scope.loops, term_lines(program))
+
+
+def term_lines(program: ir.Program) -> dict[int, int]:
+    return {s.id: s.span.line for _, s in ir.blocks(program.body) if isinstance(s, ir.Term | ir.Sample)}
+
+
+def normalise(scope: Scope, g: ir.Guard) -> Normalised:
+    p = scope.normal(g.value)
+    items = poly.ordered(p)
+    lead = items[0][1] if items else 1.0
+    canonical = tuple((m, c / abs(lead) * (1 if lead > 0 else -1)) for m, c in items)
+    home = scope.decided.get(g.index, g.loops)
+    needed = max((scope.loops_needed(a) for a in poly.atoms(p)), key=len, default=())
+    movable = len(needed) < len(home) and all(poly.is_simple(a) for a in poly.atoms(p))
+    return Normalised(p, canonical, lead < 0, needed if movable else home, movable)
+
+
+def twins(forms: Mapping[int, Normalised]) -> dict[int, dict[int, bool]]:
+    """representative -> {guard: false where the representative is true}; guards in one place with one boundary."""
+    by_key: dict[tuple[object, ...], int] = {}
+    classes: dict[int, dict[int, bool]] = {}
+    for k, f in forms.items():
+        key = (f.loops, f.canonical)
+        first = by_key.setdefault(key, k)
+        classes.setdefault(first, {})[k] = f.flipped != forms[first].flipped
+    return classes
+
+
+def classify(
+    scope: Scope, representative: int, members: dict[int, bool], forms: Mapping[int, Normalised], sink: Diagnostics
+) -> list[GuardInfo]:
+    """The class of one boundary: the representative's own entry, then its twins, merged into it."""
+    form = forms[representative]
+    first = decide(scope, representative, members, forms, sink)
+    out = [first]
+    line = first.guard.span.line
+    for k, flipped in members.items():
+        if k != representative:
+            g = scope.program.guards[k]
+            status = "merged" if first.status == "boundary" else first.status
+            reason = f"the same boundary as `{first.guard.text}` at line {line}; both flip together"
+            out.append(
+                replace(first, guard=g, status=status, flipped=flipped, boundaries=(), value=g.value, normal=form.normal,
+                        reason=reason if status == "merged" else first.reason)
+            )  # fmt: skip
+    return out
+
+
+def decide(
+    scope: Scope, k: int, members: dict[int, bool], forms: Mapping[int, Normalised], sink: Diagnostics
+) -> GuardInfo:
+    g, form = scope.program.guards[k], forms[k]
+    value = poly.to_expr(form.normal) if form.hoisted else g.value
+    base = GuardInfo(g, "fixed", "affine", form.loops, "-", "-", "", k, False, value, form.normal)
+    smooth = scope.flow.of(g.value).smooth
+    if not smooth:
+        return replace(base, reason="its value changes only where other guards flip")
+    if all(scope.site(s).noise for s in smooth):
+        return replace(base, reason="it depends on noise alone, so no parameter moves it")
+    normals = {i: f.normal for i, f in forms.items()}
+    if continuity.is_continuous(scope, members, form.normal, normals):
+        return replace(base, status="no-jump", reason="both branches agree where it is zero (proved)")
+    keys = frozenset(members)
+    terms = tuple(sorted({t for m in keys for t in influenced(scope.flow, m)}))
+    if not terms:
+        return replace(base, status="no-jump", reason="its outcome reaches no term of the density")
+    bad = continuity.singular_at(scope, members, form.normal)
+    if bad is not None:
+        sink.error(
+            "PPL403",
+            f"at the boundary of `{g.text}` this is unbounded, so the boundary term does not exist",
+            bad,
+            "keep the singularity away from the guard, for example `if x > 0.01 then log(x) ...`",
+        )
+        return base
+    boundaries = lines_for(scope, base, keys, terms)
+    if not boundaries:
+        unsupported(scope, g, form, sink)
+        return base
+    chosen = boundaries[-1]
+    site = scope.site(chosen.line.site)
+    kind = "affine" if site.support == "real" or site.noise else "invertible"
+    effect = max((b.effect for b in boundaries), key=lambda e: RANK[e])
+    direction = show(chosen.line.expr(ir.REAL)) + (" (noise)" if site.noise else "")
+    return replace(
+        base, status="boundary", kind=kind, direction=direction, effect=effect, boundaries=boundaries,
+        reason=reason_of(scope, chosen, len(terms)),
+    )  # fmt: skip
+
+
+def reason_of(scope: Scope, b: Boundary, reached: int) -> str:
+    lines_reached = sorted({s.span.line for _, s in ir.blocks(scope.program.body)
+                            if isinstance(s, ir.Term | ir.Sample) and s.id in b.terms})  # fmt: skip
+    where = ", ".join(str(x) for x in lines_reached)
+    match b.effect:
+        case "local":
+            return f"its jump re-evaluates {reached} term(s), of line {where}"
+        case "incremental":
+            return f"its jump updates a sum, then re-evaluates {reached} term(s), of line {where}"
+        case _:
+            return f"its outcome is carried on, so its jump re-evaluates the program: the terms of line {where}"
+
+
+def lines_for(scope: Scope, base: GuardInfo, members: frozenset[int], terms: tuple[int, ...]) -> tuple[Boundary, ...]:
+    """One boundary for all instances, or one for the first iteration and one for the rest; empty if there is none."""
+    direct = best(scope, base, members, terms, list(lines.candidates(scope, base.normal)))
+    first = lines.at_first(scope, base.normal)
+    if first is None or (direct is not None and direct.effect != "global"):
+        return () if direct is None else (direct,)
+    rest = best(scope, base, members, terms, list(lines.through_state(scope, base.normal)))
+    if rest is None:
+        return () if direct is None else (direct,)
+    if not any(a.random for a in poly.atoms(first)):
+        return (rest,)  # in the first iteration no latent moves it
+    start = best(
+        scope, base, members, terms, [replace(c, part="first") for c in lines.candidates(scope, first)]
+    )
+    return () if start is None else (start, rest)
+
+
+def best(
+    scope: Scope, base: GuardInfo, members: frozenset[int], terms: tuple[int, ...], found: list[lines.Candidate]
+) -> Boundary | None:
+    """The candidate with the smallest slice; among equals a coordinate without a condition on the data comes first."""
+    ranked: list[tuple[tuple[int, bool, int], Boundary]] = []
+    for order, c in enumerate(found):
+        effect = "global" if c.through else effect_of(scope, members, base.loops, terms, c.latent)
+        b = Boundary(base.guard.index, c.latent, c.slope, c.rest, c.through, c.part, effect, terms, ())
+        ranked.append(((RANK[effect], c.checks_slope, order), b))
+    return min(ranked, key=lambda item: item[0])[1] if ranked else None
+
+
+def unsupported(scope: Scope, g: ir.Guard, form: Normalised, sink: Diagnostics) -> None:
+    latents = [a for a in poly.atoms(form.normal) if lines.latent_of(scope, a) is not None]
+    affine = [a for a in latents if poly.split_affine(form.normal, a) is not None]
+    if affine:
+        names = ", ".join(f"`{show(a)}`" for a in affine)
+        sink.error(
+            "PPL402",
+            f"no single latent moves `{g.text}` and leaves everything else it reads unchanged (tried {names})",
+            g.span,
+            "guards on values that other branches decide along the same latent are not supported yet",
+        )
+        return
+    sink.error(
+        "PPL401",
+        f"the boundary of `{g.text}` is not supported yet: it is not affine in any latent",
+        g.span,
+        "rewrite it so that one latent stands alone, for example `x < exp(1)` for `log(x) < 1`",
+    )
+
+
+def with_mates(scope: Scope, infos: tuple[GuardInfo, ...]) -> tuple[GuardInfo, ...]:
+    """Adds to each boundary the guards that may flip at the same point and reach a term in common."""
+    active = [i for i in infos if i.status == "boundary"]
+    out: dict[int, GuardInfo] = {}
+    for info in active:
+        new: list[Boundary] = []
+        for b in info.boundaries:
+            mates = tuple(
+                other.guard.index
+                for other in active
+                if set(b.terms) & set(other.boundaries[0].terms) and may_coincide(scope, info, other, b.effect)
+            )
+            new.append(replace(b, mates=mates))
+        out[info.guard.index] = replace(info, boundaries=tuple(new))
+    return tuple(out.get(i.guard.index, i) for i in infos)

@@ -1,0 +1,146 @@
+"""Dataflow over the core program: what each variable, guard and term depends on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from ppl.core import ir
+
+
+@dataclass(frozen=True, slots=True)
+class Depends:
+    """`smooth`: sites whose value moves it; `sites`: those and the sites that decide it through guards; `guards`: the
+    guards whose outcome decides it, those behind other guards included."""
+
+    smooth: frozenset[str] = frozenset()
+    sites: frozenset[str] = frozenset()
+    guards: frozenset[int] = frozenset()
+
+    def __or__(self, other: Depends) -> Depends:
+        if other is NOTHING or other == self:
+            return self
+        return Depends(self.smooth | other.smooth, self.sites | other.sites, self.guards | other.guards)
+
+    def decided(self) -> Depends:
+        """The dependence of something that this decides: nothing of it is smooth."""
+        return Depends(frozenset(), self.sites, self.guards)
+
+
+NOTHING = Depends()
+
+
+@dataclass
+class Flow:
+    """Dependences of all variables of a program, by name, found by iterating to a fixed point."""
+
+    guards: tuple[ir.Guard, ...]
+    variables: dict[str, Depends] = field(default_factory=dict[str, Depends])
+    guard_values: dict[int, Depends] = field(default_factory=dict[int, Depends])
+    terms: dict[int, Depends] = field(default_factory=dict[int, Depends])
+    term_loops: dict[int, tuple[int, ...]] = field(default_factory=dict[int, tuple[int, ...]])
+    changed: bool = False
+
+    def of(self, e: ir.Expr | None) -> Depends:
+        """What an expression depends on."""
+        if e is None:
+            return NOTHING
+        match e:
+            case ir.Var():
+                return self.variables.get(e.name, NOTHING)
+            case ir.Cell():
+                return self.variables.get(e.array, NOTHING) | self.many(e.indices)
+            case ir.GuardRef():
+                value = self.guard_values.get(e.index, NOTHING)
+                return Depends(frozenset(), value.sites, value.guards | {e.index})
+            case ir.Select():
+                return self.of(e.condition).decided() | self.of(e.then) | self.of(e.orelse)
+            case ir.Op(op="lt" | "le" | "gt" | "ge" | "eq" | "ne"):
+                return self.many(e.args).decided()
+            case _:
+                return self.many(ir.children(e))
+
+    def many(self, items: Iterable[ir.Expr]) -> Depends:
+        out = NOTHING
+        for x in items:
+            out = out | self.of(x)
+        return out
+
+    def join(self, name: str, d: Depends) -> None:
+        old = self.variables.get(name)
+        new = d if old is None else old | d
+        if new != old:
+            self.variables[name] = new
+            self.changed = True
+
+
+def analyse(body: tuple[ir.Statement, ...], guards: tuple[ir.Guard, ...]) -> Flow:
+    """The dependences of a program."""
+    flow = Flow(guards)
+    while True:
+        flow.changed = False
+        _block(flow, body, ())
+        if not flow.changed:
+            return flow
+
+
+def _block(flow: Flow, body: tuple[ir.Statement, ...], loops: tuple[int, ...]) -> None:
+    for s in body:
+        _statement(flow, s, loops)
+
+
+def _statement(flow: Flow, s: ir.Statement, loops: tuple[int, ...]) -> None:
+    match s:
+        case ir.Let():
+            flow.join(s.var.name, flow.of(s.value))
+        case ir.Decide():
+            value = flow.of(flow.guards[s.index].value)
+            if flow.guard_values.get(s.index) != value:
+                flow.guard_values[s.index] = value
+                flow.changed = True
+        case ir.Sample():
+            arguments = flow.many(s.args) | flow.many(s.indices)
+            own = Depends(frozenset({s.site}), frozenset({s.site}))
+            flow.join(s.site, own | arguments if moves_with_arguments(s) else own)
+            _term(flow, s.id, own | arguments | flow.of(s.mask).decided(), loops)
+        case ir.Fill():
+            flow.join(s.array, flow.of(s.value) | flow.of(s.mask).decided() | flow.many(s.indices))
+        case ir.Term():
+            _term(flow, s.id, flow.of(s.value) | flow.many(s.args) | flow.of(s.mask).decided(), loops)
+        case ir.Loop():
+            for c in s.carries:
+                flow.join(c.entry.name, flow.of(c.init))
+            _block(flow, s.body, (*loops, s.id))
+            for c in s.carries:
+                flow.join(c.entry.name, flow.of(c.out))
+                flow.join(c.final.name, flow.of(c.entry) | flow.of(c.out))
+            for r in s.reductions:
+                flow.join(r.final.name, flow.of(r.init) | flow.of(r.delta))
+            for c in s.collects:
+                flow.join(c.final.name, flow.of(c.element))
+        case ir.Report():
+            pass
+
+
+def _term(flow: Flow, id: int, d: Depends, loops: tuple[int, ...]) -> None:
+    if flow.terms.get(id) != d:
+        flow.terms[id] = d
+        flow.changed = True
+    flow.term_loops[id] = loops
+
+
+def moves_with_arguments(s: ir.Sample) -> bool:
+    """Whether the value of a site depends on its distribution's arguments: bounds of a support, or noise."""
+    from ppl.language.distributions import DISTRIBUTIONS
+
+    d = DISTRIBUTIONS[s.distribution]
+    return s.noise or any(isinstance(b, str) for b in d.support.bounds)
+
+
+def influenced(flow: Flow, guard: int) -> tuple[int, ...]:
+    """The terms that a guard's outcome reaches, in program order."""
+    return tuple(t for t, d in sorted(flow.terms.items()) if guard in d.guards)
+
+
+def loops_of(body: tuple[ir.Statement, ...]) -> Mapping[int, ir.Loop]:
+    return {s.id: s for _, s in ir.blocks(body) if isinstance(s, ir.Loop)}

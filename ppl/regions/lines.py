@@ -1,0 +1,112 @@
+"""The line along which a guard is crossed: one coordinate in which its value is affine, and on which everything else
+that the value reads, branches included, stays constant."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from ppl.core import ir, poly
+from ppl.regions.model import Latent
+from ppl.regions.scope import Scope
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    latent: Latent
+    slope: ir.Expr
+    rest: ir.Expr | None  # None where the guard reads the latent through carried state
+    through: str | None
+    part: str
+    checks_slope: bool  # the slope comes from data and must not vanish
+
+
+def latent_of(scope: Scope, e: ir.Expr) -> Latent | None:
+    """The coordinate an atom stands for, if it is one."""
+    names = {s.name for s in scope.program.sites if s.support != "int"}
+    filled = {s.array for _, s in ir.blocks(scope.program.body) if isinstance(s, ir.Fill)}
+    match e:
+        case ir.Var() if e.name in names and not e.type.dims:
+            return Latent(e.name, ())
+        case ir.Cell() if e.array in names and not any(x.random for x in e.indices) and e.array not in filled:
+            return Latent(e.array, e.indices)
+        case _:
+            return None
+
+
+def candidates(scope: Scope, normal: poly.Poly) -> Iterator[Candidate]:
+    """Every coordinate along which a guard with this normal form can be crossed, for all iterations alike."""
+    for a in poly.atoms(normal):
+        latent = latent_of(scope, a)
+        split = poly.split_affine(normal, a) if latent is not None else None
+        if latent is None or split is None:
+            continue
+        slope, rest = split
+        if all(scope.independent(x, latent) for p in (slope, rest) for x in poly.atoms(p)):
+            ok, checks = sound(scope, slope, rest)
+            if ok:
+                yield Candidate(latent, poly.to_expr(slope), poly.to_expr(rest), None, "all", checks)
+
+
+def sound(scope: Scope, slope: poly.Poly, rest: poly.Poly) -> tuple[bool, bool]:
+    """Whether the line crosses all of the boundary: (yes, the slope must be checked once data is bound).
+
+    ``slope * z + rest = 0`` is missed only where slope and rest vanish together. That is a null set of the boundary
+    unless they have a common factor, which they cannot have if one is constant or they share no latent.
+    """
+    if poly.is_constant(slope):
+        return True, False
+    slope_random = any(x.random for x in poly.atoms(slope))
+    rest_random = any(x.random for x in poly.atoms(rest))
+    if not slope_random:
+        return True, rest_random
+    if not rest:
+        return False, False
+    if poly.is_constant(rest):
+        return True, False
+    if not rest_random:
+        return False, False  # a datum that is zero would make the guard a product
+    sites = [frozenset[str]().union(*(scope.flow.of(x).sites for x in poly.atoms(p))) for p in (slope, rest)]
+    return not sites[0] & sites[1], False
+
+
+def through_state(scope: Scope, normal: poly.Poly) -> Iterator[Candidate]:
+    """Coordinates that a guard on carried state reads through the previous iteration, for all iterations but the first."""
+    for p in poly.atoms(normal):
+        if not isinstance(p, ir.Var) or p.name not in scope.entries:
+            continue
+        loop = scope.entries[p.name]
+        carry = next(c for c in loop.carries if c.entry.name == p.name)
+        split = poly.split_affine(normal, p)
+        if split is None or not poly.is_constant(split[0]):
+            continue
+        factor, others = poly.value(split[0]), split[1]
+        out = scope.normal(carry.out)
+        for a in poly.atoms(out):
+            latent = latent_of(scope, a)
+            inner = poly.split_affine(out, a) if latent is not None else None
+            if latent is None or inner is None or not poly.is_constant(inner[0]) or not latent.indices:
+                continue
+            if not all(scope.independent(x, latent) for x in poly.atoms(inner[1])):
+                continue
+            before = Latent(latent.site, tuple(shift(i, loop.var) for i in latent.indices))
+            if all(scope.independent(x, before) for x in poly.atoms(others)):
+                slope = poly.number(factor * poly.value(inner[0]))
+                yield Candidate(before, slope, None, p.name, "rest", False)
+
+
+def shift(e: ir.Expr, var: ir.LoopVar) -> ir.Expr:
+    """`e` as the previous iteration saw it."""
+    before = poly.add(poly.atom(var), poly.constant(-1.0))
+    return poly.to_expr(poly.substitute(poly.to_poly(e), {var: before}), ir.INT)
+
+
+def at_first(scope: Scope, normal: poly.Poly) -> poly.Poly | None:
+    """The normal form in the first iteration of the loop whose carried state it reads; None without such state."""
+    for p in poly.atoms(normal):
+        if isinstance(p, ir.Var) and p.name in scope.entries:
+            loop = scope.entries[p.name]
+            replacements: dict[ir.Expr, poly.Poly] = {c.entry: scope.normal(c.init) for c in loop.carries}
+            replacements[loop.var] = scope.normal(loop.lo)
+            return poly.substitute(normal, replacements)
+    return None

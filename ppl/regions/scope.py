@@ -1,0 +1,154 @@
+"""Where variables live, and which coordinates of the latents they cannot see."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ppl.core import ir, poly
+from ppl.elaborate.loops import expressions_of
+from ppl.regions.flow import NOTHING, Flow
+from ppl.regions.model import Latent
+
+
+@dataclass(frozen=True)
+class Scope:
+    """Indexes of one program that the analyses share."""
+
+    program: ir.Program
+    definitions: Mapping[str, ir.Expr]
+    flow: Flow
+    loops: Mapping[int, ir.Loop]
+    home: Mapping[str, tuple[int, ...]]  # variable or loop variable -> loops around its definition
+    entries: Mapping[str, ir.Loop]  # carried variable at the start of an iteration -> its loop
+    decided: Mapping[int, tuple[int, ...]]  # guard -> loops around its decision
+
+    def expand(self, v: ir.Var) -> ir.Expr | None:
+        """The definition of a scalar variable, for normal forms."""
+        return self.definitions.get(v.name) if not v.type.dims else None
+
+    def normal(self, e: ir.Expr) -> poly.Poly:
+        return poly.to_poly(e, self.expand)
+
+    def site(self, name: str) -> ir.Site:
+        return next(s for s in self.program.sites if s.name == name)
+
+    def loops_needed(self, e: ir.Expr, seen: frozenset[str] = frozenset()) -> tuple[int, ...]:
+        """The innermost loop nest that `e` refers to."""
+        out: tuple[int, ...] = ()
+        for x in ir.walk(e):
+            here: tuple[int, ...] = ()
+            if isinstance(x, ir.Var | ir.LoopVar):
+                here = self.home.get(x.name, ())
+            elif isinstance(x, ir.GuardRef):
+                here = self.decided.get(x.index, ())
+            elif isinstance(x, ir.Cell):
+                here = self.home.get(x.array, ())
+            out = max(out, here, key=len)
+        return out
+
+    # ----------------------------------------------------------- independence
+
+    def independent(self, e: ir.Expr, latent: Latent) -> bool:
+        """Whether `e` certainly does not change when `latent` alone moves, through guards or otherwise."""
+        match e:
+            case ir.Var():
+                return self._variable_independent(e, latent)
+            case ir.Cell():
+                if not all(self.independent(i, latent) for i in e.indices):
+                    return False
+                if e.array == latent.site:
+                    return self.different_element(e.indices, latent.indices)
+                return latent.site not in self.flow.variables.get(e.array, NOTHING).sites
+            case ir.GuardRef():
+                return self.independent(self.program.guards[e.index].value, latent)
+            case _:
+                return all(self.independent(x, latent) for x in ir.children(e))
+
+    def _variable_independent(self, v: ir.Var, latent: Latent) -> bool:
+        if v.name == latent.site:
+            return False
+        if latent.site not in self.flow.variables.get(v.name, NOTHING).sites:
+            return True
+        if v.name in self.definitions:
+            return self.independent(self.definitions[v.name], latent)
+        return v.name in self.entries and self.untouched_before(latent, self.entries[v.name])
+
+    def different_element(self, a: tuple[ir.Expr, ...], b: tuple[ir.Expr, ...]) -> bool:
+        return any(
+            poly.is_constant(d) and d
+            for d in (self.index_difference(x, y) for x, y in zip(a, b, strict=True))
+        )
+
+    def same_element(self, a: tuple[ir.Expr, ...], b: tuple[ir.Expr, ...]) -> bool:
+        return all(not self.index_difference(x, y) for x, y in zip(a, b, strict=True))
+
+    def index_difference(self, a: ir.Expr, b: ir.Expr) -> poly.Poly:
+        return poly.add(self.normal(a), self.normal(b), -1.0)
+
+    def offset(self, index: ir.Expr, loop: ir.Loop) -> float | None:
+        """`c` where ``index = loop variable + c`` with a constant c, else None."""
+        d = self.index_difference(index, loop.var)
+        return poly.value(d) if poly.is_constant(d) else None
+
+    def untouched_before(self, latent: Latent, loop: ir.Loop) -> bool:
+        """Whether iterations before the current one cannot have seen `latent`, an element ``site[t + c]``.
+
+        If the loop fills the site at t + w, state that enters iteration t has seen elements up to t - 1 + w (an element
+        cannot be read before it is filled); else it has seen those it reads, up to t - 1 + r.
+        """
+        if len(latent.indices) != 1:
+            return False
+        c = self.offset(latent.indices[0], loop)
+        if c is None:
+            return False
+        filled = [
+            s.indices[0] for _, s in ir.blocks(loop.body) if isinstance(s, ir.Sample) and s.site == latent.site and s.indices
+        ]
+        touched = filled or self.reads(loop, latent.site)
+        if touched is None:
+            return False
+        offsets = [self.offset(i, loop) for i in touched]
+        return all(o is not None and c >= o for o in offsets)
+
+    def reads(self, loop: ir.Loop, site: str) -> list[ir.Expr] | None:
+        """The indices at which a loop reads a vector site; None if it reads it as a whole or by several indices."""
+        out: list[ir.Expr] = []
+        for s in loop.body:
+            for e in expressions_of(s, self.program.guards):
+                for x in ir.walk(e):
+                    if isinstance(x, ir.Cell) and x.array == site:
+                        if len(x.indices) != 1:
+                            return None
+                        out.append(x.indices[0])
+                    elif isinstance(x, ir.Var) and x.name == site:
+                        return None
+        return out
+
+
+def scope_of(program: ir.Program, definitions: Mapping[str, ir.Expr], flow: Flow) -> Scope:
+    home: dict[str, tuple[int, ...]] = {}
+    entries: dict[str, ir.Loop] = {}
+    decided: dict[int, tuple[int, ...]] = {}
+    loops: dict[int, ir.Loop] = {}
+    for around, s in ir.blocks(program.body):
+        here = tuple(x.id for x in around)
+        match s:
+            case ir.Let():
+                home[s.var.name] = here
+            case ir.Decide():
+                decided[s.index] = here
+            case ir.Loop():
+                loops[s.id] = s
+                inside = (*here, s.id)
+                home[s.var.name] = inside
+                for c in s.carries:
+                    home[c.entry.name], home[c.final.name] = inside, here
+                    entries[c.entry.name] = s
+                for r in s.reductions:
+                    home[r.final.name] = here
+                for c in s.collects:
+                    home[c.final.name] = here
+            case _:
+                pass
+    return Scope(program, definitions, flow, loops, home, entries, decided)
