@@ -16,6 +16,7 @@ import numpy as np
 
 from ppl.data.arithmetic import INT_MAX, INT_MIN, Array, Value
 from ppl.data.table import Column, Missing
+from ppl.data.words import counted
 
 DTYPES: dict[str, type[Any]] = {"int": np.int64, "real": np.float64, "bool": np.bool_}
 WORDS = {"int": "an int", "real": "a finite number", "bool": "true or false"}
@@ -132,12 +133,15 @@ def _from_array(array: Array, base: str, dims: tuple[int | None, ...]) -> Array:
     short = len(shape) < len(dims) and shape[-1] == 0  # an empty array says nothing about the sizes further in
     if not (len(shape) == len(dims) or short) or any(declared not in (None, came) for came, declared in pairs):
         wrong_rank = len(shape) != len(dims)
-        came = _shape_text(shape) if wrong_rank or len(dims) > 1 else f"{shape[0]} {_plural('value', shape[0])}"
+        came = _shape_text(shape) if wrong_rank or len(dims) > 1 else counted(shape[0], "value")
         raise Misfit("PPL503", (), came, _shape_words(dims), verb="has")
     real_name = array.dtype.kind == "f" or array.dtype.name == "bfloat16"
     kind = "real" if real_name else {"i": "int", "u": "int", "b": "bool"}.get(array.dtype.kind, "")
     no_type = kind and not array.size  # an array without elements has a dtype by accident only
     if kind != base and (kind, base) != ("int", "real") and not no_type:
+        if (kind, base) == ("real", "int") and not np.isfinite(array).all():  # pandas' way to say that one is missing
+            where = _first(~np.isfinite(array))
+            raise Misfit("PPL504", where, describe(float(array[where])), WORDS[base], NO_MISSING)
         hint = "convert it with `.astype(int)`, after rounding if need be" if (kind, base) == ("real", "int") else None
         raise Misfit("PPL502", (), f"an array of {array.dtype.name}", describe_type(base, dims), hint)
     if array.dtype.kind == "u" and base == "int" and array.size and int(array.max()) > INT_MAX:
@@ -169,7 +173,8 @@ def _from_nested(value: object, base: str, dims: tuple[int | None, ...]) -> Arra
     for axis, declared in enumerate(dims):
         rows: list[Sequence[object]] = []
         for k, item in enumerate(level):
-            rows.append(_row(item, base, dims, axis, _unravel(k, shape)))
+            plain_row = isinstance(item, (list, tuple))
+            rows.append(cast(Any, item) if plain_row else _row(item, dims, axis, _unravel(k, shape)))
         length = _common_length(rows, declared, dims, axis, shape)
         shape += (length,)
         if not rows or length == 0:
@@ -178,8 +183,9 @@ def _from_nested(value: object, base: str, dims: tuple[int | None, ...]) -> Arra
     return _from_leaves(level, base, shape)
 
 
-def _row(item: object, base: str, dims: tuple[int | None, ...], axis: int, index: tuple[int, ...]) -> Sequence[object]:
-    plain = unwrap(item) if not isinstance(item, (list, tuple)) else cast(object, item)
+def _row(item: object, dims: tuple[int | None, ...], axis: int, index: tuple[int, ...]) -> Sequence[object]:
+    """An entry of a level that is not a plain list: another sequence, an array, or a fault."""
+    plain = unwrap(item)
     if is_array(plain):
         plain = cast(object, plain.tolist())
     if is_sequence(plain):
@@ -201,10 +207,10 @@ def _common_length(
         count = lengths[odd]
         other = f"{first} in every row, as in {list(start)}" if declared is None else f"{declared}"
         hint = f"row {list(start)} has {first}; every row of an array has the same length"
-        raise Misfit("PPL505", where, f"{count} {_plural('value', count)}", other, hint, verb="has")
+        raise Misfit("PPL505", where, counted(count, "value"), other, hint, verb="has")
     if declared is not None and first != declared:
         where = _unravel(0, shape)
-        came = f"{first} {_plural('value', first)}"
+        came = counted(first, "row" if axis + 1 < len(dims) else "value")
         raise Misfit("PPL503", where, came, _shape_words(dims[axis:]), verb="has")
     return first
 
@@ -301,7 +307,7 @@ def describe(value: object) -> str:
     if is_array(value):
         return f"an array of shape {_sizes(value.shape)}"
     if is_sequence(value):
-        return f"an array of {len(value)} {_plural('value', len(value))}"
+        return f"an array of {counted(len(value), 'value')}"
     return "an object" if isinstance(value, dict) else f"a {_kind(value)}"
 
 
@@ -320,7 +326,7 @@ def _kind(value: object) -> str:
 
 def _shape_words(dims: tuple[int | None, ...]) -> str:
     if len(dims) == 1:
-        return "an array" if dims[0] is None else f"an array of {dims[0]} {_plural('value', dims[0])}"
+        return "an array" if dims[0] is None else f"an array of {counted(dims[0], 'value')}"
     return f"an array of shape {_sizes('?' if d is None else d for d in dims)}"
 
 
@@ -330,7 +336,3 @@ def _shape_text(shape: Iterable[int]) -> str:
 
 def _sizes(dims: Iterable[object]) -> str:
     return f"[{', '.join(str(d) for d in dims)}]"
-
-
-def _plural(word: str, count: int) -> str:
-    return word if count == 1 else f"{word}s"

@@ -6,20 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from declared import declarations
 
 from ppl.data import bind_data
-from ppl.diagnostics import Diagnostics, PplError
-from ppl.syntax import ast, parse
+from ppl.diagnostics import PplError
 
 Bind = Callable[..., dict[str, Any]]
-
-
-def declarations(source: str) -> tuple[list[ast.Data], Diagnostics]:
-    sink = Diagnostics({"m.ppl": source})
-    module = parse(source, "m.ppl", sink)
-    sink.raise_if_errors()
-    assert module is not None
-    return [s for s in module.statements if isinstance(s, ast.Data)], sink
 
 
 @pytest.fixture(scope="session")

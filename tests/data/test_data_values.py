@@ -7,6 +7,7 @@ import math
 
 import numpy as np
 import pytest
+from declared import declarations
 
 from ppl.data import dims_of
 from ppl.diagnostics import DataError, PplError
@@ -147,6 +148,7 @@ def test_an_empty_array_hides_its_inner_size(bind):
         ("real[2]", np.array([(1, 2.0), (3, 4.0)], dtype="i4,f4"), "PPL502"),
         ("real[2]", np.array([10**400, 1], dtype=object), "PPL504"),
         ("int[2]", np.array([1.0, 2.0]), "PPL502"),
+        ("int[2]", np.array([1.0, np.nan]), "PPL504"),
         ("int[2]", [1, np.float64(2)], "PPL502"),
         ("real[2, 2]", [[1, 2], [3]], "PPL505"),
         ("real[2, 2]", [[1, 2], 3], "PPL503"),
@@ -202,9 +204,7 @@ def test_a_frame_is_given_by_its_columns(bind):
     assert data["y"].tolist() == [0.5, 1.5]
 
 
-def test_dims_of(bind):
-    from conftest import declarations
-
+def test_dims_of():
     source = "data n: int\ndata x: real[n, 2 * n + 1]\ndata y: real"
     [_, x, y], _ = declarations(source)
     assert dims_of(x, {"n": 3}) == (3, 7)
