@@ -44,7 +44,7 @@ CODES: dict[str, str] = {
     "PPL010": "condition must be parenthesised or a bracket is misplaced",
     "PPL011": "a habit from Stan, R or another language",
     "PPL012": "two statements on one line without `;`",
-    "PPL013": "text longer than 10^6 characters",
+    "PPL013": "text longer than 500000 characters",
     # 1xx: names and scope
     "PPL101": "unknown name",
     "PPL102": "name declared twice",

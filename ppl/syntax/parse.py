@@ -22,7 +22,7 @@ from ppl.syntax.limits import MAX_NESTING, is_sound
 from ppl.syntax.messages import Place, describe
 from ppl.syntax.tokens import Faults, Lexeme, TooManyErrors, before
 
-MAX_CHARACTERS = 1_000_000
+MAX_CHARACTERS = 500_000
 
 
 def parse(text: str, file: str, sink: Diagnostics) -> ast.Module:
