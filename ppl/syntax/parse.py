@@ -13,13 +13,13 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 from lark import Token, UnexpectedToken
+from lark.parsers.lalr_analysis import Shift
 
 from ppl.diagnostics import Diagnostics, InternalError, Span
 from ppl.syntax import ast, tables
 from ppl.syntax.habits import replace_habits
 from ppl.syntax.layout import lay_out
 from ppl.syntax.limits import MAX_NESTING, is_sound
-from ppl.syntax.messages import Place, describe
 from ppl.syntax.tokens import Faults, Lexeme, TooManyErrors, before
 
 MAX_CHARACTERS = 500_000
@@ -101,7 +101,10 @@ class _Automaton:
         return self.lark.feed_token(token)
 
     def accepts(self) -> frozenset[str]:
-        return frozenset(self.lark.accepts())
+        """The terminals that can follow. Lark's own `accepts` copies the values too, in some versions deeply."""
+        stack: list[int] = self.lark.parser_state.state_stack
+        table: _States = self.lark.parser_state.parse_conf.states
+        return frozenset(t for t in table[stack[-1]] if t.isupper() and _can_shift(table, list(stack), t))
 
     @property
     def height(self) -> int:
@@ -111,6 +114,21 @@ class _Automaton:
         """Forgets what was read since the stack had this height. States are one more than values."""
         state = self.lark.parser_state
         del state.state_stack[height:], state.value_stack[height - 1 :]
+
+
+_States = dict[int, dict[str, tuple[Any, Any]]]  # of each state, by symbol: lark's action, and its state or rule
+
+
+def _can_shift(table: _States, stack: list[int], terminal: str) -> bool:
+    """Whether the reductions that `terminal` causes end in a state that reads it. Changes `stack`."""
+    while terminal in table[stack[-1]]:
+        action, rule = table[stack[-1]][terminal]
+        if action is Shift:
+            return True
+        if rule.expansion:
+            del stack[-len(rule.expansion) :]
+        stack.append(table[stack[-1]][rule.origin.name][1])
+    return False
 
 
 @dataclass(slots=True)
@@ -148,6 +166,8 @@ class _Parser:
 
     def recover(self) -> None:
         """Reports the token that the grammar does not allow, then reads what was meant or skips the statement."""
+        from ppl.syntax.messages import Place, describe  # only a faulty model pays for loading them
+
         start, height = (self.at, self.automaton.height) if self.fresh else self.starts[-1]
         fault = describe(Place(self.tokens, start, self.at, self.automaton.accepts()))
         self.faults.error(fault.code, fault.message, fault.span, fault.hint)
