@@ -173,7 +173,7 @@ def _brace_missing(p: Place) -> Fault | None:
         return None
     if p.token.type not in STARTS_OPERAND | STATEMENT_KEYWORDS | {"END", "EOF"}:
         return None
-    word = "else" if p.previous.type == "ELSE" else p.first.text
+    word = p.first.text if p.first.type != "ELSE" or p.previous.type == "ELSE" else "else if"
     hint = f"write `{word} ... {{ ... }}`" if word != "else" else "write `else { ... }`"
     return Fault("PPL002", f"`{{` is missing: the body of `{word}` stands in braces", pointed(p), hint)
 
