@@ -1,0 +1,77 @@
+"""Saving an unfinished fit and continuing it: one npz file with the arrays of a run and a JSON header.
+
+What is saved is everything that the next step reads, so a continued run takes the steps an uninterrupted one takes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ppl.diagnostics import Diagnostic, PplError
+
+FORMAT = "pplc-checkpoint-1"
+
+
+class CheckpointError(PplError):
+    """A checkpoint that cannot be read or written, or that belongs to another run."""
+
+
+def refuse(message: str, hint: str | None = None) -> CheckpointError:
+    return CheckpointError([Diagnostic("PPL803", message, hint=hint)])
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary path beside `path` that takes its name when the block ends well: readers never see half a file."""
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        temporary.chmod(0o666 & ~_umask())
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def save(path: Path, header: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
+    """Writes `arrays` and `header` (JSON) to `path` atomically. Raises :class:`CheckpointError`."""
+    text = json.dumps({"format": FORMAT, **header}, sort_keys=True)
+    try:
+        with replacing(path) as temporary, temporary.open("wb") as file:
+            np.savez(file, allow_pickle=False, header=np.array(text), **arrays)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise refuse(f"cannot write the checkpoint {path}: {error.strerror or error}") from error
+
+
+def load(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """What `save` wrote. Raises :class:`CheckpointError` if `path` cannot be read or is something else."""
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+        header = json.loads(str(arrays.pop("header")))
+    except OSError as error:
+        raise refuse(f"cannot read the checkpoint {path}: {error.strerror or error}") from error
+    except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise refuse(f"{path} is not a checkpoint, or it is damaged") from error
+    if not isinstance(header, dict) or header.get("format") != FORMAT:
+        raise refuse(f"{path} is not a checkpoint that this version can read")
+    return header, arrays

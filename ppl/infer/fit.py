@@ -1,0 +1,247 @@
+"""`fit`: from a bound problem to a :class:`~ppl.infer.result.Fit`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from ppl.diagnostics import Diagnostic, InferenceError
+from ppl.infer import stopping
+from ppl.infer.checkpoint import refuse
+from ppl.infer.loop import CHUNK, initial_state, make_chunk
+from ppl.infer.problem import DrawsLike, ProblemLike
+from ppl.infer.result import Fit, Posterior
+from ppl.infer.run import Machine, Run, advance, flatten, loop_arguments
+from ppl.infer.saved_run import RunFile
+from ppl.infer.settings import DRAWS, MAX_STEPS, Progress, Settings, SettingsError
+from ppl.infer.start import starting_points
+from ppl.infer.stopping import Floats
+
+BLOCK = 1000  # draws per call of the one compiled drawing function
+_START, _STEPS, _COMPARE, _DRAWS = range(4)  # streams split off the seed
+
+
+def fit(
+    problem: ProblemLike,
+    *,
+    guide: str = "meanfield",
+    estimator: str = "combined",
+    seed: int = 0,
+    steps: int | None = None,
+    samples: int | None = None,
+    lr: float | None = None,
+    starts: int | None = None,
+    draws: int = DRAWS,
+    progress: Callable[[Progress], None] | None = None,
+    checkpoint: str | Path | None = None,
+    resume: bool = False,
+    require_converged: bool = False,
+) -> Fit:
+    """Fits the guide to the posterior of `problem` by stochastic ascent on the ELBO.
+
+    `starts` optimisations run side by side, the best is kept. With `steps`, exactly that many are made; without, the
+    stop rule of :mod:`ppl.infer.stopping` decides, within MAX_STEPS. `samples` is the number of draws behind each
+    gradient, `lr` the length of a first step in prior standard deviations, `draws` the size of the posterior sample.
+    Equal arguments give equal results. With `checkpoint`, the run is saved there as it goes; with `resume` it is
+    continued from there, and the result is that of a run that was never interrupted.
+
+    Raises :class:`ppl.InferenceError` if the ELBO is not finite (or, under `require_converged`, if the run ends
+    before it converged), :class:`CheckpointError` for an unusable checkpoint, :class:`SettingsError` for arguments
+    that make no sense.
+    """
+    chosen = {"samples": samples, "lr": lr, "starts": starts}
+    settings = Settings(guide, estimator, seed, **{k: v for k, v in chosen.items() if v is not None})
+    if steps is not None and steps < 1:
+        raise SettingsError(f"steps must be at least 1, not {steps}")
+    if draws < 1:
+        raise SettingsError(f"draws must be at least 1, not {draws}")
+    if resume and checkpoint is None:
+        raise SettingsError("to resume, say from which checkpoint")
+    began = time.perf_counter()
+    machine, run, compile_seconds = _prepare(problem, settings)
+    file = RunFile.open(checkpoint, settings, machine, run) if checkpoint is not None else None
+    earlier = 0.0
+    if file is not None and resume and file.path.exists():
+        run, earlier = file.load(run)
+        if steps is not None and run.step > steps:
+            message = f"the checkpoint is at step {run.step}, past the {steps} steps asked for"
+            raise refuse(message, "ask for more steps, or start afresh without --resume")
+    clock = _Clock(began, earlier)
+    run = _optimise(run, machine, steps, progress, file, clock)
+    result = _finish(problem, settings, machine, run, steps, draws, clock, compile_seconds)
+    if require_converged and not result.converged:
+        raise InferenceError([Diagnostic("PPL802", f"the fit did not converge: {result.stop_reason}")])
+    return result
+
+
+@dataclass(frozen=True, slots=True)
+class _Clock:
+    began: float
+    earlier: float  # seconds of the runs that this one continues
+
+    def seconds(self) -> float:
+        return self.earlier + time.perf_counter() - self.began
+
+
+def _prepare(problem: ProblemLike, settings: Settings) -> tuple[Machine, Run, float]:
+    """The compiled machine, the run before its first step, and the seconds that compiling took."""
+    key = jax.random.key(settings.seed)
+    params, unit = starting_points(problem, settings.guide, settings.starts, jax.random.fold_in(key, _START))
+    run = Run(loop=initial_state(params), lr=settings.lr)
+    fn = problem.elbo_and_grad(settings.guide, settings.estimator, settings.samples)
+    steps_key = jax.random.fold_in(key, _STEPS)
+    like = jax.tree.map(lambda x: x[0], params)
+    began = time.perf_counter()
+    arguments = (run.loop, steps_key, *loop_arguments(run, CHUNK))
+    chunk = jax.jit(make_chunk(fn, unit, settings.starts)).lower(*arguments).compile()
+    draw = jax.jit(lambda p, k: problem.draw(p, k, BLOCK, settings.guide)).lower(like, key).compile()
+    seconds = time.perf_counter() - began
+    compare_key = jax.random.fold_in(key, _COMPARE)
+    machine = Machine(
+        chunk=chunk,
+        draw=draw,
+        log_weights=lambda p: np.asarray(draw(p, compare_key).log_weight),
+        key=steps_key,
+        like=like,
+        unit=unit,
+    )
+    return machine, run, seconds
+
+
+def _optimise(
+    run: Run,
+    machine: Machine,
+    steps: int | None,
+    progress: Callable[[Progress], None] | None,
+    file: RunFile | None,
+    clock: _Clock,
+) -> Run:
+    """Advances until the steps are made or the stop rule ends the run. Saves on the way, and when interrupted."""
+    limit = MAX_STEPS if steps is None else steps
+    try:
+        while run.step < limit and not (steps is None and _settled(run)):
+            run = advance(run, machine, limit)
+            _refuse_dead(run)
+            if progress is not None:
+                level, se = stopping.elbo_level(run.trace[-1])
+                progress(Progress(run.step, steps, level, se, run.lr, clock.seconds()))
+            if file is not None:
+                file.save_if_due(run, clock.seconds())
+    finally:
+        if file is not None:
+            file.save(run, clock.seconds())
+    return run
+
+
+def _settled(run: Run) -> bool:
+    return run.converged_at is not None or run.stages >= stopping.STAGES
+
+
+def _refuse_dead(run: Run) -> None:
+    """A run that has not had one finite step in any start will never have one: params only move on finite steps."""
+    if run.step >= CHUNK and np.all(np.asarray(run.loop.skipped) >= run.step):
+        starts = len(run.loop.skipped)
+        raise _not_finite(f"none of {run.step} steps from {starts} starts had a finite ELBO and gradient")
+
+
+def _not_finite(message: str) -> InferenceError:
+    hint = "a density may be zero, or undefined, where the guide reaches"
+    return InferenceError([Diagnostic("PPL801", message, hint=hint)])
+
+
+def _finish(
+    problem: ProblemLike,
+    settings: Settings,
+    machine: Machine,
+    run: Run,
+    steps: int | None,
+    draws: int,
+    clock: _Clock,
+    compile_seconds: float,
+) -> Fit:
+    """Picks the best params that the run offers and draws from them."""
+    rows, elbos = _best_of_each_start(machine, run)
+    best = int(np.argmax(np.where(np.isfinite(elbos), elbos, -np.inf)))
+    params = machine.unflatten(rows[best])
+    posterior = _posterior(machine, params, jax.random.fold_in(jax.random.key(settings.seed), _DRAWS), draws)
+    elbo, elbo_se = _mean_and_error(posterior.log_weight)
+    trace = np.concatenate(run.trace)
+    if not np.isfinite(elbo) or np.any(np.isneginf(trace[-CHUNK:, best])):
+        bad = float(np.mean(~np.isfinite(posterior.log_weight)))
+        raise _not_finite(f"{bad:.2%} of the draws of the fitted guide have no finite log density")
+    tail = run.tail(machine)
+    rhat = stopping.split_rhat(tail, best) if len(tail) > 1 else run.rhat
+    names = tuple(s.name for s in problem.sites if not s.noise)
+    return Fit(
+        name=problem.name,
+        latents=names,
+        settings=settings,
+        params=jax.tree.map(np.asarray, params),
+        posterior=posterior.cut(draws),
+        elbo=elbo,
+        elbo_se=elbo_se,
+        trace=trace[:, best],
+        starts=tuple(float(e) for e in elbos),
+        steps=run.step,
+        rhat=rhat,
+        nonfinite_steps=int(run.loop.skipped[best]),
+        converged=run.converged_at is not None,
+        stop_reason=_stop_reason(run, steps),
+        notes=tuple(str(getattr(d, "message", d)) for d in problem.diagnostics),
+        seconds=clock.seconds(),
+        compile_seconds=compile_seconds,
+        observed=dict(problem.data),
+        problem=problem,
+    )
+
+
+def _best_of_each_start(machine: Machine, run: Run) -> tuple[Floats, Floats]:
+    """Per start the best of: the average over the present stage, over the stage before, the last iterate.
+
+    An average removes the noise of the steps; the last iterate wins where the stage was still on its way.
+    """
+    offers = [flatten(run.loop.params)]
+    tail = run.tail(machine)
+    if tail:
+        offers.append(stopping.average(tail))
+    if run.averaged is not None:
+        offers.append(run.averaged)
+    elbos = np.stack([machine.evaluate(rows).mean(axis=1) for rows in offers])
+    choice = np.argmax(np.where(np.isfinite(elbos), elbos, -np.inf), axis=0)
+    index = np.arange(elbos.shape[1])
+    return np.stack(offers)[choice, index], elbos[choice, index]
+
+
+def _posterior(machine: Machine, params: Any, key: jax.Array, draws: int) -> Posterior:
+    """At least `draws` draws and their log weights, in blocks of the one compiled size."""
+    blocks: list[DrawsLike] = [machine.draw(params, jax.random.fold_in(key, i)) for i in range(-(-draws // BLOCK))]
+
+    def joined(field: str) -> Any:
+        return jax.tree.map(lambda *parts: np.concatenate(parts), *[getattr(b, field) for b in blocks])
+
+    return Posterior(*(joined(field) for field in Posterior.FIELDS))
+
+
+def _mean_and_error(log_weight: Floats) -> tuple[float, float]:
+    wide = log_weight.astype(np.float64)
+    with np.errstate(invalid="ignore"):
+        return float(wide.mean()), float(wide.std(ddof=1) / np.sqrt(wide.size))
+
+
+def _stop_reason(run: Run, steps: int | None) -> str:
+    """In words, why the run ended where it did."""
+    rhat, gain = f"R-hat {run.rhat:.2f}", f"the last stage brought {run.gain:+.3f} nats"
+    state = "not converged" if run.converged_at is None else f"converged at step {run.converged_at}"
+    if steps is not None:
+        return f"steps: made the {steps} steps asked for; {state}"
+    if run.converged_at is not None:
+        return f"converged: a smaller learning rate no longer helps ({gain}, {rhat})"
+    if run.stages >= stopping.STAGES:
+        return f"learning rate: at its smallest and still moving ({gain}, {rhat})"
+    return f"steps: reached the limit of {MAX_STEPS} while still improving ({rhat})"

@@ -1,0 +1,159 @@
+"""The result of a fit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ppl.infer.khat import pareto_khat
+from ppl.infer.problem import ProblemLike
+from ppl.infer.settings import Settings
+from ppl.infer.summary import plain, summarise
+
+if TYPE_CHECKING:
+    import xarray
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Posterior:
+    """Draws from a fitted guide; leading axis n everywhere. `latents` are constrained, NaN where one does not exist."""
+
+    FIELDS: ClassVar[tuple[str, ...]] = ("latents", "reports", "unconstrained", "log_weight", "log_q")
+
+    latents: dict[str, Array]
+    reports: dict[str, Array]
+    unconstrained: dict[str, Array]
+    log_weight: Array
+    log_q: Array
+
+    def cut(self, n: int) -> Posterior:
+        """The first `n` draws."""
+        short = lambda tree: {k: v[:n] for k, v in tree.items()}  # noqa: E731
+        return Posterior(
+            short(self.latents), short(self.reports), short(self.unconstrained), self.log_weight[:n], self.log_q[:n]
+        )
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A fitted guide: its params, draws from it, and how the fit went.
+
+    `elbo` is in nats with standard error `elbo_se`, from draws that no step has seen; `trace` is the noisy ELBO of each
+    step of the best start; `starts` the final ELBO of every start; `rhat` the largest R-hat of the iterates that were
+    averaged; `nonfinite_steps` how many steps of the best start were skipped because they were not finite.
+    """
+
+    name: str
+    latents: tuple[str, ...]
+    settings: Settings
+    params: dict[str, Any]
+    posterior: Posterior
+    elbo: float
+    elbo_se: float
+    trace: Array
+    starts: tuple[float, ...]
+    steps: int
+    rhat: float
+    nonfinite_steps: int
+    converged: bool
+    stop_reason: str
+    notes: tuple[str, ...]
+    seconds: float
+    compile_seconds: float
+    observed: Mapping[str, Any]
+    problem: ProblemLike | None = None
+
+    @property
+    def seed(self) -> int:
+        return self.settings.seed
+
+    @property
+    def draws(self) -> dict[str, Array]:
+        """Posterior draws of the latents by name, (n, *shape), NaN where a latent does not exist."""
+        return {name: self.posterior.latents[name] for name in self.latents}
+
+    @property
+    def reports(self) -> dict[str, Array]:
+        """Draws of the reported quantities by name, (n, *shape)."""
+        return self.posterior.reports
+
+    @property
+    def log_weight(self) -> Array:
+        """log p(data, z) + log |dT/du| - log q(u) of each draw; its mean is the ELBO."""
+        return self.posterior.log_weight
+
+    @cached_property
+    def khat(self) -> float:
+        """Pareto k-hat of the importance weights: below 0.5 good, above 0.7 the guide misses part of the posterior."""
+        return pareto_khat(self.log_weight)
+
+    @property
+    def diagnostics(self) -> dict[str, Any]:
+        """How the fit went, by name; what ``pplc infer --json`` prints under ``diagnostics``."""
+        s = self.settings
+        return {
+            "converged": self.converged,
+            "stop_reason": self.stop_reason,
+            "khat": self.khat,
+            "rhat": self.rhat,
+            "nonfinite_steps": self.nonfinite_steps,
+            "starts": list(self.starts),
+            "guide": s.guide,
+            "estimator": s.estimator,
+            "samples": s.samples,
+            "lr": s.lr,
+            "draws": int(self.log_weight.shape[0]),
+            "precision": 8 * int(self.log_weight.dtype.itemsize),
+            "notes": list(self.notes),
+        }
+
+    def summary(self) -> dict[str, dict[str, dict[str, Array]]]:
+        """``{"latents": {name: {mean, sd, q5, q50, q95, exists}}, "reports": {...}}`` with arrays of each shape.
+
+        Moments and quantiles are over the draws in which a quantity exists, `exists` is the probability that it does.
+        """
+        return {"latents": summarise(self.draws), "reports": summarise(self.reports)}
+
+    def to_json(self) -> dict[str, Any]:
+        """The object that ``pplc infer --json`` prints: JSON values only, None for what is not a number."""
+        whole = {name: getattr(self, name) for name in ("elbo", "elbo_se", "steps", "seed", "seconds", "diagnostics")}
+        return plain({**whole, **self.summary()})
+
+    def sample(self, key: Any, n: int) -> dict[str, Array]:
+        """`n` fresh draws of the latents, as :attr:`draws`. `key` is a JAX key or an integer seed.
+
+        Raises ValueError for a fit read from a file without its problem (see :func:`load_fit`).
+        """
+        import jax
+
+        if self.problem is None:
+            raise ValueError("a fit read from a file has no model to sample with; pass load_fit(path, problem=...)")
+        key = jax.random.key(int(key)) if isinstance(key, int | np.integer) else key
+        drawn = self.problem.draw(self.params, key, n, self.settings.guide).latents
+        return {name: np.asarray(drawn[name]) for name in self.latents}
+
+    def to_inference_data(self) -> xarray.DataTree:
+        """The fit as an `xarray.DataTree` in ArviZ's schema: posterior, unconstrained_posterior, sample_stats, data."""
+        from ppl.infer.storage import to_tree
+
+        return to_tree(self)
+
+    def save(self, path: str | Path) -> None:
+        """Writes the fit to `path` as netCDF that ArviZ opens and :func:`load_fit` restores. Replaces atomically.
+
+        Raises OSError if `path` cannot be written.
+        """
+        from ppl.infer.storage import save
+
+        save(self, Path(path))
+
+    def __repr__(self) -> str:
+        return f"<Fit of {self.name}: ELBO {self.elbo:.3f} +- {self.elbo_se:.3f}, {self.stop_reason}>"

@@ -1,0 +1,65 @@
+"""Where the optimiser starts, and the length that counts as one for each parameter.
+
+Both come from draws of the program's own prior in unconstrained space. Measuring steps in prior standard deviations
+makes one learning rate fit `Normal(20, 0.001)` and `Normal(0, 100)` in the same program.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import jax
+import jax.numpy as jnp
+
+PRIOR_DRAWS = 512
+WIDE, NARROW = 1.0, 0.3  # initial scales of guides, in prior standard deviations
+SCALE_UNIT = 0.3  # scales change this much more slowly than places move: a wide guide sees past local optima
+
+Params = Any
+
+
+class HasPrior(Protocol):
+    """The part of a problem that this module uses."""
+
+    def init_params(self, guide: str, dtype: Any = None) -> Params: ...
+    def prior(self, key: jax.Array, n: int) -> dict[str, jax.Array]: ...
+
+
+def starting_points(problem: HasPrior, guide: str, starts: int, key: jax.Array) -> tuple[Params, Params]:
+    """(params with a leading axis of `starts`, unit with the structure of one start's params).
+
+    The first start sits at the prior median, the others at prior draws: a median is safe where prior draws are wild
+    (long chains), draws find the other optima of a density with several. Starts are in turn as wide as the prior and
+    narrow: a wide guide smooths small optima away, and sometimes the good one with them.
+    """
+    base = problem.init_params(guide)
+    draws = problem.prior(key, PRIOR_DRAWS + starts - 1)
+    spread = {name: _spread(u[:PRIOR_DRAWS]) for name, u in draws.items()}
+    places = {name: _places(u, starts) for name, u in draws.items()}
+    params = {part: dict(sites) for part, sites in base.items()}
+    params = jax.tree.map(lambda x: jnp.broadcast_to(x, (starts, *x.shape)), params)
+    unit = jax.tree.map(jnp.ones_like, {part: dict(sites) for part, sites in base.items()})
+    for name, old in base["loc"].items():
+        if name in draws:
+            params["loc"][name] = places[name].astype(old.dtype)
+            unit["loc"][name] = spread[name].astype(old.dtype)
+            if name in base.get("log_scale", {}):
+                params["log_scale"][name] = jnp.log(_widths(spread[name], starts)).astype(old.dtype)
+                unit["log_scale"][name] = jnp.full(old.shape, SCALE_UNIT, old.dtype)
+    return params, unit
+
+
+def _places(u: jax.Array, starts: int) -> jax.Array:
+    return jnp.concatenate([jnp.median(u[:PRIOR_DRAWS], axis=0, keepdims=True), u[PRIOR_DRAWS:]])[:starts]
+
+
+def _widths(spread: jax.Array, starts: int) -> jax.Array:
+    factor = jnp.where(jnp.arange(starts) % 2 == 0, WIDE, NARROW).astype(spread.dtype)
+    return factor.reshape(-1, *[1] * spread.ndim) * spread
+
+
+def _spread(u: jax.Array) -> jax.Array:
+    """Standard deviation by the quartiles, so that a Cauchy has one; 1 for elements that never vary."""
+    low, high = jnp.quantile(u, jnp.asarray([0.25, 0.75]), axis=0)
+    sd = (high - low) / 1.349
+    return jnp.where((sd > 0) & jnp.isfinite(sd), sd, 1.0)

@@ -1,0 +1,129 @@
+"""Fits as netCDF files that ArviZ reads: an `xarray.DataTree` with one group per kind of draw.
+
+Numbers that are not draws travel as one JSON attribute of the root, so that nothing of them depends on what netCDF
+attributes can hold; params and the trace have a group of their own.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray
+
+from ppl.diagnostics import Diagnostic, PplError
+from ppl.infer.checkpoint import replacing
+from ppl.infer.problem import ProblemLike
+from ppl.infer.result import Fit, Posterior
+from ppl.infer.settings import Settings
+
+FORMAT = "pplc-fit-1"
+_SCALARS = ("name", "elbo", "elbo_se", "steps", "rhat", "nonfinite_steps", "converged", "stop_reason", "seconds")
+_MORE = ("compile_seconds",)
+
+
+def to_tree(fit: Fit) -> xarray.DataTree:
+    """The fit as a DataTree in ArviZ's schema; dims are (chain, draw, name_dim_0, ...), one chain."""
+    p = fit.posterior
+    stats = {"lp": p.log_weight + p.log_q, "log_q": p.log_q, "log_weight": p.log_weight}
+    groups = {
+        "posterior": _draws({**fit.draws, **fit.reports}),
+        "unconstrained_posterior": _draws(p.unconstrained),
+        "sample_stats": _draws(stats),
+        "constant_data": _arrays({k: v for k, v in fit.observed.items() if np.ndim(v) == 0}),
+        "observed_data": _arrays({k: v for k, v in fit.observed.items() if np.ndim(v) > 0}),
+        "guide": _arrays({f"{part}.{name}": v for part, sites in fit.params.items() for name, v in sites.items()}),
+        "optimisation": xarray.Dataset({"trace": ("step", fit.trace), "elbo": ("start", np.asarray(fit.starts))}),
+    }
+    root = xarray.Dataset(attrs={
+        "inference_library": "pplc",
+        "inference_library_version": metadata.version("pplc"),
+        "sample_dims": ["chain", "draw"],
+        "pplc_fit": json.dumps(_header(fit), sort_keys=True),
+    })  # fmt: skip
+    return xarray.DataTree.from_dict({"/": root, **groups}, name=fit.name)
+
+
+def _header(fit: Fit) -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        **{name: getattr(fit, name) for name in (*_SCALARS, *_MORE)},
+        "settings": asdict(fit.settings),
+        "latents": list(fit.latents),
+        "reports": list(fit.reports),
+        "notes": list(fit.notes),
+    }
+
+
+def _draws(values: Mapping[str, Any]) -> xarray.Dataset:
+    return xarray.Dataset({k: (("chain", "draw", *_dims(k, v.ndim - 1)), v[None]) for k, v in values.items()})
+
+
+def _arrays(values: Mapping[str, Any]) -> xarray.Dataset:
+    return xarray.Dataset({k: (_dims(k, np.ndim(v)), np.asarray(v)) for k, v in values.items()})
+
+
+def _dims(name: str, count: int) -> tuple[str, ...]:
+    return tuple(f"{name}_dim_{i}" for i in range(count))
+
+
+def save(fit: Fit, path: Path) -> None:
+    """Raises OSError if `path` cannot be written; an existing file stays whole in that case."""
+    with replacing(path) as temporary:
+        to_tree(fit).to_netcdf(temporary, engine="h5netcdf")
+
+
+def load_fit(path: str | Path, problem: ProblemLike | None = None) -> Fit:
+    """A fit that :meth:`Fit.save` wrote. Give the bound `problem` to be able to call `sample` on it.
+
+    Raises OSError if `path` cannot be opened, :class:`ppl.PplError` if it is not such a file.
+    """
+    path = Path(path)
+    with path.open("rb"):
+        pass  # so that a missing or forbidden file says so, whatever the netCDF library makes of it
+    try:
+        tree = xarray.open_datatree(path, engine="h5netcdf")
+        with tree:
+            tree.load()
+        header = json.loads(tree.attrs["pplc_fit"])
+        if header["format"] != FORMAT:
+            raise ValueError(header["format"])
+        return _fit(header, tree, problem)
+    except (OSError, KeyError, ValueError, TypeError) as error:
+        message = f"{path} is not a fit saved by this program, or it is damaged"
+        raise PplError([Diagnostic("PPL804", message)]) from error
+
+
+def _fit(header: dict[str, Any], tree: xarray.DataTree, problem: ProblemLike | None) -> Fit:
+    def values(group: str, index: Any = ()) -> dict[str, Any]:
+        return {str(k): v.values[index] for k, v in tree[group].data_vars.items()}
+
+    posterior, stats = values("posterior", 0), values("sample_stats", 0)
+    latents, reports = tuple(header["latents"]), tuple(header["reports"])
+    params: dict[str, dict[str, Any]] = {}
+    for name, value in values("guide").items():
+        part, _, site = name.partition(".")
+        params.setdefault(part, {})[site] = value
+    return Fit(
+        latents=latents,
+        settings=Settings(**header["settings"]),
+        params=params,
+        posterior=Posterior(
+            {k: posterior[k] for k in latents},
+            {k: posterior[k] for k in reports},
+            values("unconstrained_posterior", 0),
+            stats["log_weight"],
+            stats["log_q"],
+        ),
+        trace=tree["optimisation"]["trace"].values,
+        starts=tuple(float(e) for e in tree["optimisation"]["elbo"].values),
+        notes=tuple(header["notes"]),
+        observed={**values("observed_data"), **values("constant_data")},
+        problem=problem,
+        **{name: header[name] for name in (*_SCALARS, *_MORE)},
+    )
