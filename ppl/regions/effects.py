@@ -18,7 +18,8 @@ def effect_of(scope: Scope, members: frozenset[int], loops: tuple[int, ...], ter
     loop = scope.loops[loops[-1]]
     if _escapes(scope, loop, members) or any(_escapes(scope, scope.loops[x], members) for x in loops[:-1]):
         return "global"
-    summed = [r for x in loops for r in scope.loops[x].reductions if tainted(scope.flow.of(r.delta), members)]
+    summed = [r for x in loops for r in scope.loops[x].reductions
+              if r.final.name in scope.live and tainted(scope.flow.of(r.delta), members)]  # fmt: skip
     if summed:
         alone = len(loops) == 1 and private(scope, loop, latent)
         return "incremental" if alone else "global"
@@ -33,12 +34,14 @@ def tainted(d: Depends, members: frozenset[int]) -> bool:
 
 def _escapes(scope: Scope, loop: ir.Loop, members: frozenset[int]) -> bool:
     """Whether the outcome leaves its iteration other than by a sum: as carried state or in an array."""
-    if any(tainted(scope.flow.of(c.out), members) for c in loop.carries):
+    if any(c.entry.name in scope.live and tainted(scope.flow.of(c.out), members) for c in loop.carries):
         return True
-    if any(tainted(scope.flow.of(c.element), members) for c in loop.collects):
+    if any(c.final.name in scope.live and tainted(scope.flow.of(c.out), members) for c in loop.carries):
+        return True
+    if any(c.final.name in scope.live and tainted(scope.flow.of(c.element), members) for c in loop.collects):
         return True
     return any(
-        isinstance(s, ir.Fill) and tainted(scope.flow.many((s.value, *(() if s.mask is None else (s.mask,)))), members)
+        isinstance(s, ir.Fill) and s.array in scope.live and tainted(scope.flow.many((s.value, *(() if s.mask is None else (s.mask,)))), members)
         for _, s in ir.blocks(loop.body)
     )
 

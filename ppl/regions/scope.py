@@ -22,6 +22,7 @@ class Scope:
     home: Mapping[str, tuple[int, ...]]  # variable or loop variable -> loops around its definition
     entries: Mapping[str, ir.Loop]  # carried variable at the start of an iteration -> its loop
     decided: Mapping[int, tuple[int, ...]]  # guard -> loops around its decision
+    live: frozenset[str]  # variables that some term or guard reads, directly or not
 
     def expand(self, v: ir.Var) -> ir.Expr | None:
         """The definition of a scalar variable, for normal forms."""
@@ -151,4 +152,42 @@ def scope_of(program: ir.Program, definitions: Mapping[str, ir.Expr], flow: Flow
                     home[c.final.name] = here
             case _:
                 pass
-    return Scope(program, definitions, flow, loops, home, entries, decided)
+    return Scope(program, definitions, flow, loops, home, entries, decided, live_variables(program))
+
+
+def live_variables(program: ir.Program) -> frozenset[str]:
+    """Variables that reach a term of the density, through guards too; what only a report reads is not among them."""
+    sources: dict[str, list[ir.Expr]] = {}
+    queue: list[ir.Expr] = []
+    for _, s in ir.blocks(program.body):
+        match s:
+            case ir.Let():
+                sources.setdefault(s.var.name, []).append(s.value)
+            case ir.Fill():
+                sources.setdefault(s.array, []).extend((s.value, *(() if s.mask is None else (s.mask,))))
+            case ir.Loop():
+                for c in s.carries:
+                    sources.setdefault(c.entry.name, []).extend((c.init, c.out))
+                    sources.setdefault(c.final.name, []).extend((c.entry, c.out))
+                for r in s.reductions:
+                    sources.setdefault(r.final.name, []).extend((r.init, r.delta))
+                for c in s.collects:
+                    sources.setdefault(c.final.name, []).append(c.element)
+            case ir.Term() | ir.Sample():
+                queue.extend(expressions_of(s, program.guards))
+            case _:
+                pass
+    live: set[str] = set()
+    while queue:
+        for x in ir.walk(queue.pop()):
+            if isinstance(x, ir.GuardRef):
+                name, more = f"guard {x.index}", [program.guards[x.index].value]
+            elif isinstance(x, ir.Var | ir.Cell):
+                name = x.name if isinstance(x, ir.Var) else x.array
+                more = sources.get(name, [])
+            else:
+                continue
+            if name not in live:
+                live.add(name)
+                queue.extend(more)
+    return frozenset(live)

@@ -1,0 +1,274 @@
+"""One function for each boundary: where it lies, what jumps there, and the scalar that carries its gradient."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ppl.core import ir
+from ppl.core.show import show
+from ppl.emit.printer import Moved, Printer
+from ppl.emit.shape import Facts
+from ppl.emit.slices import Slice, slice_of
+from ppl.emit.statements import Emitter, tuple_text
+from ppl.emit.writer import Writer
+from ppl.language.distributions import DISTRIBUTIONS
+from ppl.regions.model import Boundary, GuardInfo
+from ppl.regions.scope import Scope
+
+
+@dataclass(frozen=True)
+class BoundaryEmitter:
+    facts: Facts
+    scope: Scope
+    names: Mapping[str, str]
+    w: Writer
+    unpack: tuple[str, ...]  # lines that name data and sizes
+
+    def function(self, info: GuardInfo, b: Boundary) -> str:
+        """Writes the function of one boundary and returns its name."""
+        name = f"boundary_{b.guard}" + ("" if b.part == "all" else f"_{b.part}")
+        loops = [self.scope.loops[x] for x in info.loops]
+        with self.w.block(f"def {name}(at, data, size, main):"):
+            self.w.line(f'"""{docstring(info, b, self.facts)}"""')
+            for line in self.unpack:
+                self.w.line(line)
+            self.w.line("still = surface.still(main)")
+            variables = ", ".join(self.names[x.var.name] for x in loops)
+            with self.w.block(f"def one({variables}):"):
+                self.one(info, b, loops)
+            self.w.line(f"return surface.total(one{''.join(', ' + r for r in self.ranges(b, loops))})")
+        self.w.line()
+        self.w.line()
+        return name
+
+    def ranges(self, b: Boundary, loops: list[ir.Loop]) -> list[str]:
+        """(first index, number) of each loop; of the innermost only the part that this boundary answers for."""
+        out: list[str] = []
+        emitter = Emitter(self.facts, self.printer(), self.w)
+        outer: list[str] = []
+        for loop in loops:
+            lo, extent = emitter.range(loop)
+            if loop is loops[-1] and b.part == "first":
+                extent = f"min({extent}, 1)"
+            elif loop is loops[-1] and b.part == "rest":
+                lo, extent = f"{lo} + 1", f"{extent} - 1"
+            if not self.facts.is_static(loop.lo):
+                lo = f"lambda {', '.join(outer)}: {lo}"
+            out.append(f"({lo}, {extent})")
+            outer.append(self.names[loop.var.name])
+        return out
+
+    # -------------------------------------------------------------- one instance
+
+    def one(self, info: GuardInfo, b: Boundary, loops: list[ir.Loop]) -> None:
+        position = self.position(loops)
+        live = self.live_printer(position)
+        if b.rest is None:
+            self.w.line(f"slope = {live.expr(b.slope)}")
+            here = live.expr(b.line.expr(ir.REAL))
+            g = f'main["g{b.guard}"].value[{", ".join(position.values())}]'
+            self.w.line(f"rest = {g} - slope * {here}")
+        else:
+            self.w.line(f"slope, rest = {live.expr(b.slope)}, {live.expr(b.rest)}")
+        self.root(b, live)
+        if b.effect == "global" or not loops:
+            self.w.line("def evaluate(side, path):")
+            self.w.line("    return model(root.point(side), data, size, path)")
+        else:
+            self.local(info, b, loops[-1], position)
+        self.jump(info, b, position)
+
+    def position(self, loops: list[ir.Loop]) -> dict[int, str]:
+        """The place of this instance in the outputs of its loops."""
+        out: dict[int, str] = {}
+        for loop in loops:
+            var, lo = self.names[loop.var.name], self.printer().expr(loop.lo, None, 7)
+            out[loop.id] = var if lo == "0" else f"{var} - {lo}"
+        return out
+
+    def root(self, b: Boundary, live: Printer) -> None:
+        draw = next(s for _, s in ir.blocks(self.scope.program.body) if isinstance(s, ir.Sample) and s.site == b.line.site)
+        d = DISTRIBUTIONS[draw.distribution]
+        index = ""
+        if b.line.indices:
+            index = f", index={tuple_text([live.expr(i) for i in b.line.indices])}"
+        z = "surface.solve(slope, rest)"
+        if draw.noise:
+            args = "".join(f", {self.noise_argument(a, b, live)}" for a in draw.args)
+            drawn = ", drawn=True" if d.noise == "sampler" else ""
+            self.w.line(f'root = at.noise_root("{b.line.site}", dist.{d.function}, {z}{args}{index}{drawn})')
+            return
+        transform, bounds = Emitter(self.facts, live, self.w).support(draw, d)
+        if b.line.indices:
+            bounds = tuple(self.facts.inline(x) for x in bounds)
+        limits = "".join(f", {live.expr(x)}" for x in bounds)
+        self.w.line(f'root = at.root("{b.line.site}", {z}, supports.{transform}{limits}{index})')
+
+    def noise_argument(self, a: ir.Expr, b: Boundary, live: Printer) -> str:
+        text = live.expr(a, None, 10)
+        return f"{text}[{', '.join(live.expr(i) for i in b.line.indices)}]" if a.type.dims else text
+
+    def jump(self, info: GuardInfo, b: Boundary, position: dict[int, str]) -> None:
+        in_loop = info.loops and b.effect == "global"
+        if in_loop:
+            where = tuple_text(list(position.values()))
+            on, off = (f'surface.force({x}, main["g{b.guard}"].on, {where})' for x in ("True", "False"))
+        else:
+            on, off = "True", "False"
+        terms = tuple_text([f'"t{t}"' for t in b.terms])
+        mates = ""
+        if b.mates:
+            reached = {m: self.facts.regions.guards[m].boundaries[0].terms for m in b.mates}
+            items = ", ".join(
+                f'"g{m}": {tuple_text([f"{chr(34)}t{t}{chr(34)}" for t in ts if t in b.terms])}' for m, ts in reached.items()
+            )
+            mates = f", {{{items}}}"
+        self.w.line(f'gap = surface.jump(evaluate, slope, "g{b.guard}", {on}, {off}, {terms}{mates})')
+        self.w.line("return surface.surface(root, slope, rest, gap)")
+
+    # ------------------------------------------------------------------- slices
+
+    def local(self, info: GuardInfo, b: Boundary, loop: ir.Loop, position: dict[int, str]) -> None:
+        summed = [
+            r for r in loop.reductions
+            if b.effect == "incremental" and r.final.name in self.scope.live
+            and any(m in self.scope.flow.of(r.delta).guards for m in self.members(b.guard))
+        ]  # fmt: skip
+        part = slice_of(self.facts.regions, self.scope, loop, b, [r.delta for r in summed])
+        with self.w.block("def evaluate(side, path):"):
+            self.imports(part, b, position)
+            printer = self.moved_printer(b)
+            emitter = Emitter(self.facts, printer, self.w, point="root.point(side)")
+            emitter.w_loops = info.loops
+            for let in part.recomputed:
+                emitter.statement(let)
+            self.w.line("out = {}")
+            for g in part.outer_guards:
+                emitter.decide(ir.Decide(g, None, self.scope.program.guards[g].span))
+            emitter.block(part.body)
+            if summed:
+                self.continuation(summed, printer, position)
+            else:
+                self.w.line("return out")
+
+    def members(self, guard: int) -> list[int]:
+        return [i.guard.index for i in self.facts.regions.guards if i.representative == guard]
+
+    def continuation(self, summed: list[ir.Reduction], printer: Printer, position: dict[int, str]) -> None:
+        """After the iteration: each sum with this iteration's summand exchanged, then what follows the loop."""
+        where = ", ".join(position.values())
+        sums: list[str] = []
+        for r in summed:
+            key = r.final.name
+            old = f'still["v_{key}"] - still["d_{key}"][{where}]'
+            sums.append(f"{key}={old} + {printer.expr(r.delta, None, 7)}")
+        self.w.line(f"after = at.still().replacing({', '.join(sums)})")
+        self.w.line("rest_of_path = {k: v for k, v in path.items() if k not in out}")
+        self.w.line("return model(after, data, size, rest_of_path) | out")
+
+    def imports(self, part: Slice, b: Boundary, position: dict[int, str]) -> None:
+        """Names for what the slice reads: the moved coordinate at the root, everything else from the main evaluation."""
+        site = self.names[b.line.site]
+        wanted = {v.name for v in part.variables} | set(part.arrays)
+        for v in part.variables:
+            if v.name not in {s.name for s in self.scope.program.sites}:
+                self.w.line(f"{self.names[v.name]} = {self.source(v.name, position)}")
+        for s in self.scope.program.sites:
+            if s.name in wanted and (s.name != b.line.site or b.line.indices):
+                self.w.line(f'{self.names[s.name]} = still["z"]["{s.name}"]')
+        for a in part.arrays:
+            if a not in {s.name for s in self.scope.program.sites}:
+                self.w.line(f"{self.names[a]} = {self.source(a, position)}")
+        self.w.line(f"{site}_moved = root.z(side)" if b.line.indices else f"{site} = root.z(side)")
+        for g in part.guards:
+            home = [position[x] for x in self.facts.regions.guards[g].loops]
+            at = f'surface.row(still["g{g}"], {tuple_text(home)})' if home else f'still["g{g}"]'
+            self.w.line(f"g{g} = {at}")
+
+    def source(self, name: str, position: dict[int, str]) -> str:
+        """Where the main evaluation left a variable, for this instance."""
+        home = self.scope.home.get(name, ())
+        where = ", ".join(position[x] for x in home)
+        return f'still["v_{name}"][{where}]' if where else f'still["v_{name}"]'
+
+    # ------------------------------------------------------------------ printers
+
+    def printer(self) -> Printer:
+        return Printer(self.facts.regions, self.names)
+
+    def moved_printer(self, b: Boundary) -> Printer:
+        if not b.line.indices:
+            return self.printer()
+        latent = b.line
+        moved = Moved(
+            latent, f"{self.names[latent.site]}_moved",
+            lambda i: self.scope.same_element(i, latent.indices),
+            lambda i: self.scope.different_element(i, latent.indices),
+        )  # fmt: skip
+        return Printer(self.facts.regions, self.names, moved)
+
+    def live_printer(self, position: dict[int, str]) -> Printer:
+        """Prints slope and rest from the main evaluation, through which gradients flow."""
+        aliases = {s.name: f'main["z"]["{s.name}"]' for s in self.scope.program.sites}
+        for name in self.scope.home:
+            if name not in {x.var.name for x in self.scope.loops.values()}:
+                home = self.scope.home[name]
+                if all(x in position for x in home):
+                    aliases[name] = self.source(name, position).replace("still", "main", 1)
+        for a in self.scope.program.arrays:
+            if not a.site:
+                aliases[a.name] = f'main["v_{a.name}"]'
+        guards = {
+            i.guard.index: f'main["g{i.representative}"].on'
+            + (f"[{', '.join(position[x] for x in i.loops)}]" if i.loops else "")
+            for i in self.facts.regions.guards
+            if all(x in position for x in i.loops)
+        }
+        return LivePrinter(self.facts.regions, self.names, None, aliases, guards)
+
+
+@dataclass(frozen=True)
+class LivePrinter(Printer):
+    """Prints guards too as outputs of the main evaluation."""
+
+    outcomes: Mapping[int, str] | None = None
+
+    def guard(self, index: int) -> str:
+        assert self.outcomes is not None
+        flipped = self.regions.resolve(index)[1]
+        return f"~{self.outcomes[index]}" if flipped else self.outcomes[index]
+
+
+def docstring(info: GuardInfo, b: Boundary, facts: Facts) -> str:
+    line = show(b.line.expr(ir.REAL))
+    part = {"all": "", "first": ", first iteration", "rest": ", all iterations but the first"}[b.part]
+    text = f"{info.guard.text} (:{info.guard.span.line}){part}: {info.kind} along {line}, {b.effect}. {info.reason}."
+    return text.replace("\\", "\\\\").replace('"""', "'''")
+
+
+def reads_of(facts: Facts, scope: Scope, info: GuardInfo) -> set[str]:
+    """Variables of the program that the boundaries of a guard ask the main evaluation for."""
+    out: set[str] = set()
+    for b in info.boundaries:
+        for e in (b.slope, *(() if b.rest is None else (b.rest,))):
+            out |= _leaves(e)
+        if b.effect == "global" or not info.loops:
+            continue
+        loop = scope.loops[info.loops[-1]]
+        members = [i.guard.index for i in facts.regions.guards if i.representative == b.guard]
+        summed = [
+            r for r in loop.reductions
+            if b.effect == "incremental" and r.final.name in scope.live
+            and any(m in scope.flow.of(r.delta).guards for m in members)
+        ]  # fmt: skip
+        out |= {r.final.name for r in summed}
+        part = slice_of(facts.regions, scope, loop, b, [r.delta for r in summed])
+        out |= {v.name for v in part.variables} | set(part.arrays)
+    return out
+
+
+def _leaves(e: ir.Expr) -> set[str]:
+    return {x.name if isinstance(x, ir.Var) else x.array for x in ir.walk(e) if isinstance(x, ir.Var | ir.Cell)}
+
+

@@ -1,0 +1,154 @@
+"""The emitted module: the program as one function, its boundaries, its noise, and what the runtime must know of it."""
+
+from __future__ import annotations
+
+from pathlib import PurePath
+
+from ppl.core import ir
+from ppl.diagnostics import printable
+from ppl.emit.boundaries import BoundaryEmitter, reads_of
+from ppl.emit.names import identifiers
+from ppl.emit.printer import Printer
+from ppl.emit.shape import Facts, facts_of
+from ppl.emit.statements import Emitter, tuple_text
+from ppl.emit.writer import Writer
+from ppl.language.distributions import DISTRIBUTIONS
+from ppl.regions.flow import analyse
+from ppl.regions.model import Regions
+from ppl.regions.scope import scope_of
+
+
+def emit(regions: Regions, file: str) -> str:
+    """The JAX module of a program, byte for byte the same for the same program."""
+    program = regions.program
+    facts, names = facts_of(regions), identifiers(all_names(regions))
+    scope = scope_of(program, regions.definitions, analyse(program.body, program.guards))
+    w = Writer()
+    header(w, regions, file)
+    unpack = unpacking(program, names)
+    active = [i for i in regions.guards if i.status == "boundary"]
+    keep = frozenset(x for i in active for x in reads_of(facts, scope, i)) - {s.name for s in program.sites}
+    model(w, facts, names, unpack, keep)
+    noise(w, facts, names, unpack)
+    boundaries = BoundaryEmitter(facts, scope, names, w, unpack)
+    calls = [boundaries.function(i, b) for i in active for b in i.boundaries]
+    w.line("def boundary(at, data, size, main):")
+    w.line('    """The boundary terms of one draw, as one scalar that only its gradient has a meaning."""')
+    w.line("    return " + (" + ".join(f"{c}(at, data, size, main)" for c in calls) or "jnp.zeros(())"))
+    return w.text()
+
+
+def all_names(regions: Regions) -> list[str]:
+    program = regions.program
+    out = [d.name for d in program.data] + [s.name for s in program.sites] + [a.name for a in program.arrays]
+    for _, s in ir.blocks(program.body):
+        match s:
+            case ir.Let():
+                out.append(s.var.name)
+            case ir.Loop():
+                out.append(s.var.name)
+                out.extend(x.name for c in s.carries for x in (c.entry, c.final))
+                out.extend(r.final.name for r in s.reductions)
+                out.extend(c.final.name for c in s.collects)
+            case _:
+                pass
+    return out
+
+
+def header(w: Writer, regions: Regions, file: str) -> None:
+    program = regions.program
+    title = printable(PurePath(file).name).replace("\\", "/").replace('"', "'")
+    w.line(f'"""{title}, compiled by pplc. Numbers after `:` are lines of {title}.')
+    w.line()
+    w.line("`model` evaluates the program at a point: every term of the log density (t...), every guard (g...), and the values")
+    w.line("of latents and reports. `boundary` adds what differentiation cannot see: the jumps of the terms where a guard is zero.")
+    w.line('"""')
+    w.line()
+    w.line("import jax")
+    w.line("import jax.numpy as jnp")
+    w.line()
+    w.line("from ppl.runtime import control, samplers, supports, surface")
+    w.line("from ppl.runtime import densities as dist")
+    w.line("from ppl.runtime import functions as fn")
+    w.line()
+    terms = [s.id for _, s in ir.blocks(regions.body) if isinstance(s, ir.Term | ir.Sample) and not is_noise(s)]
+    w.line(f"TERMS = {tuple_text([f'{chr(34)}t{t}{chr(34)}' for t in terms])}")
+    sites = {s.name: [] for s in program.sites if not s.noise}
+    for _, s in ir.blocks(regions.body):
+        if isinstance(s, ir.Sample) and not s.noise:
+            sites[s.site].append(f't{s.id}')
+    items = ", ".join(f'"{k}": {tuple_text([f"{chr(34)}{t}{chr(34)}" for t in v])}' for k, v in sites.items())
+    w.line(f"SITES = {{{items}}}  # latents with the terms that draw them")
+    w.line()
+    w.line()
+
+
+def is_noise(s: ir.Statement) -> bool:
+    return isinstance(s, ir.Sample) and s.noise
+
+
+def unpacking(program: ir.Program, names: dict[str, str]) -> tuple[str, ...]:
+    return tuple(
+        f'{names[d.name]} = {"size" if d.static else "data"}["{d.name}"]' for d in program.data
+    )
+
+
+def model(w: Writer, facts: Facts, names: dict[str, str], unpack: tuple[str, ...], keep: frozenset[str]) -> None:
+    regions = facts.regions
+    overridable = frozenset(
+        r.final.name
+        for i in regions.guards
+        for b in i.boundaries
+        if b.effect == "incremental"
+        for r in regions.loops[i.loops[-1]].reductions
+    )
+    emitter = Emitter(facts, Printer(regions, names), w, keep, overridable)
+    with w.block("def model(at, data, size, path=None):"):
+        w.line('"""The program at the point `at`, along `path` or, without one, along the path that its guards choose."""')
+        for line in unpack:
+            w.line(line)
+        w.line("out = {}")
+        emitter.arrays()
+        emitter.block(regions.body)
+        for a in regions.program.arrays:
+            if not a.site:
+                emitter.kept(a.name)
+        sites = ", ".join(f'"{s.name}": {names[s.name]}' for s in regions.program.sites)
+        w.line(f'out["z"] = {{{sites}}}')
+        printer = emitter.printer
+        reports = [s for s in regions.body if isinstance(s, ir.Report)]
+        items = ", ".join(f'"{s.name}": jnp.asarray({printer.expr(s.value)})' for s in reports)
+        w.line(f'out["report"] = {{{items}}}', ", ".join(f":{s.span.line}" for s in reports))
+        w.line("return out")
+    w.line()
+    w.line()
+
+
+def noise(w: Writer, facts: Facts, names: dict[str, str], unpack: tuple[str, ...]) -> None:
+    """The base draws of noise sites: standard normal, or from the distribution itself where its arguments are data."""
+    draws = [s for _, s in ir.blocks(facts.regions.body) if isinstance(s, ir.Sample) and s.noise]
+    first = {s.site: s for s in reversed(draws)}
+    printer = Printer(facts.regions, names)
+    with w.block("def noise(key, data, size, dtype):"):
+        w.line('"""Draws of the noise sites, by name."""')
+        sites = [s for s in facts.regions.program.sites if s.noise]
+        if not sites:
+            w.line("return {}")
+        else:
+            for line in unpack:
+                w.line(line)
+            w.line("out = {}")
+        for k, site in enumerate(sites):
+            s, shape = first[site.name], tuple_text([printer.expr(facts.inline(d)) for d in site.type.dims])
+            d = DISTRIBUTIONS[s.distribution]
+            key = f"jax.random.fold_in(key, {k})"
+            if d.noise == "inverse_cdf":
+                w.line(f'out["{site.name}"] = jax.random.normal({key}, {shape}, dtype)', f":{s.span.line}")
+            else:
+                args = tuple_text([printer.expr(facts.inline(a)) for a in s.args])
+                w.line(f'out["{site.name}"] = samplers.sample("{d.function}", {key}, {args}, {shape}, dtype)',
+                       f":{s.span.line}")  # fmt: skip
+        if sites:
+            w.line("return out")
+    w.line()
+    w.line()

@@ -1,0 +1,30 @@
+"""Python identifiers for the names of a model. A model's names are ASCII words, so they can only clash, not inject."""
+
+from __future__ import annotations
+
+import keyword
+import re
+from collections.abc import Iterable
+
+_OURS = re.compile(r"(g|t|loop_|boundary_|slice_|at_|seen_)\d+$")
+_RESERVED = frozenset(
+    "jax jnp fn dist supports control surface Point at data size path out main root slope rest side one model boundary "
+    "still_at still body state evaluate gap position outputs total SITES NOISE TERMS SIZES GUARDS None True False "
+    "jump force float int bool tuple dict".split()
+)
+
+
+def identifiers(names: Iterable[str]) -> dict[str, str]:
+    """Distinct Python identifiers for distinct names; most are the names themselves."""
+    out: dict[str, str] = {}
+    taken: set[str] = set()
+    names = list(dict.fromkeys(names))
+    for name in names:
+        candidate = name
+        while keyword.iskeyword(candidate) or candidate in _RESERVED or _OURS.match(candidate) or candidate in taken or (
+            candidate != name and candidate in names
+        ):
+            candidate += "_"
+        out[name] = candidate
+        taken.add(candidate)
+    return out

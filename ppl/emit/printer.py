@@ -1,0 +1,143 @@
+"""Core expressions as JAX source."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from ppl.core import ir
+from ppl.language.functions import FUNCTIONS
+from ppl.regions.model import Latent, Regions
+
+_INFIX = {
+    "or": ("|", 3),
+    "and": ("&", 5),
+    "lt": ("<", 2),
+    "le": ("<=", 2),
+    "gt": (">", 2),
+    "ge": (">=", 2),
+    "eq": ("==", 2),
+    "ne": ("!=", 2),
+    "add": ("+", 6),
+    "sub": ("-", 6),
+    "mul": ("*", 7),
+    "div": ("/", 7),
+    "floordiv": ("//", 7),
+    "mod": ("%", 7),
+}
+_UNARY = 8
+_CALL = 10
+
+
+@dataclass(frozen=True)
+class Moved:
+    """Inside a slice, the element of an array that the line moves: read as the variable `name`."""
+
+    latent: Latent
+    name: str
+    same: Callable[[tuple[ir.Expr, ...]], bool]
+    different: Callable[[tuple[ir.Expr, ...]], bool]
+
+
+@dataclass(frozen=True)
+class Printer:
+    """Prints expressions; `names` maps names of the core program to Python identifiers."""
+
+    regions: Regions
+    names: Mapping[str, str]
+    moved: Moved | None = None
+    aliases: Mapping[str, str] = field(default_factory=dict[str, str])
+
+    def name(self, name: str) -> str:
+        return self.aliases.get(name, self.names[name])
+
+    def guard(self, index: int) -> str:
+        representative, flipped = self.regions.resolve(index)
+        return f"~g{representative}.on" if flipped else f"g{representative}.on"
+
+    def expr(self, e: ir.Expr, mask: ir.Expr | None = None, level: int = 0) -> str:
+        """`e` as Python, in parentheses if it binds looser than `level`; what is singular is guarded by `mask`."""
+        match e:
+            case ir.Lit():
+                return self._literal(e, level)
+            case ir.DataRef() | ir.Var() | ir.LoopVar():
+                return self.name(e.name)
+            case ir.GuardRef():
+                return _wrap(self.guard(e.index), _UNARY if self.guard(e.index)[0] == "~" else _CALL, level)
+            case ir.Cell():
+                return self._cell(e, mask)
+            case ir.Index():
+                inside = ", ".join(self.expr(i, mask) for i in e.indices)
+                return f"{self.expr(e.base, mask, _CALL)}[{inside}]"
+            case ir.Slice():
+                return f"{self.expr(e.base, mask, _CALL)}[{self.expr(e.lo, mask)}:{self.expr(e.hi, mask)}]"
+            case ir.Array():
+                return f"control.stack({', '.join(self.expr(x, mask) for x in e.items)})"
+            case ir.Select():
+                then = self.expr(e.then, ir.conjunction(mask, e.condition))
+                orelse = self.expr(e.orelse, ir.conjunction(mask, ir.negate(e.condition)))
+                return f"jnp.where({self.expr(e.condition)}, {then}, {orelse})"
+            case ir.Op():
+                return self._op(e, mask, level)
+
+    def _literal(self, e: ir.Lit, level: int) -> str:
+        if isinstance(e.value, bool):
+            return str(e.value)
+        if e.value in (float("inf"), float("-inf")):
+            return "jnp.inf" if e.value > 0 else _wrap("-jnp.inf", _UNARY, level)
+        text = repr(float(e.value)) if e.type.base == "real" else repr(e.value)
+        return _wrap(text, _UNARY if text.startswith("-") else _CALL, level)
+
+    def _cell(self, e: ir.Cell, mask: ir.Expr | None) -> str:
+        if self.moved is not None and e.array == self.moved.latent.site:
+            if self.moved.same(e.indices):
+                return self.moved.name
+            if not self.moved.different(e.indices):
+                mine = ", ".join(self.expr(i) for i in self.moved.latent.indices)
+                inside = ", ".join(self.expr(i, mask) for i in e.indices)
+                return f"{self.name(e.array)}.at[{mine}].set({self.moved.name})[{inside}]"
+        return f"{self.name(e.array)}[{', '.join(self.expr(i, mask) for i in e.indices)}]"
+
+    def _op(self, e: ir.Op, mask: ir.Expr | None, level: int) -> str:
+        if e.op == "not":
+            inner = e.args[0]
+            if isinstance(inner, ir.GuardRef):
+                representative, flipped = self.regions.resolve(inner.index)
+                return f"g{representative}.on" if flipped else _wrap(f"~g{representative}.on", _UNARY, level)
+            return f"jnp.logical_not({self.expr(inner)})"
+        if e.op in ("and", "or"):
+            sign, own = _INFIX[e.op]
+            inner_mask = e.args[0] if e.op == "and" else ir.negate(e.args[0])
+            right = self.expr(e.args[1], ir.conjunction(mask, inner_mask), own + 1)
+            return _wrap(f"{self.expr(e.args[0], mask, own)} {sign} {right}", own, level)
+        if e.op == "neg":
+            return _wrap(f"-{self.expr(e.args[0], mask, _UNARY)}", _UNARY, level)
+        if e.op == "div" and mask is not None and not isinstance(e.args[1], ir.Lit):
+            args = ", ".join(self.expr(a, mask) for a in e.args)
+            return f"fn.divide({self.expr(mask)}, {args})"
+        if e.op in _INFIX:
+            sign, own = _INFIX[e.op]
+            left, right = self.expr(e.args[0], mask, own), self.expr(e.args[1], mask, own + 1)
+            return _wrap(f"{left} {sign} {right}", own, level)
+        return self._call(e, mask)
+
+    def _call(self, e: ir.Op, mask: ir.Expr | None) -> str:
+        args = ", ".join(self.expr(a, mask) for a in e.args)
+        if e.op == "to_real":
+            return f"fn.real({args})"
+        if e.op == "to_int":
+            return f"jnp.where({args}, 1, 0)"
+        if mask is not None and e.op in GUARDED:
+            return f'fn.masked({self.expr(mask)}, "{e.op}", {args})'
+        return f"fn.{e.op}({args})"
+
+
+# Functions that may be infinite or undefined, or overflow, at operands that a branch not taken can have.
+GUARDED = frozenset(
+    {n for n, f in FUNCTIONS.items() if f.singular}
+    | {"exp", "expm1", "sinh", "cosh", "square", "hypot", "log_sum_exp", "prod", "dot"}
+)
+
+
+def _wrap(text: str, own: int, level: int) -> str:
+    return f"({text})" if own < level else text

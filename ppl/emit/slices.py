@@ -1,0 +1,147 @@
+"""The forward slice of a guard inside one iteration: the statements its jump re-evaluates, and what they import."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+
+from ppl.core import ir
+from ppl.elaborate.loops import expressions_of
+from ppl.regions.model import Boundary, Regions
+from ppl.regions.scope import Scope
+
+
+@dataclass
+class Slice:
+    """`body`: statements re-evaluated, in order. `recomputed`: variables from outside that move with the line.
+    `variables`, `guards`: what is read from the main evaluation."""
+
+    body: tuple[ir.Statement, ...] = ()
+    recomputed: list[ir.Let] = field(default_factory=list[ir.Let])
+    variables: list[ir.Var] = field(default_factory=list[ir.Var])
+    arrays: list[str] = field(default_factory=list[str])
+    guards: list[int] = field(default_factory=list[int])
+    outer_guards: list[int] = field(default_factory=list[int])  # decided outside the iteration, but they move
+
+
+def slice_of(regions: Regions, scope: Scope, loop: ir.Loop, b: Boundary, extra: Iterable[ir.Expr]) -> Slice:
+    """The slice of boundary `b` in an iteration of `loop`; `extra` are further expressions it must evaluate."""
+    collector = _Collector(regions, scope, b)
+    collector.need(*extra)
+    body = collector.select(loop.body)
+    out = Slice(body)
+    collector.imports(out)
+    return out
+
+
+class _Collector:
+    def __init__(self, regions: Regions, scope: Scope, b: Boundary) -> None:
+        self.regions, self.scope, self.b = regions, scope, b
+        self.variables: dict[str, ir.Var] = {}
+        self.arrays: dict[str, None] = {}
+        self.guards: dict[int, None] = {b.guard: None}
+        self.defined: set[str] = set()
+        self.decided: set[int] = set()
+
+    def need(self, *expressions: ir.Expr) -> None:
+        for e in expressions:
+            for x in ir.walk(e):
+                if isinstance(x, ir.Var):
+                    self.variables.setdefault(x.name, x)
+                elif isinstance(x, ir.Cell):
+                    self.arrays.setdefault(x.array)
+                elif isinstance(x, ir.GuardRef):
+                    self.guards.setdefault(self.regions.resolve(x.index)[0])
+
+    def select(self, body: tuple[ir.Statement, ...]) -> tuple[ir.Statement, ...]:
+        """The statements of a block that are needed, found from the last to the first."""
+        out: list[ir.Statement] = []
+        for s in reversed(body):
+            kept = self.keep(s)
+            if kept is not None:
+                out.append(kept)
+        return tuple(reversed(out))
+
+    def keep(self, s: ir.Statement) -> ir.Statement | None:
+        match s:
+            case ir.Term() | ir.Sample():
+                if s.id not in self.b.terms:
+                    return None
+            case ir.Let():
+                if s.var.name not in self.variables:
+                    return None
+                self.defined.add(s.var.name)
+            case ir.Decide():
+                if s.index not in self.guards or not self.moves(s.index):
+                    return None
+                self.decided.add(s.index)
+                self.need(self.regions.guards[s.index].value)
+                return s
+            case ir.Loop():
+                return self.keep_loop(s)
+            case _:
+                return None
+        for e in expressions_of(s, self.scope.program.guards):
+            self.need(e)
+        return s
+
+    def keep_loop(self, s: ir.Loop) -> ir.Loop | None:
+        inside = {x.id for _, x in ir.blocks(s.body) if isinstance(x, ir.Term | ir.Sample)}
+        reductions = tuple(r for r in s.reductions if r.final.name in self.variables)
+        collects = tuple(c for c in s.collects if c.final.name in self.variables or c.final.name in self.arrays)
+        state = any(c.final.name in self.variables for c in s.carries)
+        if not (reductions or collects or state or inside & set(self.b.terms)):
+            return None
+        self.defined.update(r.final.name for r in reductions)
+        self.defined.update(c.final.name for c in collects)
+        for c in s.carries:
+            self.defined.update((c.final.name, c.entry.name))
+            self.need(c.out, c.init)
+        self.need(s.lo, s.hi, *(r.delta for r in reductions), *(r.init for r in reductions))
+        self.need(*(c.element for c in collects))
+        return replace(s, body=self.select(s.body), reductions=reductions, collects=collects)
+
+    def moves(self, guard: int) -> bool:
+        """Whether a guard may take another outcome beside the root than in the main evaluation."""
+        if guard == self.b.guard or self.b.guard in self.scope.flow.of(ir.GuardRef(guard)).guards:
+            return True
+        return not self.scope.independent(ir.GuardRef(guard), self.b.line)
+
+    # ----------------------------------------------------------------- imports
+
+    def imports(self, out: Slice) -> None:
+        done: set[str] = set()
+        order: list[ir.Let] = []
+
+        def visit(v: ir.Var) -> None:
+            if v.name in done or v.name in self.defined:
+                return
+            done.add(v.name)
+            definition = self.scope.definitions.get(v.name)
+            is_moved = v.name == self.b.line.site and not self.b.line.indices
+            if is_moved:
+                return
+            if definition is not None and not self.scope.independent(v, self.b.line):
+                before = set(self.variables), set(self.guards), set(self.arrays)
+                self.need(definition)
+                for name in list(self.variables):
+                    if name not in before[0]:
+                        visit(self.variables[name])
+                for x in ir.walk(definition):
+                    if isinstance(x, ir.Var):
+                        visit(x)
+                order.append(ir.Let(v, definition, None, self.scope.program.guards[self.b.guard].span))
+                return
+            out.variables.append(v)
+
+        for g in list(self.guards):
+            if g not in self.decided and self.moves(g):
+                self.need(self.regions.guards[g].value)
+        for v in list(self.variables.values()):
+            visit(v)
+        out.recomputed = order
+        for g in list(self.guards):
+            if g in self.decided:
+                continue
+            (out.outer_guards if self.moves(g) else out.guards).append(g)
+        out.arrays = [a for a in self.arrays if a not in self.defined]

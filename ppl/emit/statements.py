@@ -1,0 +1,223 @@
+"""Statements as JAX source: the same code for the whole program and for the slice that a boundary re-evaluates."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ppl.core import ir
+from ppl.core.show import show
+from ppl.emit.printer import Printer
+from ppl.emit.shape import Facts
+from ppl.emit.writer import Writer
+from ppl.language.distributions import DISTRIBUTIONS, Distribution
+
+
+@dataclass
+class Emitter:
+    """Writes statements. `keep` are variables that boundary terms will ask for; `values` the site values written."""
+
+    facts: Facts
+    printer: Printer
+    w: Writer
+    keep: frozenset[str] = frozenset()
+    overridable: frozenset[str] = frozenset()
+    point: str = "at"
+    values: set[str] = field(default_factory=set[str])
+    w_loops: tuple[int, ...] = ()  # loops around the line being written
+    deferred: dict[int, list[tuple[str, str]]] = field(default_factory=dict[int, list[tuple[str, str]]])
+
+    # ------------------------------------------------------------------ blocks
+
+    def block(self, body: tuple[ir.Statement, ...]) -> None:
+        for s in body:
+            self.statement(s)
+
+    def statement(self, s: ir.Statement) -> None:
+        match s:
+            case ir.Let():
+                name = self.printer.name(s.var.name)
+                self.w.line(f"{name} = {self.printer.expr(s.value, s.mask)}", f":{s.span.line}")
+                self.kept(s.var.name)
+            case ir.Decide():
+                self.decide(s)
+            case ir.Sample():
+                self.sample(s)
+            case ir.Fill():
+                self.fill(s)
+            case ir.Term():
+                self.term(s)
+            case ir.Loop():
+                self.loop(s)
+            case ir.Report():
+                pass
+
+    def kept(self, name: str) -> None:
+        if name in self.keep:
+            self.w.line(f'out["v_{name}"] = {self.printer.name(name)}')
+
+    def decide(self, s: ir.Decide) -> None:
+        info = self.facts.regions.guards[s.index]
+        if info.representative != s.index:
+            return
+        g = f"g{s.index}"
+        value = self.printer.expr(info.value, s.mask)
+        comment = f":{info.guard.span.line}  {info.guard.text}"
+        self.w.line(f'{g} = out["{g}"] = control.decide({value}, path, "{g}")', comment)
+
+    # ------------------------------------------------------------------- sites
+
+    def sample(self, s: ir.Sample) -> None:
+        d = DISTRIBUTIONS[s.distribution]
+        if not s.indices and s.site not in self.values:
+            self.value(s, d)
+        if s.noise:
+            return
+        args = self.tuple(s.args, s.mask)
+        transform, bounds = self.support(s, d)
+        call = f'"{s.site}", dist.{d.function}, {args}, supports.{transform}, {self.tuple(bounds, s.mask)}'
+        if s.indices or s.mask is not None:
+            call += f", {self.tuple(s.indices)}"
+        if s.mask is not None:
+            call += f", {self.printer.expr(s.mask)}"
+        self.w.line(f'out["t{s.id}"] = {self.point}.latent({call})', f":{s.span.line}")
+
+    def value(self, s: ir.Sample, d: Distribution) -> None:
+        """The value of a site that is sampled as a whole."""
+        self.values.add(s.site)
+        name = self.printer.name(s.site)
+        if s.noise and d.noise == "sampler":
+            self.w.line(f'{name} = {self.point}.drawn("{s.site}")', f":{s.span.line}")
+            return
+        if s.noise:
+            args = "".join(f", {self.printer.expr(a, s.mask)}" for a in s.args)
+            self.w.line(f'{name} = {self.point}.noise("{s.site}", "{d.function}"{args})', f":{s.span.line}")
+            return
+        transform, bounds = self.support(s, d)
+        limits = "".join(f", {self.printer.expr(b, s.mask)}" for b in bounds)
+        self.w.line(f'{name} = {self.point}.value("{s.site}", supports.{transform}{limits})', f":{s.span.line}")
+
+    def support(self, s: ir.Sample, d: Distribution) -> tuple[str, tuple[ir.Expr, ...]]:
+        names = [p.name for p in d.params]
+        bounds = tuple(
+            s.args[names.index(b)] if isinstance(b, str) else ir.literal(b) for b in d.support.bounds
+        )
+        return d.support.kind, bounds
+
+    def arrays(self) -> None:
+        """The `var` arrays, before any statement: values of latents, blanks for what is assigned."""
+        for a in self.facts.regions.program.arrays:
+            name, shape = self.printer.name(a.name), self.tuple(a.type.dims)
+            draw = next(
+                (s for _, s in ir.blocks(self.facts.regions.body) if isinstance(s, ir.Sample) and s.site == a.name), None
+            )
+            if draw is None:
+                self.w.line(f'{name} = at.blank({shape}, "{a.type.base}")', f":{a.span.line}")
+                continue
+            transform, bounds = self.support(draw, DISTRIBUTIONS[draw.distribution])
+            limits = "".join(f", {self.printer.expr(self.facts.inline(b))}" for b in bounds)
+            self.w.line(f'{name} = at.value("{a.name}", supports.{transform}{limits})', f":{a.span.line}")
+
+    def fill(self, s: ir.Fill) -> None:
+        name, index = self.printer.name(s.array), self.tuple(s.indices)
+        value = self.printer.expr(s.value, s.mask)
+        mask = "None" if s.mask is None else self.printer.expr(s.mask)
+        if self.w_loops and not self.facts.carried.get(s.array, frozenset()) & set(self.w_loops):
+            key = f"f_{s.array}_{s.span.line}_{s.span.column}"
+            self.w.line(f'out["{key}"] = control.Filled({index}, {value}, {mask})', f":{s.span.line}")
+            self.deferred.setdefault(self.w_loops[0], []).append((s.array, key))
+            return
+        suffix = "" if s.mask is None else f", {mask}"
+        self.w.line(f"{name} = control.fill({name}, {index}, {value}{suffix})", f":{s.span.line}")
+
+    # ------------------------------------------------------------------- terms
+
+    def term(self, s: ir.Term) -> None:
+        value = self.printer.expr(s.value, s.mask)
+        if s.distribution is None:
+            text = f"jnp.asarray({value})" if s.mask is None else f"jnp.where({self.printer.expr(s.mask)}, {value}, 0.0)"
+            self.w.line(f'out["t{s.id}"] = {text}', f":{s.span.line}  {show(s.value)[:40]}")
+            return
+        d = DISTRIBUTIONS[s.distribution]
+        args = "".join(f", {self.printer.expr(a, s.mask)}" for a in s.args)
+        text = f"dist.{d.function}({value}{args})"
+        if s.mask is not None:
+            text = f"dist.{d.function}.masked({self.printer.expr(s.mask)}, {value}{args})"
+        if s.value.type.dims:
+            text = f"jnp.sum({text})"
+        self.w.line(f'out["t{s.id}"] = {text}', f":{s.span.line}")
+
+    # ------------------------------------------------------------------- loops
+
+    def loop(self, s: ir.Loop) -> None:
+        carried = self.facts.arrays_of(s)
+        state = [self.printer.name(c.entry.name) for c in s.carries] + [self.printer.name(a) for a in carried]
+        scan, var = bool(state), self.printer.name(s.var.name)
+        head = f"def loop_{s.id}({'state, ' if scan else ''}{var}, path):"
+        outer, self.w_loops = self.w_loops, (*self.w_loops, s.id)
+        with self.w.block(head, f":{s.span.line}  {self.source_of(s)}"):
+            if scan:
+                self.w.line(f"{tuple_text(state)} = state")
+            self.w.line("out = {}")
+            for c in s.carries:
+                self.kept(c.entry.name)
+            self.block(s.body)
+            for r in s.reductions:
+                self.w.line(f'out["d_{r.final.name}"] = jnp.asarray({self.printer.expr(r.delta)})')
+            for c in s.collects:
+                self.w.line(f'out["c_{c.final.name}"] = jnp.asarray({self.printer.expr(c.element)})')
+            new = [self.printer.expr(c.out) for c in s.carries] + [self.printer.name(a) for a in carried]
+            self.w.line(f"return {tuple_text(new)}, out" if scan else "return out")
+        self.w_loops = outer
+        self.run_loop(s, carried, scan)
+        self.after_loop(s)
+
+    def source_of(self, s: ir.Loop) -> str:
+        return f"{s.var.name} in {show(s.lo)}..{show(s.hi)}"
+
+    def run_loop(self, s: ir.Loop, carried: list[str], scan: bool) -> None:
+        rows = "".join(f', "g{k}"' for k in self.facts.guards_in(s.body))
+        path = f"control.rows(path{rows})" if rows else "None"
+        lo, extent = self.range(s)
+        if not scan:
+            self.w.line(f"out |= control.each(loop_{s.id}, {lo}, {extent}, {path})")
+            return
+        init = [self.printer.expr(c.init) for c in s.carries] + [self.printer.name(a) for a in carried]
+        final = [self.printer.name(c.final.name) for c in s.carries] + [self.printer.name(a) for a in carried]
+        target = f"{tuple_text(final)}, more"
+        self.w.line(f"{target} = control.carry(loop_{s.id}, {tuple_text(init)}, {lo}, {extent}, {path})")
+        self.w.line("out |= more")
+
+    def after_loop(self, s: ir.Loop) -> None:
+        for c in s.carries:
+            self.kept(c.final.name)
+        for r in s.reductions:
+            total = f'jnp.sum(out["d_{r.final.name}"], axis=0)'
+            if not (isinstance(r.init, ir.Lit) and r.init.value == 0):
+                total = f"{self.printer.expr(r.init, None, 6)} + {total}"
+            if r.final.name in self.overridable:
+                total = f'at.replace_sum("{r.final.name}", {total})'
+            self.w.line(f"{self.printer.name(r.final.name)} = {total}")
+            self.kept(r.final.name)
+        for c in s.collects:
+            self.w.line(f'{self.printer.name(c.final.name)} = out["c_{c.final.name}"]')
+            self.kept(c.final.name)
+        for array, key in self.deferred.pop(s.id, []):
+            name = self.printer.name(array)
+            self.w.line(f'{name} = control.scatter({name}, out["{key}"])')
+
+    def range(self, s: ir.Loop) -> tuple[str, str]:
+        """The first index and the number of iterations, the latter a Python int when jax compiles."""
+        lo, hi = self.facts.inline(s.lo), self.facts.inline(s.hi)
+        first = self.printer.expr(s.lo)
+        if not (self.facts.is_static(lo) and self.facts.is_static(hi)):
+            return first, f'size["extent_{s.id}"]'
+        if lo == ir.literal(0):
+            return first, self.printer.expr(hi)
+        return first, f"{self.printer.expr(hi, None, 6)} - {self.printer.expr(lo, None, 7)}"
+
+    def tuple(self, items: tuple[ir.Expr, ...], mask: ir.Expr | None = None) -> str:
+        return tuple_text([self.printer.expr(x, mask) for x in items])
+
+
+def tuple_text(items: list[str]) -> str:
+    return f"({', '.join(items)}{',' if len(items) == 1 else ''})"

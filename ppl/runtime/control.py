@@ -1,0 +1,112 @@
+# jax leaves some of its parameter types open.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+"""Guards and loops of an emitted program.
+
+A path is a mapping from guard names to outcomes; in a loop each entry has one outcome per iteration. An entry is a bool
+array (decided), or an int8 array with 1 for true, -1 for false and 0 for "by its value". Guards that a path does
+not mention, and all where the path is None, are decided by their value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import Array, lax
+from jax.typing import ArrayLike
+
+Path = Mapping[str, Array] | None
+Outputs = dict[str, Any]
+
+
+class Guard(NamedTuple):
+    """A guard's value, positive where it holds, and its outcome on this path."""
+
+    value: Array
+    on: Array
+
+
+class Filled(NamedTuple):
+    """Elements of an array assigned in a loop, where `mask` holds (None: always)."""
+
+    index: tuple[ArrayLike, ...]
+    value: ArrayLike
+    mask: Array | None
+
+
+def decide(value: ArrayLike, path: Path, name: str) -> Guard:
+    """The outcome of a guard: what the path says, else whether its value is positive."""
+    value = jnp.asarray(value)
+    given = None if path is None else path.get(name)
+    if given is None:
+        return Guard(value, value > 0)
+    given = jnp.asarray(given)
+    if given.dtype == jnp.bool_:
+        return Guard(value, given)
+    return Guard(value, jnp.where(given == 0, value > 0, given > 0))
+
+
+def rows(path: Path, *names: str) -> Path:
+    """The part of a path that a loop with these guards decides, to be handed out iteration by iteration."""
+    return None if path is None else {n: path[n] for n in names if n in path}
+
+
+def indices(lo: ArrayLike, extent: int) -> Array:
+    return jnp.asarray(lo) + jnp.arange(max(extent, 0))
+
+
+def each(body: Callable[[Array, Path], Outputs], lo: ArrayLike, extent: int, path: Path) -> Outputs:
+    """``body(i, path of i)`` for the `extent` independent iterations from `lo`, outputs stacked."""
+    if extent <= 0:
+        return _empty(body, path)
+    return jax.vmap(body)(indices(lo, extent), path)
+
+
+def carry(
+    body: Callable[[Any, Array, Path], tuple[Any, Outputs]], init: Any, lo: ArrayLike, extent: int, path: Path
+) -> tuple[Any, Outputs]:
+    """``state, out = body(state, i, path of i)`` for `extent` iterations from `lo`: the last state, outputs stacked."""
+    first = jnp.asarray(lo)
+    row = None if path is None else {k: v[0] if extent > 0 else jnp.zeros((), v.dtype) for k, v in path.items()}
+    start = jax.tree.map(jnp.asarray, init)
+    shapes = jax.eval_shape(body, start, first, row)[0]
+    # A counter may start as an int and end as a real, or start in another precision.
+    start = jax.tree.map(lambda a, b: a.astype(jnp.result_type(a, b)), start, shapes)
+    if extent <= 0:
+        return start, _empty(lambda i, p: body(start, i, p)[1], path)
+
+    def step(state: Any, item: tuple[Array, Path]) -> tuple[Any, Outputs]:
+        new, out = body(state, *item)
+        return jax.tree.map(lambda a, b: jnp.asarray(a).astype(b.dtype), new, state), out
+
+    return lax.scan(step, start, (indices(lo, extent), path))
+
+
+def _empty(body: Callable[[Array, Path], Outputs], path: Path) -> Outputs:
+    """The outputs of a loop without iterations: nothing of each, in the right shapes."""
+    del path
+    shapes = jax.eval_shape(lambda i: body(i, None), jnp.asarray(0))
+    return jax.tree.map(lambda s: jnp.zeros((0, *s.shape), s.dtype), shapes)
+
+
+def fill(array: Array, index: tuple[ArrayLike, ...], value: ArrayLike, mask: ArrayLike | None = None) -> Array:
+    """`array` with one element assigned."""
+    if mask is not None:
+        value = jnp.where(mask, value, array[index])
+    return array.at[index].set(value)
+
+
+def scatter(array: Array, filled: Filled) -> Array:
+    """`array` with the elements that a loop assigned. What its mask excludes stays."""
+    index = tuple(jnp.asarray(i) for i in filled.index)
+    if filled.mask is not None:
+        # Elements that are masked go to an index past the end, which `drop` ignores.
+        index = tuple(jnp.where(filled.mask, i, n) for i, n in zip(index, array.shape, strict=True))
+    return array.at[index].set(jnp.asarray(filled.value, array.dtype), mode="drop")
+
+
+def stack(*items: ArrayLike) -> Array:
+    """An array literal."""
+    return jnp.stack([jnp.asarray(x) for x in items])

@@ -1,0 +1,221 @@
+# jax leaves some of its parameter types open.
+# pyright: reportUnknownMemberType=false
+"""Where a program is evaluated: the values of its sites, and what their draws add to the log density."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+import jax.numpy as jnp
+from jax import Array, lax
+from jax.typing import ArrayLike
+
+from ppl.runtime import samplers
+from ppl.runtime.densities import Density
+from ppl.runtime.densities import normal as normal_density
+from ppl.runtime.supports import Transform
+
+Index = tuple[ArrayLike, ...]
+
+
+class Draw(NamedTuple):
+    """What one draw contributes. All of it is stacked by loops like any other output.
+
+    `log_density`: prior + log |dT/du| - log q, summed over the draw, 0 where it does not exist.
+    `index`: the element drawn, () for a whole site. `exists`: whether this path draws it, None for always.
+    `prior`: a draw from the prior given everything before it, where one was asked for.
+    """
+
+    log_density: Array
+    index: Index
+    exists: Array | None
+    prior: Array | None
+
+
+@dataclass(frozen=True)
+class Point:
+    """Values of all sites.
+
+    `u` maps a site to its unconstrained values (of noise: to standard normal draws, or to the draws themselves where
+    the distribution has no such form). With `constrained` it maps to values on the support. `loc` and `scale` are the
+    guide's conditional centre and spread of each coordinate; `log_q` its log density, elementwise. `replaced` overrides
+    sums over loops by name. `keys` asks for prior draws.
+    """
+
+    u: Mapping[str, Array]
+    loc: Mapping[str, Array] = field(default_factory=dict[str, Array])
+    scale: Mapping[str, Array] = field(default_factory=dict[str, Array])
+    log_q: Mapping[str, Array] = field(default_factory=dict[str, Array])
+    constrained: bool = False
+    replaced: Mapping[str, Array] = field(default_factory=dict[str, Array])
+    keys: Mapping[str, Array] | None = None
+
+    @property
+    def dtype(self) -> jnp.dtype:
+        """The precision of the evaluation: that of the sites, or jax's default for a program without any."""
+        real = [x.dtype for x in self.u.values() if jnp.issubdtype(x.dtype, jnp.floating)]
+        return jnp.result_type(*real) if real else jnp.result_type(float)
+
+    def blank(self, shape: tuple[int, ...], base: str) -> Array:
+        """An array whose elements are yet to be assigned."""
+        return jnp.zeros(shape, {"real": self.dtype, "int": jnp.result_type(int), "bool": jnp.bool_}[base])
+
+    # ----------------------------------------------------------------- values
+
+    def value(self, site: str, transform: Transform, *bounds: ArrayLike, index: Index = ()) -> Array:
+        """The value of a latent, or of its element at `index`, on its support."""
+        u = self.u[site][index] if index else self.u[site]
+        return u if self.constrained else transform.forward(u, *bounds)
+
+    def noise(self, site: str, distribution: str, *args: ArrayLike, index: Index = ()) -> Array:
+        """The value of a noise that moves with its arguments: a standard normal draw through the quantile function."""
+        eps = self.u[site][index] if index else self.u[site]
+        return eps if self.constrained else samplers.from_normal(distribution, eps, *args)
+
+    def drawn(self, site: str) -> Array:
+        """The value of a noise that was drawn as it is."""
+        return self.u[site]
+
+    def replace_sum(self, name: str, total: ArrayLike) -> ArrayLike:
+        return self.replaced.get(name, total)
+
+    # ------------------------------------------------------------------ draws
+
+    def latent(
+        self,
+        site: str,
+        density: Density,
+        args: tuple[ArrayLike, ...],
+        transform: Transform,
+        bounds: tuple[ArrayLike, ...] = (),
+        index: Index = (),
+        mask: Array | None = None,
+    ) -> Draw:
+        """The contribution of a draw of `site`: log prior + log |dT/du| - log q, where `mask` says it exists."""
+        u = self.u[site][index] if index else self.u[site]
+        z = u if self.constrained else transform.forward(u, *bounds)
+        exists = jnp.asarray(True) if mask is None else mask
+        term = density(z, *args) if mask is None else density.masked(mask, z, *args)
+        if not self.constrained:
+            log_q = self.log_q[site][index] if index else self.log_q[site]
+            term = term + jnp.where(exists, transform.log_det(u, *bounds) - log_q, 0.0)
+        prior = None
+        if self.keys is not None:
+            key = self.keys[site][index] if index else self.keys[site]
+            shape = jnp.shape(u)
+            safe = args if mask is None else _stand_in(mask, density, args)
+            prior = transform.inverse(samplers.sample(density.name, key, safe, shape, u.dtype), *bounds)
+        return Draw(jnp.sum(term), index, None if mask is None else jnp.broadcast_to(exists, ()), prior)
+
+    # ------------------------------------------------------------------- lines
+
+    def still(self) -> Point:
+        """The same point, through which no gradient flows."""
+        u, loc, scale, log_q = (
+            {k: lax.stop_gradient(v) for k, v in m.items()} for m in (self.u, self.loc, self.scale, self.log_q)
+        )
+        return replace(self, u=u, loc=loc, scale=scale, log_q=log_q)
+
+    def replacing(self, **sums: Array) -> Point:
+        return replace(self, replaced={**self.replaced, **sums})
+
+    def moved(self, site: str, index: Index, u: Array) -> Point:
+        """This point with one coordinate at `u`."""
+        old = self.u[site]
+        new = old.at[index].set(u) if index else u
+        if site not in self.log_q:
+            return replace(self, u={**self.u, site: new})
+        centre, spread = (x[site][index] if index else x[site] for x in (self.loc, self.scale))
+        q = normal_density(u, centre, spread)
+        log_q = self.log_q[site].at[index].set(q) if index else q
+        return replace(self, u={**self.u, site: new}, log_q={**self.log_q, site: log_q})
+
+    def root(self, site: str, z: ArrayLike, transform: Transform, *bounds: ArrayLike, index: Index = ()) -> Root:
+        """The point on the line of one latent coordinate where its value is `z`."""
+        u_here = self.u[site][index] if index else self.u[site]
+        centre, spread = (x[site][index] if index else x[site] for x in (self.loc, self.scale))
+        z = jnp.asarray(z, u_here.dtype)
+        u, ok = transform.inverse_or(lax.stop_gradient(z), *(lax.stop_gradient(b) for b in bounds))
+        u = lax.stop_gradient(u)
+        s = lax.stop_gradient((u - centre) / spread)
+        slope = lax.stop_gradient(transform.slope(u, *bounds))
+        density = jnp.exp(normal_density(s, 0.0, 1.0)) / lax.stop_gradient(spread) / jnp.abs(slope)
+        value = transform.forward(centre + spread * s, *bounds)
+        return Root(self.still(), site, index, u, lax.stop_gradient(spread), jnp.sign(slope), ok, density, value,
+                    transform, tuple(lax.stop_gradient(jnp.asarray(b, u.dtype)) for b in bounds))  # fmt: skip
+
+    def noise_root(
+        self, site: str, density: Density, z: ArrayLike, *args: ArrayLike, index: Index = (), drawn: bool = False
+    ) -> Root:
+        """The point on the line of one noise coordinate where its value is `z`; `density` is the noise's own."""
+        u_here = self.u[site][index] if index else self.u[site]
+        at = lax.stop_gradient(jnp.asarray(z, u_here.dtype))
+        still_args = tuple(lax.stop_gradient(jnp.asarray(a, u_here.dtype)) for a in args)
+        log_p = density(at, *still_args)
+        ok = jnp.isfinite(log_p)
+        if drawn:
+            transform: Transform | None = None
+            u, value = at, at
+        else:
+            transform = _Noise(density.name)
+            u = samplers.to_normal(density.name, at, *still_args)
+            ok = ok & jnp.isfinite(u)
+            u = lax.stop_gradient(jnp.where(ok, u, 0.0))
+            value = samplers.from_normal(density.name, u, *args)
+        p = jnp.where(ok, jnp.exp(jnp.where(ok, log_p, 0.0)), 0.0)
+        one = jnp.ones((), u_here.dtype)
+        return Root(self.still(), site, index, u, one, one, ok, p, value, transform, still_args)
+
+
+class _Noise:
+    """The quantile transform of a noise, with the interface of a support's transform that a root needs."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def forward(self, u: ArrayLike, *args: ArrayLike) -> Array:
+        return samplers.from_normal(self.name, u, *args)
+
+
+def _stand_in(mask: Array, density: Density, args: tuple[ArrayLike, ...]) -> tuple[ArrayLike, ...]:
+    return tuple(
+        a if isinstance(s, tuple) else jnp.where(mask, a, s) for a, s in zip(args, density.safe[1:], strict=True)
+    )
+
+
+@dataclass(frozen=True)
+class Root:
+    """A point on a boundary: one coordinate moved along its line to where the guard is zero.
+
+    `density`: of the coordinate's value there, under the guide. `value`: that value, differentiable in the parameters at
+    fixed noise. `ok`: whether the line meets the boundary at all; where it does not, everything else is finite.
+    """
+
+    start: Point
+    site: str
+    index: Index
+    u: Array
+    spread: Array
+    sign: Array
+    ok: Array
+    density: Array
+    value: Array
+    transform: Transform | _Noise | None
+    args: tuple[Array, ...]
+
+    def shifted(self, side: ArrayLike) -> Array:
+        """u on the boundary (side 0), or a little beside it towards larger (+1) or smaller (-1) values of the latent."""
+        info = jnp.finfo(self.u.dtype)
+        step = 1e-6 if info.bits == 64 else 1e-3
+        delta = jnp.maximum(step * self.spread, 64 * info.eps * jnp.abs(self.u))
+        return self.u + side * self.sign * delta
+
+    def point(self, side: ArrayLike = 0) -> Point:
+        return self.start.moved(self.site, self.index, self.shifted(side))
+
+    def z(self, side: ArrayLike = 0) -> Array:
+        """The value of the coordinate on its support."""
+        u = self.shifted(side)
+        return u if self.transform is None else self.transform.forward(u, *self.args)

@@ -1,0 +1,117 @@
+# jax leaves some of its parameter types open.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+"""Boundary terms: the jump of the log density across a guard, and the scalar whose gradient is the surface integral.
+
+For a guard ``G = slope * z + rest`` that is crossed along the coordinate z, the gradient of the ELBO gains
+``E[ q(z*) * (h_true - h_false) * dG/dtheta / |slope| ]`` (Lee, Yu & Yang 2018, theorem 1, with the line of one coordinate
+in place of the guard's normal).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import Array, lax
+from jax.typing import ArrayLike
+
+from ppl.runtime.control import Guard
+from ppl.runtime.point import Draw, Root
+
+Evaluate = Callable[[ArrayLike, Mapping[str, Any]], dict[str, Any]]
+
+
+def still(tree: Any) -> Any:
+    """`tree`, through which no gradient flows."""
+    return jax.tree.map(lax.stop_gradient, tree)
+
+
+def force(outcome: bool, like: Array, position: tuple[ArrayLike, ...]) -> Array:
+    """A path entry that decides one instance of a guard and leaves the others to their values."""
+    if not position:
+        return jnp.asarray(outcome)
+    return jnp.zeros(like.shape, jnp.int8).at[position].set(1 if outcome else -1)
+
+
+def log_density(out: Mapping[str, Any], terms: tuple[str, ...]) -> Array:
+    """The sum of the named terms."""
+    return sum((jnp.sum(_value(out[t])) for t in terms), start=jnp.zeros(()))
+
+
+def _value(term: Any) -> Array:
+    return term.log_density if isinstance(term, Draw) else term
+
+
+def jump(
+    evaluate: Evaluate,
+    slope: ArrayLike,
+    name: str,
+    on: Array,
+    off: Array,
+    terms: tuple[str, ...],
+    mates: Mapping[str, tuple[str, ...]] | None = None,
+) -> Array:
+    """``h_true - h_false`` at a root, summed over `terms`.
+
+    `evaluate(side, path)` runs the slice with the moved coordinate on the boundary (side 0) or beside it. First every
+    guard takes the outcome it has just beside the boundary, on either side, with guard `name` decided by `on` and
+    `off`; then the smooth values are taken on the boundary along these two paths. `mates` are guards whose boundary may
+    be this very one, with the terms they reach: each term's jump is shared among all that flip here.
+    """
+    towards = jnp.sign(lax.stop_gradient(jnp.asarray(slope)))
+    path_on = outcomes(evaluate(towards, {name: on}))
+    path_off = outcomes(evaluate(-towards, {name: off}))
+    true, false = evaluate(0, path_on), evaluate(0, path_off)
+    gaps = {t: jnp.sum(_value(true[t]) - _value(false[t])) for t in terms}
+    if mates:
+        beside = evaluate(towards, path_on), evaluate(-towards, path_on)
+        flips = {m: jnp.sum((beside[0][m].value > 0) != (beside[1][m].value > 0)) for m in mates}
+        for t in terms:
+            others = sum((flips[m] for m, reached in mates.items() if t in reached), start=jnp.zeros((), int))
+            gaps[t] = gaps[t] / jnp.maximum(others + (0 if name in mates else 1), 1)
+    return sum(gaps.values(), start=jnp.zeros(()))
+
+
+def outcomes(out: Mapping[str, Any]) -> dict[str, Array]:
+    """The path that an evaluation took."""
+    return {k: v.on for k, v in out.items() if isinstance(v, Guard)}
+
+
+def surface(root: Root, slope: ArrayLike, rest: ArrayLike, gap: Array) -> Array:
+    """A scalar without a meaning of its own whose gradient in the parameters is the boundary term."""
+    steep = lax.stop_gradient(jnp.asarray(slope))
+    ok = root.ok & (steep != 0)
+    weight = jnp.where(ok, root.density * lax.stop_gradient(gap) / jnp.where(ok, jnp.abs(steep), 1.0), 0.0)
+    value = slope * jnp.where(ok, root.value, lax.stop_gradient(root.value)) + rest
+    return lax.stop_gradient(weight) * value
+
+
+def solve(slope: ArrayLike, rest: ArrayLike) -> Array:
+    """The z with ``slope * z + rest = 0``; anything finite where the slope is zero (`surface` drops it)."""
+    slope, rest = (lax.stop_gradient(jnp.asarray(x)) for x in (slope, rest))
+    return -rest / jnp.where(slope == 0, 1.0, slope)
+
+
+def row(guard: Guard, position: tuple[ArrayLike, ...]) -> Guard:
+    """One instance of a guard that a loop decided."""
+    return Guard(guard.value[position], guard.on[position])
+
+
+def total(one: Callable[..., Array], *ranges: tuple[Any, int]) -> Array:
+    """The sum of ``one(i, j, ...)`` over the instances of a boundary: (first, number) for each loop around it.
+
+    A first index that depends on the loops further out is given as a function of their indices.
+    """
+
+    def over(outer: tuple[Array, ...], rest: tuple[tuple[Any, int], ...]) -> Array:
+        if not rest:
+            return one(*outer)
+        (lo, extent), inner = rest[0], rest[1:]
+        if extent <= 0:
+            return jnp.zeros(())
+        first = lo(*outer) if callable(lo) else lo
+        return jnp.sum(jax.vmap(lambda i: over((*outer, i), inner))(jnp.asarray(first) + jnp.arange(extent)))
+
+    return over((), ranges)
