@@ -1,0 +1,146 @@
+"""The reference answers are checked against each other: exact formulas, quadrature, sampling and the JSON file."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+from collections.abc import Iterator
+
+import jax
+import numpy as np
+import pytest
+import reference_meanfield as meanfield
+import reference_posteriors as reference
+import reference_switching as switching
+
+NAMES = tuple(reference.LOG_DENSITY)
+STORED = json.loads((reference.ROOT / "docs" / "reference_posteriors.json").read_text())
+
+
+@pytest.fixture(autouse=True)
+def double_precision() -> Iterator[None]:
+    with jax.enable_x64(True):
+        yield
+
+
+def test_one_if_has_its_known_best_gaussian() -> None:
+    best = STORED["one_if"]["meanfield"]
+    assert best["elbo"] == pytest.approx(-1.981, abs=5e-4)
+    assert best["latents"]["z"]["mean"] == pytest.approx(0.572, abs=5e-4)
+    assert best["latents"]["z"]["sd"] == pytest.approx(0.820, abs=5e-4)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_exact_elbo_is_the_mean_of_the_density_written_by_hand(name: str) -> None:
+    """Closed form against plain Monte Carlo, at the optimum with narrow scales so that few draws decide."""
+    stored = STORED[name]["meanfield"]["params"]
+    loc = {k: np.asarray(v) for k, v in stored["loc"].items()}
+    scale = {k: 0.7 * np.exp(v) for k, v in stored["log_scale"].items()}
+    data = reference.load_data(name)
+    rng = np.random.default_rng(3)
+    draws = []
+    for _ in range(400):
+        eps = {k: rng.standard_normal(np.shape(v)) for k, v in loc.items()}
+        log_q = sum(np.sum(reference.normal_lpdf(e, 0, 1) - np.log(scale[k])) for k, e in eps.items())
+        draws.append(reference.LOG_DENSITY[name]({k: loc[k] + scale[k] * eps[k] for k in loc}, data) - log_q)
+    exact = meanfield.ELBO[name]({"loc": loc, "log_scale": jax.tree.map(np.log, scale)}, data)
+    error = np.std(draws) / np.sqrt(len(draws))
+    assert error < 0.02 * (1 + abs(float(exact)))
+    assert abs(np.mean(draws) - float(exact)) < 5 * error
+
+
+def test_exact_elbo_and_gradient_of_the_conformance_cases() -> None:
+    """Two of those cases have the form of shipped programs; their values come from quadrature."""
+    cases = json.loads((reference.ROOT / "tests" / "conformance" / "cases.json").read_text())
+    objectives = {
+        "changepoint": lambda p, data: meanfield.elbo_changepoint(
+            p, data, lambda m, s: meanfield.log_normal_prior(m, s, 1.5, 0.8)),
+        "thermostat": lambda p, data: meanfield.elbo_temperature(p, data, first_mode=1.0),
+    }
+    for name, objective in objectives.items():
+        case = cases[name]
+        sites = case["loc"] if name == "changepoint" else {"temp": None}
+        params = {part: {k: np.asarray(case[part][k] if v is not None else list(case[part].values()))
+                         for k, v in sites.items()} for part in ("loc", "log_scale")}
+        value, grad = jax.value_and_grad(objective)(params, case["data"])
+        assert float(value) == pytest.approx(case["elbo"], abs=1e-6)
+        for part in ("loc", "log_scale"):
+            found = [float(x) for k in sites for x in np.ravel(grad[part][k])]
+            assert found == pytest.approx(list(case["grad_" + part].values()), abs=1e-4)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_stored_optimum_is_one(name: str) -> None:
+    stored = STORED[name]["meanfield"]
+    params = jax.tree.map(np.asarray, {part: dict(stored["params"][part]) for part in ("loc", "log_scale")},
+                          is_leaf=lambda x: isinstance(x, list))
+    value, grad = jax.value_and_grad(lambda p: meanfield.ELBO[name](p, reference.load_data(name)))(params)
+    assert float(value) == pytest.approx(stored["elbo"], rel=1e-5)
+    # One sd of the guide along any coordinate would gain no more than the rounding of the stored numbers.
+    for site, slope in grad["loc"].items():
+        assert np.all(np.abs(slope * np.exp(params["log_scale"][site])) < 2e-3)
+    assert stored["elbo"] == max(optimum["elbo"] for optimum in stored["optima"])
+
+
+@pytest.mark.parametrize("name", ["one_if", "textmsg", "coal", "temperature"])
+def test_elbo_is_below_the_evidence(name: str) -> None:
+    assert STORED[name]["meanfield"]["elbo"] < STORED[name]["posterior"]["log_evidence"]
+
+
+def test_textmsg_has_a_second_optimum() -> None:
+    optima = STORED["textmsg"]["meanfield"]["optima"]
+    assert len(optima) > 1 and optima[0]["elbo"] - optima[1]["elbo"] > 1
+
+
+@pytest.mark.parametrize("name", ["one_if", "textmsg", "coal"])
+def test_stored_posterior_is_reproduced(name: str) -> None:
+    data = reference.load_data(name)
+    fresh = reference.posterior_one_if() if name == "one_if" else reference.posterior_changepoint(name, data, 0.004)
+    stored = STORED[name]["posterior"]
+    assert fresh["log_evidence"] == pytest.approx(stored["log_evidence"], rel=1e-6)
+    for site, summary in (stored["latents"] | stored["reports"]).items():
+        assert (fresh["latents"] | fresh["reports"])[site] == pytest.approx(summary, rel=1e-4)
+
+
+def test_temperature_grid_is_fine_enough() -> None:
+    coarse = reference.posterior_temperature(reference.load_data("temperature"), step=0.05)
+    stored = STORED["temperature"]["posterior"]
+    assert coarse["log_evidence"] == pytest.approx(stored["log_evidence"], abs=1e-3)
+    for key in ("mean", "sd"):
+        np.testing.assert_allclose(coarse["latents"]["temp"][key], stored["latents"]["temp"][key], atol=2e-3)
+
+
+def test_gibbs_sampler_agrees_with_enumeration() -> None:
+    """Seven months have 128 sign patterns, so their exact posterior is a sum."""
+    deaths = reference.load_data("influenza")["mortality"][:7]
+    patterns = np.array(list(itertools.product((0, 1), repeat=7)))
+    mean, cov, score = np.zeros((128, 3)), np.zeros((128, 3, 3)), np.zeros(128)
+    for t, seen in enumerate(deaths):
+        mean, cov, log_p = switching.kalman(mean, cov, patterns[:, t], seen)
+        score += log_p + (switching.LOG_SIGN[patterns[:, t - 1], patterns[:, t]] if t else 0)
+    exact = np.exp(score - score.max()) @ patterns / np.sum(np.exp(score - score.max()))
+    draws = switching.sample(deaths, chains=64, warmup=20, kept=100, thin=1, seed=0)
+    np.testing.assert_allclose((draws["f"][..., 1:] > 0).mean(axis=(0, 1)), exact, atol=0.03)
+
+
+def test_influenza_chains_agree() -> None:
+    stored = STORED["influenza"]["posterior"]
+    assert stored["max_split_rhat"] < 1.02
+    assert stored["min_effective_sample_size"] > 1000
+
+
+def test_documented_numbers_are_the_stored_ones() -> None:
+    """Every row of the tables in docs/programs.md, against the JSON file."""
+    text = (reference.ROOT / "docs" / "programs.md").read_text()
+    rows = 0
+    for section in re.split(r"^## ", text, flags=re.MULTILINE)[1:]:
+        name = section.split("`")[1]
+        posterior = STORED[name]["posterior"]
+        for site, index, cells in re.findall(r"^\| `(\w+)(?:\[(\d+)\])?` \|(.*)\|$", section, flags=re.MULTILINE):
+            summary = (posterior["latents"] | posterior["reports"])[site]
+            for cell, key in zip(cells.split("|")[:5], ("mean", "sd", "q5", "q50", "q95"), strict=True):
+                stored = summary[key][int(index)] if index else summary[key]
+                assert float(cell) == pytest.approx(stored, rel=1e-3), (name, site, key)
+            rows += 1
+    assert rows == 23
