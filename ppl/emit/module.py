@@ -34,7 +34,7 @@ def emit(regions: Regions, file: str) -> str:
     calls = [boundaries.function(i, b) for i in active for b in i.boundaries]
     w.line("def boundary(at, data, size, main):")
     w.line('    """The boundary terms of one draw, as one scalar that only its gradient has a meaning."""')
-    w.line("    return " + (" + ".join(f"{c}(at, data, size, main)" for c in calls) or "jnp.zeros(())"))
+    w.line("    return " + (" + ".join(f"{c}(at, data, size, main)" for c in calls) or "jnp.asarray(0.0)"))
     return w.text()
 
 
@@ -150,5 +150,18 @@ def noise(w: Writer, facts: Facts, names: dict[str, str], unpack: tuple[str, ...
                        f":{s.span.line}")  # fmt: skip
         if sites:
             w.line("return out")
+    w.line()
+    w.line()
+    with w.block("def noise_log_density(u, data, size):"):
+        w.line('"""The log density of base draws `u` of the noise sites."""')
+        if sites:
+            for line in unpack:
+                w.line(line)
+        parts: list[str] = []
+        for site in sites:
+            s, d = first[site.name], DISTRIBUTIONS[first[site.name].distribution]
+            args = "0.0, 1.0" if d.noise == "inverse_cdf" else ", ".join(printer.expr(facts.inline(a)) for a in s.args)
+            parts.append(f'jnp.sum(dist.{"normal" if d.noise == "inverse_cdf" else d.function}(u["{site.name}"], {args}))')
+        w.line("return " + (" + ".join(parts) or "jnp.asarray(0.0)"))
     w.line()
     w.line()

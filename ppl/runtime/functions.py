@@ -251,7 +251,7 @@ def lchoose(n: ArrayLike, k: ArrayLike) -> Array:
     big, part = jnp.where(inside, n, 2.0), jnp.where(inside, k, 1.0)
     rest = big - part
     value = stirling_error(big) - stirling_error(part) - stirling_error(rest)
-    value = value - part * jnp.log(part / big) - rest * jnp.log(rest / big)
+    value = value + part * jnp.log1p(rest / part) + rest * jnp.log1p(part / rest)
     ordinary = inside | edge
     n, k = jnp.where(ordinary, 1.0, n), jnp.where(ordinary, 0.0, k)
     other = special.gammaln(n + 1.0) - special.gammaln(k + 1.0) - special.gammaln(n - k + 1.0)

@@ -25,13 +25,15 @@ class Draw(NamedTuple):
 
     `log_density`: prior + log |dT/du| - log q, summed over the draw, 0 where it does not exist.
     `index`: the element drawn, () for a whole site. `exists`: whether this path draws it, None for always.
-    `prior`: a draw from the prior given everything before it, where one was asked for.
+    `prior`: a draw from the prior given everything before it, where one was asked for (unconstrained).
+    `unconstrained`: the inverse transform of the value, where the point is given on the support.
     """
 
     log_density: Array
     index: Index
     exists: Array | None
-    prior: Array | None
+    prior: Array | None = None
+    unconstrained: Array | None = None
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,8 @@ class Point:
             shape = jnp.shape(u)
             safe = args if mask is None else _stand_in(mask, density, args)
             prior = transform.inverse(samplers.sample(density.name, key, safe, shape, u.dtype), *bounds)
-        return Draw(jnp.sum(term), index, None if mask is None else jnp.broadcast_to(exists, ()), prior)
+        back = transform.inverse_or(u, *bounds)[0] if self.constrained else None
+        return Draw(jnp.sum(term), index, None if mask is None else jnp.broadcast_to(exists, ()), prior, back)
 
     # ------------------------------------------------------------------- lines
 

@@ -37,7 +37,7 @@ def force(outcome: bool, like: Array, position: tuple[ArrayLike, ...]) -> Array:
 
 def log_density(out: Mapping[str, Any], terms: tuple[str, ...]) -> Array:
     """The sum of the named terms."""
-    return sum((jnp.sum(_value(out[t])) for t in terms), start=jnp.zeros(()))
+    return jnp.asarray(sum((jnp.sum(_value(out[t])) for t in terms), start=0.0))
 
 
 def _value(term: Any) -> Array:
@@ -71,7 +71,7 @@ def jump(
         for t in terms:
             others = sum((flips[m] for m, reached in mates.items() if t in reached), start=jnp.zeros((), int))
             gaps[t] = gaps[t] / jnp.maximum(others + (0 if name in mates else 1), 1)
-    return sum(gaps.values(), start=jnp.zeros(()))
+    return jnp.asarray(sum(gaps.values(), start=0.0))
 
 
 def outcomes(out: Mapping[str, Any]) -> dict[str, Array]:
@@ -110,7 +110,7 @@ def total(one: Callable[..., Array], *ranges: tuple[Any, int]) -> Array:
             return one(*outer)
         (lo, extent), inner = rest[0], rest[1:]
         if extent <= 0:
-            return jnp.zeros(())
+            return jnp.asarray(0.0)
         first = lo(*outer) if callable(lo) else lo
         return jnp.sum(jax.vmap(lambda i: over((*outer, i), inner))(jnp.asarray(first) + jnp.arange(extent)))
 

@@ -1,0 +1,145 @@
+"""A compiled program: what `ppl.load` and `ppl.compile` return. It needs no jax until data is bound."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from ppl.bind import Bound, bind
+from ppl.data import beside, bind_data
+from ppl.diagnostics import Diagnostic, Diagnostics, Span
+from ppl.driver import Compiled, compile_source
+from ppl.regions import GuardInfo
+
+if TYPE_CHECKING:
+    from ppl.infer import Fit
+    from ppl.problem import Problem
+
+Data = Mapping[str, Any] | str | os.PathLike[str] | None
+
+
+class Model:
+    """A program that was checked and compiled. `diagnostics` holds warnings and notes."""
+
+    def __init__(self, compiled: Compiled) -> None:
+        self._compiled = compiled
+        self.name = compiled.name
+        self.diagnostics = compiled.diagnostics
+        self.sources = compiled.sources
+
+    def __repr__(self) -> str:
+        return f"Model({self.name})"
+
+    @property
+    def source_code(self) -> str:
+        """The emitted JAX module as text."""
+        return self._compiled.source_code
+
+    def bind(self, data: Data = None) -> Problem:
+        """The model with its data: a mapping, or the path of a .json, .csv or .npz file. None: defaults only.
+
+        Raises DataError if the data do not fit, and PplError if the program is wrong for any data like these.
+        """
+        from ppl.problem import Guard, Problem
+
+        bound, notes = self._bind(data)
+        guards = tuple(
+            Guard(d["text"], d["where"], d["kind"], d["direction"], d["effect"], d["count"], d["status"], d["reason"])
+            for d in self._guards(bound)
+        )
+        return Problem(self._compiled, load_module(self._compiled), bound, guards, notes)
+
+    def infer(self, data: Data = None, **options: Any) -> Fit:
+        """Fits the model; see `ppl.infer.fit` for the options."""
+        from ppl.infer import fit
+
+        return fit(self.bind(data), **options)
+
+    def explain(self, data: Data = None) -> dict[str, list[dict[str, Any]]]:
+        """Sites and guards, with the number of boundaries if the sizes are known from `data` or defaults.
+
+        Without jax. Raises DataError if `data` is given and does not fit.
+        """
+        needs = any(s.default is None for s in self._compiled.data)
+        bound = self._bind(data)[0] if data is not None or not needs else None
+        sites = [
+            {
+                "name": s.name, "distribution": s.distribution, "support": s.support, "noise": s.noise,
+                "shape": None if bound is None else list(bound.shapes[s.name]), "span": place(s.span),
+            }
+            for s in self._compiled.regions.program.sites
+        ]  # fmt: skip
+        guards = [{**g, "span": place(g["where"])} for g in self._guards(bound)]
+        for g in guards:
+            del g["where"]
+        return {"sites": sites, "guards": guards}
+
+    def _bind(self, data: Data) -> tuple[Bound, tuple[Diagnostic, ...]]:
+        c = self._compiled
+        sink = Diagnostics(dict(c.sources))
+        values = bind_data(c.data, data, sink)
+        bound = bind(c.regions, c.elaborated.sizes, values, sink)
+        return bound, tuple(sink.items)
+
+    def _guards(self, bound: Bound | None) -> list[dict[str, Any]]:
+        """Everything the program decides, in source order: guards, kinks, and conditions that need no boundary."""
+        regions = self._compiled.regions
+        out = [entry(i, None if bound is None else bound.counts[i.guard.index]) for i in regions.guards]
+        for k in regions.program.kinks:
+            reason = "continuous, so nothing jumps: its kink needs no boundary term"
+            out.append(plain(k.text, k.span, "no-jump", reason))
+        for g in regions.program.fixed_conditions:
+            status = "fixed" if g.value.random else "data-only"
+            reason = "it compares ints, which change only where other guards flip" if g.value.random else (
+                "it depends on data alone"
+            )
+            out.append(plain(g.text, g.span, status, reason))
+        unique = {(str(d["where"]), d["text"]): d for d in reversed(out)}
+        return sorted(unique.values(), key=lambda d: (d["where"].file, d["where"].line, d["where"].column))
+
+
+def entry(i: GuardInfo, count: int | None) -> dict[str, Any]:
+    return {
+        "text": i.guard.text, "where": i.guard.span, "kind": i.kind, "direction": i.direction, "effect": i.effect,
+        "count": count, "status": i.status, "reason": i.reason,
+    }  # fmt: skip
+
+
+def plain(text: str, span: Span, status: str, reason: str) -> dict[str, Any]:
+    return {
+        "text": text, "where": span, "kind": "-", "direction": "-", "effect": "-", "count": 0, "status": status,
+        "reason": reason,
+    }  # fmt: skip
+
+
+def place(span: Span) -> dict[str, Any]:
+    return {"file": span.file, "line": span.line, "column": span.column, "end_line": span.end_line,
+            "end_column": span.end_column}  # fmt: skip
+
+
+def load_module(compiled: Compiled) -> ModuleType:
+    """The emitted code as a module, registered so that tracebacks show its lines."""
+    import linecache
+
+    file = f"<pplc {compiled.name}>"
+    module = ModuleType(f"pplc_{compiled.name}")
+    linecache.cache[file] = (len(compiled.source_code), None, compiled.source_code.splitlines(True), file)
+    exec(compile(compiled.source_code, file, "exec"), module.__dict__)
+    return module
+
+
+def load(path: str | os.PathLike[str]) -> Model:
+    """Compiles a ``.ppl`` file. Raises OSError if it cannot be read and PplError if it is rejected."""
+    file = Path(path)
+    return Model(compile_source(file.read_text(encoding="utf-8"), str(path), file.stem, file.parent))
+
+
+def compile_text(source: str, name: str = "model", folder: str | os.PathLike[str] | None = None) -> Model:
+    """Compiles program text; `use` looks in `folder`. Raises PplError if it is rejected."""
+    return Model(compile_source(source, f"{name}.ppl", name, None if folder is None else Path(folder)))
+
+
+__all__ = ["Data", "Model", "beside", "compile_text", "load"]

@@ -1,0 +1,54 @@
+# jax leaves some of its parameter types open.
+# pyright: reportUnknownMemberType=false
+"""Estimators of the ELBO's gradient, each as a scalar whose value is an ELBO sample and whose gradient is the estimate.
+
+combined  the reparameterisation gradient inside the regions plus the boundary terms: unbiased
+interior  the former alone, which is what plain automatic differentiation gives: biased if a guard moves
+score     ``h * grad log q`` (REINFORCE): unbiased and noisy
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from types import ModuleType
+from typing import Any
+
+from jax import Array, lax
+
+from ppl.problem.guides import MeanField, Params
+from ppl.runtime.surface import log_density
+
+ESTIMATORS = ("combined", "interior", "score")
+
+
+def surrogate(
+    code: ModuleType,
+    guide: MeanField,
+    estimator: str,
+    params: Params,
+    eps: Mapping[str, Array],
+    noise: Mapping[str, Array],
+    data: Mapping[str, Any],
+    size: Mapping[str, int],
+) -> Array:
+    """One sample of the ELBO, with the gradient of `estimator`."""
+    point = guide.point(params, eps)
+    if estimator == "score":
+        u = {k: lax.stop_gradient(v) for k, v in point.u.items()}
+        point = guide.at(params, u)
+        # log q enters h with a minus sign, where the path draws it and nowhere else.
+        minus_log_q = log_density(code.model(_with(point, noise), data, size), code.TERMS)
+        h = lax.stop_gradient(minus_log_q)
+        return h - h * (minus_log_q - lax.stop_gradient(minus_log_q))
+    at = _with(point, noise)
+    main = code.model(at, data, size)
+    h = log_density(main, code.TERMS)
+    if estimator == "interior":
+        return h
+    surface = code.boundary(at, data, size, main)
+    return h + surface - lax.stop_gradient(surface)
+
+
+def _with(point: Any, noise: Mapping[str, Array]) -> Any:
+    return replace(point, u={**point.u, **noise})

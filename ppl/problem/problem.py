@@ -1,0 +1,298 @@
+# jax leaves some of its parameter types open.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+"""The bound problem: what users and the fit call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jax.typing import ArrayLike, DTypeLike
+
+from ppl.bind import Bound
+from ppl.diagnostics import Diagnostic, Span
+from ppl.driver import Compiled
+from ppl.problem import assemble
+from ppl.problem.estimators import ESTIMATORS, surrogate
+from ppl.problem.guides import GUIDES, MeanField, Params
+from ppl.runtime.densities import normal
+from ppl.runtime.point import Point
+from ppl.runtime.surface import log_density
+
+Values = Mapping[str, ArrayLike]
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """A latent or noise of a bound problem."""
+
+    name: str
+    shape: tuple[int, ...]
+    support: str
+    noise: bool
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """A guard of a bound problem, as `explain` shows it."""
+
+    text: str
+    span: Span
+    kind: str
+    direction: str
+    effect: str
+    count: int
+    status: str
+    reason: str
+
+
+class Draws(NamedTuple):
+    """Draws from a guide: `latents` on their supports (NaN where a latent does not exist), `reports`, `unconstrained`;
+    `log_weight` is log p(data, z) + log |dT/du| - log q(u), whose mean is the ELBO; `log_q` is log q(u). Axis 0: draws."""
+
+    latents: dict[str, Array]
+    reports: dict[str, Array]
+    unconstrained: dict[str, Array]
+    log_weight: Array
+    log_q: Array
+
+
+class Problem:
+    """A model with data. All methods that take arrays are pure, and can be jitted, differentiated and vmapped.
+
+    Do not hand `log_density` to another library's variational inference: its gradient is that of plain automatic
+    differentiation, biased wherever a guard moves. Samplers (HMC, NUTS, SMC) need the density alone and stay valid.
+    """
+
+    def __init__(self, compiled: Compiled, code: ModuleType, bound: Bound, guards: tuple[Guard, ...],
+                 notes: tuple[Diagnostic, ...]) -> None:  # fmt: skip
+        self.name = compiled.name
+        self.guards = guards
+        self.diagnostics = notes
+        program = compiled.elaborated.program
+        self.sites = tuple(
+            Site(s.name, bound.shapes[s.name], s.support, s.noise, s.span) for s in program.sites
+        )
+        self.data = dict(bound.arrays)
+        self.sizes = dict(bound.static)
+        self._code = code
+        self._shapes = {s.name: s.shape for s in self.sites if not s.noise}
+        self._elements = frozenset(a.name for a in program.arrays)
+        self.reports = tuple(sorted(jax.eval_shape(self._main_spec, jax.random.key(0))["report"]))
+
+    def __repr__(self) -> str:
+        latents = ", ".join(f"{k}{list(s) if s else ''}" for k, s in self._shapes.items())
+        moving = sum(g.count for g in self.guards if g.status == "boundary")
+        return f"Problem({self.name}: latents {latents or 'none'}; {moving} boundaries)"
+
+    # ---------------------------------------------------------------- densities
+
+    def log_joint(self, z: Values) -> Array:
+        """log p(data, z) at constrained latents, without Jacobian. Latents that do not exist on the path may be absent.
+
+        Noise is conditioned on: it adds nothing. Raises ValueError if a latent is missing that the path needs.
+        """
+        missing = [k for k in self._shapes if k not in z]
+        at = Point(self._arrays(z, 0.5), constrained=True)
+        out = self._model(at)
+        for name in missing:
+            exists = assemble.exists(out, self._code.SITES[name], self._shapes[name])
+            if not isinstance(exists, jax.core.Tracer) and bool(jnp.any(exists)):
+                raise ValueError(f"latent `{name}` exists on this path but has no value")
+        return log_density(out, self._code.TERMS)
+
+    def log_density(self, u: Values) -> Array:
+        """log p(data, T(u)) + log |dT/du| at unconstrained latents, for samplers.
+
+        A latent that does not exist gets a standard normal pseudo-prior and noise its base density, so the density is
+        proper in all coordinates.
+        """
+        u = self._arrays(u, 0.0)
+        pseudo = {k: normal(u[k], 0.0, 1.0) for k in self._shapes}
+        out = self._model(Point(u, log_q=pseudo))
+        base = sum((jnp.sum(v) for v in pseudo.values()), start=jnp.zeros(()))
+        return log_density(out, self._code.TERMS) + base + self._code.noise_log_density(u, self._data(u), self.sizes)
+
+    def constrain(self, u: Values) -> dict[str, Array]:
+        """Latents (and noise) on their supports."""
+        return dict(self._model(Point(self._arrays(u, 0.0), log_q=self._zeros(u)))["z"])
+
+    def unconstrain(self, z: Values) -> dict[str, Array]:
+        """The inverse of `constrain`; 0 for a latent that does not exist."""
+        out = self._model(Point(self._arrays(z, 0.5), constrained=True))
+        return {
+            k: assemble.values(out, self._code.SITES[k], self._shapes[k], "unconstrained") for k in self._shapes
+        }
+
+    # --------------------------------------------------------------- estimators
+
+    def init_params(self, guide: str = "meanfield", dtype: DTypeLike | None = None) -> Params:
+        """Parameters of a guide: a standard normal in every unconstrained coordinate."""
+        return self._guide(guide).init(self._shapes, jnp.result_type(float) if dtype is None else dtype)
+
+    def elbo_loss(
+        self, guide: str = "meanfield", estimator: str = "combined", samples: int = 8
+    ) -> Callable[[Params, Array], Array]:
+        """``loss(params, key)``: minus an ELBO estimate from `samples` draws. ``jax.grad`` of it is the estimator.
+
+        Second derivatives and forward mode through the boundary terms are not meaningful.
+        """
+        family = self._guide(guide)
+        if estimator not in ESTIMATORS:
+            raise ValueError(f"no estimator {estimator!r}: one of {', '.join(ESTIMATORS)}")
+        if samples < 1:
+            raise ValueError("samples must be at least 1")
+
+        def loss(params: Params, key: Array, data: Mapping[str, Any]) -> Array:
+            dtype = self._dtype(params)
+
+            def one(k: Array) -> Array:
+                k_guide, k_noise = jax.random.split(k)
+                eps = family.noise(k_guide, self._shapes, dtype)
+                noise = self._code.noise(k_noise, data, self.sizes, dtype)
+                return surrogate(self._code, family, estimator, params, eps, noise, data, self.sizes)
+
+            return -jnp.mean(jax.vmap(one)(jax.random.split(key, samples)))
+
+        jitted = jax.jit(loss)
+        return lambda params, key: jitted(params, key, self._data(params["loc"]))
+
+    def elbo_and_grad(
+        self, guide: str = "meanfield", estimator: str = "combined", samples: int = 1
+    ) -> Callable[[Params, Array], tuple[Array, Params]]:
+        """``fn(params, key)``: an ELBO estimate and an estimate of its gradient, with the structure of `params`."""
+        value_and_grad = jax.value_and_grad(self.elbo_loss(guide, estimator, samples))
+
+        def fn(params: Params, key: Array) -> tuple[Array, Params]:
+            value, grad = value_and_grad(params, key)
+            return -value, jax.tree.map(jnp.negative, grad)
+
+        return fn
+
+    # -------------------------------------------------------------------- draws
+
+    def draw(self, params: Params, key: Array, n: int, guide: str = "meanfield") -> Draws:
+        """`n` independent draws from the guide."""
+        family, dtype, data = self._guide(guide), self._dtype(params), self._data(params["loc"])
+
+        def one(k: Array) -> Draws:
+            k_guide, k_noise = jax.random.split(k)
+            eps = family.noise(k_guide, self._shapes, dtype)
+            point = family.point(params, eps)
+            noise = self._code.noise(k_noise, data, self.sizes, dtype)
+            at = Point({**point.u, **noise}, point.loc, point.scale, point.log_q)
+            out = self._code.model(at, data, self.sizes)
+            latents: dict[str, Array] = {}
+            log_q = jnp.zeros((), dtype)
+            for name, shape in self._shapes.items():
+                exists = assemble.exists(out, self._code.SITES[name], shape)
+                latents[name] = jnp.where(exists, out["z"][name], jnp.nan)
+                log_q += jnp.sum(jnp.where(exists, point.log_q[name], 0.0))
+            reports = {k: jnp.asarray(v) for k, v in out["report"].items()}
+            return Draws(latents, reports, dict(point.u), log_density(out, self._code.TERMS), log_q)
+
+        return jax.vmap(one)(jax.random.split(key, n))
+
+    def prior(self, key: Array, n: int, dtype: DTypeLike | None = None) -> dict[str, Array]:
+        """`n` unconstrained draws of all latents from the program's prior, 0 where a latent does not exist.
+
+        Every draw is given its own key, so the program's draws are a fixed point of "draw each site given the others";
+        sweeps find it, each one step further down the program. Chains longer than 200 steps are cut there.
+        """
+        kind = jnp.result_type(float) if dtype is None else dtype
+        like = {k: jnp.zeros(s, kind) for k, s in self._shapes.items()}
+        data = self._data(like)
+
+        def one(k: Array) -> dict[str, Array]:
+            k_sites, k_noise = jax.random.split(k)
+            split = jax.random.split(k_sites, max(len(self._shapes), 1))
+            keys = {
+                name: jax.random.split(split[i], shape) if name in self._elements else split[i]
+                for i, (name, shape) in enumerate(self._shapes.items())
+            }
+            noise = self._code.noise(k_noise, data, self.sizes, kind)
+
+            def sweep(u: dict[str, Array]) -> dict[str, Array]:
+                at = Point({**u, **noise}, log_q=like, keys=keys)
+                out = self._code.model(at, data, self.sizes)
+                new = {
+                    s: assemble.values(out, self._code.SITES[s], shape, "prior") for s, shape in self._shapes.items()
+                }
+                return {s: jnp.clip(jnp.nan_to_num(v.astype(kind)), -50, 50) for s, v in new.items()}
+
+            def step(state: tuple[dict[str, Array], Array, Array]) -> tuple[dict[str, Array], Array, Array]:
+                u, count, _ = state
+                new = sweep(u)
+                same = jnp.stack([jnp.all(a == b) for a, b in zip(new.values(), u.values(), strict=True)])
+                return new, count + 1, jnp.all(same)
+
+            if not like:
+                return {}
+            return jax.lax.while_loop(lambda s: ~s[2] & (s[1] < 200), step, (like, jnp.array(0), jnp.array(False)))[0]
+
+        return jax.vmap(one)(jax.random.split(key, n))
+
+    # ------------------------------------------------------------------ helpers
+
+    def _guide(self, name: str) -> MeanField:
+        if name not in GUIDES:
+            raise ValueError(f"no guide {name!r}: one of {', '.join(GUIDES)}")
+        return GUIDES[name]()
+
+    def _model(self, at: Point) -> dict[str, Any]:
+        return self._code.model(at, self._data(at.u), self.sizes)
+
+    def _main_spec(self, key: Array) -> dict[str, Any]:
+        """One evaluation, for its structure."""
+        family = MeanField()
+        dtype = jnp.result_type(float)
+        point = family.point(family.init(self._shapes, dtype), family.noise(key, self._shapes, dtype))
+        data = self._data(point.u)
+        noise = self._code.noise(key, data, self.sizes, dtype)
+        out = self._code.model(Point({**point.u, **noise}, point.loc, point.scale, point.log_q), data, self.sizes)
+        return {"report": out["report"]}
+
+    def _arrays(self, values: Values, missing: float) -> dict[str, Array]:
+        """Values by site as float arrays of the right shapes. Raises ValueError for unknown sites and wrong shapes."""
+        known = {s.name: s.shape for s in self.sites}
+        for name in values:
+            if name not in known:
+                raise ValueError(f"no site `{name}`: the sites are {', '.join(known)}")
+        out: dict[str, Array] = {}
+        for s in self.sites:
+            if s.name not in values:
+                if s.noise:
+                    raise ValueError(f"noise `{s.name}` needs a value here")
+                out[s.name] = jnp.full(s.shape, missing)
+                continue
+            x = jnp.asarray(values[s.name])
+            x = x if jnp.issubdtype(x.dtype, jnp.floating) or s.support == "int" else x.astype(jnp.result_type(float))
+            if x.shape != s.shape:
+                raise ValueError(f"`{s.name}` has shape {x.shape}, expected {s.shape}")
+            out[s.name] = x
+        return out
+
+    def _zeros(self, u: Values) -> dict[str, Array]:
+        del u
+        return {k: jnp.zeros(s) for k, s in self._shapes.items()}
+
+    def _dtype(self, params: Params) -> DTypeLike:
+        leaves = jax.tree.leaves(params)
+        return jnp.result_type(*leaves) if leaves else jnp.result_type(float)
+
+    def _data(self, like: Mapping[str, ArrayLike]) -> dict[str, Any]:
+        """Data as arrays, reals in the precision of the sites."""
+        kinds = [jnp.result_type(x) for x in like.values() if jnp.issubdtype(jnp.result_type(x), jnp.floating)]
+        real = jnp.result_type(*kinds) if kinds else jnp.result_type(float)
+        out: dict[str, Any] = {}
+        for k, v in self.data.items():
+            x = np.asarray(v)
+            out[k] = jnp.asarray(x, real) if x.dtype.kind == "f" else jnp.asarray(x)
+        return out
