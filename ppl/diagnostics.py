@@ -8,7 +8,7 @@ Rendering is in :func:`render`, and nowhere else.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 
@@ -110,6 +110,7 @@ CODES: dict[str, str] = {
     "PPL802": "the fit did not converge",
     "PPL803": "checkpoint that cannot be used",
     "PPL804": "fit file that cannot be used",
+    "PPL805": "program without latents",
 }
 
 
@@ -206,7 +207,10 @@ _COLORS = {"error": "\x1b[1;31m", "warning": "\x1b[1;33m", "note": "\x1b[1;36m"}
 
 
 def _render_one(d: Diagnostic, sources: Mapping[str, str], color: bool) -> str:
-    paint = (lambda text: f"{_COLORS[d.severity]}{text}\x1b[0m") if color else (lambda text: text)
+
+    def paint(text: str) -> str:
+        return f"{_COLORS[d.severity]}{text}\x1b[0m" if color else text
+
     where = f"{printable(str(d.span))}: " if d.span else ""
     parts = [f"{where}{paint(f'{d.severity}[{d.code}]')}: {printable(d.message)}"]
     if d.span and d.span.file in sources:
@@ -218,7 +222,7 @@ def _render_one(d: Diagnostic, sources: Mapping[str, str], color: bool) -> str:
     return "\n".join(parts)
 
 
-def _excerpt(span: Span, line: str, paint: object, width: int = 120) -> list[str]:
+def _excerpt(span: Span, line: str, paint: Callable[[str], str], width: int = 120) -> list[str]:
     """The source line and a caret under the span; long lines are cut around the caret."""
     start = span.column - 1
     end = span.end_column - 1 if span.end_line == span.line else len(line)
@@ -226,7 +230,6 @@ def _excerpt(span: Span, line: str, paint: object, width: int = 120) -> list[str
     shown = printable(line[shift : shift + width])
     length = max(1, min(end, shift + width) - start)
     gutter = f"{span.line:5d} | "
-    assert callable(paint)
     return [f"{gutter}{shown}", f"{' ' * (len(gutter) - 2)}| {' ' * (start - shift)}{paint('^' * length)}"]
 
 

@@ -1,9 +1,14 @@
 """Fitting guides to bound problems, and the results. Importing this package imports jax."""
 
+from typing import TYPE_CHECKING
+
 from ppl.infer.checkpoint import CheckpointError
 from ppl.infer.fit import fit
 from ppl.infer.result import Fit, Posterior
 from ppl.infer.settings import Progress, SettingsError
+
+if TYPE_CHECKING:
+    from ppl.infer.storage import load_fit
 
 __all__ = ["CheckpointError", "Fit", "Posterior", "Progress", "SettingsError", "fit", "load_fit"]
 

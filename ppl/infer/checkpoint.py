@@ -9,7 +9,7 @@ import json
 import os
 import tempfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ def refuse(message: str, hint: str | None = None) -> CheckpointError:
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path) -> Generator[Path]:
     """A temporary path beside `path` that takes its name when the block ends well: readers never see half a file."""
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     os.close(handle)
@@ -65,13 +65,13 @@ def save(path: Path, header: dict[str, Any], arrays: dict[str, np.ndarray]) -> N
 def load(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """What `save` wrote. Raises :class:`CheckpointError` if `path` cannot be read or is something else."""
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
-        header = json.loads(str(arrays.pop("header")))
+        header = dict[str, Any](json.loads(str(arrays.pop("header"))))
     except OSError as error:
         raise refuse(f"cannot read the checkpoint {path}: {error.strerror or error}") from error
-    except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except (ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise refuse(f"{path} is not a checkpoint, or it is damaged") from error
-    if not isinstance(header, dict) or header.get("format") != FORMAT:
+    if header.get("format") != FORMAT:
         raise refuse(f"{path} is not a checkpoint that this version can read")
     return header, arrays

@@ -1,3 +1,6 @@
+# jax leaves some of its types open.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownLambdaType=false
 """`fit`: from a bound problem to a :class:`~ppl.infer.result.Fit`."""
 
 from __future__ import annotations
@@ -11,7 +14,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from ppl.diagnostics import Diagnostic, InferenceError
+from ppl.diagnostics import Diagnostic, InferenceError, PplError
 from ppl.infer import stopping
 from ppl.infer.checkpoint import refuse
 from ppl.infer.loop import CHUNK, initial_state, make_chunk
@@ -55,7 +58,7 @@ def fit(
     before it converged), :class:`CheckpointError` for an unusable checkpoint, :class:`SettingsError` for arguments
     that make no sense.
     """
-    chosen = {"samples": samples, "lr": lr, "starts": starts}
+    chosen: dict[str, Any] = {"samples": samples, "lr": lr, "starts": starts}
     settings = Settings(guide, estimator, seed, **{k: v for k, v in chosen.items() if v is not None})
     if steps is not None and steps < 1:
         raise SettingsError(f"steps must be at least 1, not {steps}")
@@ -92,6 +95,12 @@ class _Clock:
 def _prepare(problem: ProblemLike, settings: Settings) -> tuple[Machine, Run, float]:
     """The compiled machine, the run before its first step, and the seconds that compiling took."""
     key = jax.random.key(settings.seed)
+    if all(site.noise for site in problem.sites):
+        raise PplError([Diagnostic("PPL805", "the program has no latents: there is nothing to infer")])
+    try:
+        problem.init_params(settings.guide)
+    except ValueError as error:  # the guide is not known
+        raise SettingsError(str(error)) from error
     params, unit = starting_points(problem, settings.guide, settings.starts, jax.random.fold_in(key, _START))
     run = Run(loop=initial_state(params), lr=settings.lr)
     fn = problem.elbo_and_grad(settings.guide, settings.estimator, settings.samples)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,10 +18,11 @@ def pareto_khat(log_weight: NDArray[np.floating[Any]]) -> float:
     weights = np.asarray(log_weight, dtype=np.float64)
     if weights.size < 25 or not np.all(np.isfinite(weights)) or np.ptp(weights) < 1e-9:
         return float("nan")
-    from arviz_stats.base import array_stats  # here: it takes a second to import
+    from arviz_stats.base.array import array_stats  # here: it takes a second to import
 
     # psislw takes log likelihoods and negates them: given log weights as they are, it finds every fit perfect.
-    return float(array_stats.psislw(-weights)[1])
+    smoothed = cast(Any, array_stats).psislw(-weights)  # its own annotations do not say what comes back
+    return float(smoothed[1])
 
 
 def khat_in_words(khat: float) -> str:

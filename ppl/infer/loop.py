@@ -1,3 +1,6 @@
+# jax leaves some of its types open.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownLambdaType=false
 """The optimisation loop as one compiled function: Adam ascent on the ELBO of several starts at once.
 
 The function runs a *chunk* of steps whose number is an argument, so a fit compiles it once. A step is a pure function
@@ -13,7 +16,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import optax
+import optax  # pyright: ignore[reportMissingTypeStubs]
 
 Params = Any  # a pytree of arrays; inside the loop every leaf has a leading axis of starts
 ElboAndGrad = Callable[[Params, jax.Array], tuple[jax.Array, Params]]
@@ -24,13 +27,13 @@ CLIP = 10.0  # a gradient entry counts at most this many times its own running r
 
 
 class LoopState(NamedTuple):
-    """Everything a step reads and writes. `mean` and `m2` are Welford sums of the iterates of the current chunk."""
+    """Everything a step reads and writes. `mean` and `m2` are Welford sums of the `seen` iterates of this chunk."""
 
     params: Params
     adam: Any
     mean: Params
     m2: Params
-    count: jax.Array
+    seen: jax.Array
     skipped: jax.Array
 
 
@@ -48,14 +51,14 @@ def initial_state(params: Params) -> LoopState:
         adam=jax.vmap(adam().init)(params),
         mean=zeros,
         m2=zeros,
-        count=jnp.zeros((), jnp.int32),
+        seen=jnp.zeros((), jnp.int32),
         skipped=jnp.zeros(starts, jnp.int32),
     )
 
 
 def new_chunk(state: LoopState) -> LoopState:
     zeros = jax.tree.map(jnp.zeros_like, state.params)
-    return state._replace(mean=zeros, m2=zeros, count=jnp.zeros_like(state.count))
+    return state._replace(mean=zeros, m2=zeros, seen=jnp.zeros_like(state.seen))
 
 
 def make_chunk(fn: ElboAndGrad, unit: Params, starts: int) -> Callable[..., tuple[LoopState, jax.Array]]:
@@ -66,15 +69,17 @@ def make_chunk(fn: ElboAndGrad, unit: Params, starts: int) -> Callable[..., tupl
     """
     step_starts = jax.vmap(partial(_step, fn, unit), (0, 0, 0, None))
 
-    def chunk(state: LoopState, key: jax.Array, first: jax.Array, steps: jax.Array, lr: jax.Array):
+    def chunk(
+        state: LoopState, key: jax.Array, first: jax.Array, steps: jax.Array, lr: jax.Array
+    ) -> tuple[LoopState, jax.Array]:
         def body(i: jax.Array, carry: tuple[LoopState, jax.Array]) -> tuple[LoopState, jax.Array]:
             state, trace = carry
             keys = jax.random.split(jax.random.fold_in(key, first + i), starts)
             params, adam_state, elbo, ok = step_starts(state.params, state.adam, keys, lr)
-            count = state.count + 1
-            mean = jax.tree.map(lambda m, x: m + (x - m) / count, state.mean, params)
+            seen = state.seen + 1
+            mean = jax.tree.map(lambda m, x: m + (x - m) / seen, state.mean, params)
             m2 = jax.tree.map(lambda s, x, old, new: s + (x - old) * (x - new), state.m2, params, state.mean, mean)
-            state = LoopState(params, adam_state, mean, m2, count, state.skipped + ~ok)
+            state = LoopState(params, adam_state, mean, m2, seen, state.skipped + ~ok)
             return state, trace.at[i].set(elbo)
 
         dtype = jax.eval_shape(fn, jax.tree.map(lambda x: x[0], state.params), key)[0].dtype
@@ -83,7 +88,9 @@ def make_chunk(fn: ElboAndGrad, unit: Params, starts: int) -> Callable[..., tupl
     return chunk
 
 
-def _step(fn: ElboAndGrad, unit: Params, params: Params, adam_state: Any, key: jax.Array, lr: jax.Array):
+def _step(
+    fn: ElboAndGrad, unit: Params, params: Params, adam_state: Any, key: jax.Array, lr: jax.Array
+) -> tuple[Params, Any, jax.Array, jax.Array]:
     """One Adam step of one start; a step that is not finite changes nothing and is counted by the caller."""
     elbo, grad = fn(params, key)
     finite = [jnp.all(jnp.isfinite(g)) for g in jax.tree.leaves(grad)]

@@ -36,7 +36,10 @@ class Posterior:
 
     def cut(self, n: int) -> Posterior:
         """The first `n` draws."""
-        short = lambda tree: {k: v[:n] for k, v in tree.items()}  # noqa: E731
+
+        def short(draws: dict[str, Array]) -> dict[str, Array]:
+            return {k: v[:n] for k, v in draws.items()}
+
         return Posterior(
             short(self.latents), short(self.reports), short(self.unconstrained), self.log_weight[:n], self.log_q[:n]
         )
@@ -136,7 +139,7 @@ class Fit:
 
         if self.problem is None:
             raise ValueError("a fit read from a file has no model to sample with; pass load_fit(path, problem=...)")
-        key = jax.random.key(int(key)) if isinstance(key, int | np.integer) else key
+        key = jax.random.key(int(key)) if isinstance(key, int) else key
         drawn = self.problem.draw(self.params, key, n, self.settings.guide).latents
         return {name: np.asarray(drawn[name]) for name in self.latents}
 

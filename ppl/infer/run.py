@@ -1,3 +1,6 @@
+# jax leaves some of its types open.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownLambdaType=false
 """One run of the optimiser from its first step to its last, as a value that can be saved between any two steps.
 
 How many steps are asked for decides only where a run ends, never which steps it takes: 500 steps are the first half
@@ -117,7 +120,7 @@ def loop_arguments(run: Run, todo: int) -> tuple[jax.Array, jax.Array, jax.Array
 
 def _open_chunk(run: Run, machine: Machine) -> Chunk:
     mean = flatten(run.loop.mean)
-    return Chunk(run.last_rows(int(run.loop.count)), mean, flatten(run.loop.m2), machine.scales(mean))
+    return Chunk(run.last_rows(int(run.loop.seen)), mean, flatten(run.loop.m2), machine.scales(mean))
 
 
 def _close_chunk(run: Run, machine: Machine) -> Run:

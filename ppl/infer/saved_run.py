@@ -1,3 +1,5 @@
+# jax leaves some of its types open.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 """A :class:`~ppl.infer.run.Run` in a checkpoint file, and the check that the file belongs to this fit."""
 
 from __future__ import annotations

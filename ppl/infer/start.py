@@ -1,3 +1,6 @@
+# jax leaves some of its types open.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownLambdaType=false
 """Where the optimiser starts, and the length that counts as one for each parameter.
 
 Both come from draws of the program's own prior in unconstrained space. Measuring steps in prior standard deviations

@@ -99,7 +99,7 @@ def split_rhat(chunks: list[Chunk], start: int) -> float:
 def average(chunks: list[Chunk]) -> Floats:
     """Mean iterate over `chunks`, (starts, parameters)."""
     weights = np.array([c.steps for c in chunks], dtype=float)
-    return np.tensordot(weights / weights.sum(), np.stack([c.mean for c in chunks]), axes=1)
+    return np.average(np.stack([c.mean for c in chunks]), axis=0, weights=weights)
 
 
 def _pool(chunks: list[Chunk], start: int) -> tuple[Floats, Floats, int]:

@@ -1,3 +1,5 @@
+# xarray leaves some of its types open.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 """Fits as netCDF files that ArviZ reads: an `xarray.DataTree` with one group per kind of draw.
 
 Numbers that are not draws travel as one JSON attribute of the root, so that nothing of them depends on what netCDF
@@ -9,7 +11,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -40,9 +41,11 @@ def to_tree(fit: Fit) -> xarray.DataTree:
         "guide": _arrays({f"{part}.{name}": v for part, sites in fit.params.items() for name, v in sites.items()}),
         "optimisation": xarray.Dataset({"trace": ("step", fit.trace), "elbo": ("start", np.asarray(fit.starts))}),
     }
+    from ppl import __version__
+
     root = xarray.Dataset(attrs={
         "inference_library": "pplc",
-        "inference_library_version": metadata.version("pplc"),
+        "inference_library_version": __version__,
         "sample_dims": ["chain", "draw"],
         "pplc_fit": json.dumps(_header(fit), sort_keys=True),
     })  # fmt: skip
@@ -105,6 +108,7 @@ def _fit(header: dict[str, Any], tree: xarray.DataTree, problem: ProblemLike | N
 
     posterior, stats = values("posterior", 0), values("sample_stats", 0)
     latents, reports = tuple(header["latents"]), tuple(header["reports"])
+    path = values("optimisation")
     params: dict[str, dict[str, Any]] = {}
     for name, value in values("guide").items():
         part, _, site = name.partition(".")
@@ -120,8 +124,8 @@ def _fit(header: dict[str, Any], tree: xarray.DataTree, problem: ProblemLike | N
             stats["log_weight"],
             stats["log_q"],
         ),
-        trace=tree["optimisation"]["trace"].values,
-        starts=tuple(float(e) for e in tree["optimisation"]["elbo"].values),
+        trace=path["trace"],
+        starts=tuple(path["elbo"].tolist()),
         notes=tuple(header["notes"]),
         observed={**values("observed_data"), **values("constant_data")},
         problem=problem,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,12 +32,12 @@ def _summary(values: Array) -> dict[str, Array]:
 
 def plain(value: Any) -> Any:
     """`value` as JSON can hold it: arrays as nested lists, what is not a finite number as None."""
-    if isinstance(value, Mapping):
-        return {str(k): plain(v) for k, v in sorted(value.items())}
+    if isinstance(value, dict):
+        return {k: plain(v) for k, v in sorted(cast(dict[str, Any], value).items())}
     if isinstance(value, np.ndarray):
-        return plain(value.tolist())
+        return plain(cast(Array, value).tolist())
     if isinstance(value, list | tuple):
-        return [plain(v) for v in value]
+        return [plain(v) for v in cast(list[Any], value)]
     if isinstance(value, np.generic):
         return plain(value.item())
     if isinstance(value, float):

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.scipy.stats import norm
+
 from ppl.diagnostics import InferenceError
 from ppl.infer import Progress, SettingsError, fit
 

@@ -1,0 +1,52 @@
+"""The human form of ``pplc explain``."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ppl.cli.columns import aligned
+
+WIDTH = 100
+Row = Mapping[str, Any]
+
+
+def guard_report(file: str, report: Mapping[str, Sequence[Row]]) -> str:
+    """`report` (see ``Model.explain``) as text of at most WIDTH columns, unless a name is longer."""
+    sites, guards = report["sites"], report["guards"]
+    lines = [f"{file}: {_plural(len(sites), 'random quantity', 'random quantities')}, {_plural(len(guards), 'guard')}"]
+    if sites:
+        lines += ["", *(f"  {line}" for line in aligned([_site_row(s) for s in sites], left=range(4)))]
+    for guard in guards:
+        lines += ["", *_guard_lines(guard)]
+    return "\n".join(lines)
+
+
+def _place(row: Row) -> str:
+    return f"{row['span']['line']}:{row['span']['column']}"
+
+
+def _site_row(site: Row) -> list[str]:
+    shape = "" if not site["shape"] else f"[{', '.join(map(str, site['shape']))}]"
+    role = "noise" if site["noise"] else "latent"
+    return [_place(site), f"{role} {site['name']}{shape}", str(site["distribution"]), f"support {site['support']}"]
+
+
+def _guard_lines(guard: Row) -> list[str]:
+    head = f"  {_place(guard)}  "
+    facts = [str(guard["status"])]
+    if guard["status"] in MANY and guard["count"] is not None:
+        facts.append(f"x{guard['count']}")
+    facts += [f"{label}{guard[key]}" for key, label in _FACTS if guard[key] not in (None, "", "-")]
+    body = [str(guard["text"]), ", ".join(facts), str(guard["reason"] or "")]
+    lines = [line for text in body for line in textwrap.wrap(text, WIDTH - len(head), break_on_hyphens=False)]
+    return [head + lines[0], *(" " * len(head) + line for line in lines[1:])]
+
+
+MANY = ("boundary", "merged", "marginalised", "score")  # where the number of instances means work
+_FACTS = (("kind", ""), ("direction", "along "), ("effect", "effect "))
+
+
+def _plural(count: int, one: str, many: str | None = None) -> str:
+    return f"{count} {one if count == 1 else many or one + 's'}"

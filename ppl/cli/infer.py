@@ -1,0 +1,116 @@
+"""``pplc infer``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ppl.cli.console import show_notes, tell
+from ppl.cli.inspect import data_for, load_model
+from ppl.cli.main import FINE, UsageError
+
+if TYPE_CHECKING:
+    from ppl.infer import Fit, Progress
+
+
+def infer(options: argparse.Namespace) -> int:
+    """Fits, prints, saves. What can be refused is refused before the fit starts."""
+    if options.resume and options.checkpoint is None:
+        raise UsageError("--resume needs --checkpoint PATH")
+    for path in (options.out, options.checkpoint):
+        if path is not None:
+            _check_writable(path)
+    model = load_model(options.file, options.quiet)
+    _set_precision(options.precision)
+    problem = model.bind(data_for(options.file, options.data))
+    show_notes(problem.diagnostics, model.sources, options.quiet)
+    if options.estimator == "interior" and not options.quiet:
+        tell("the interior estimator ignores every boundary: its gradient, and so this fit, is biased")
+    from ppl.infer import SettingsError, fit
+
+    try:
+        with _progress(options.quiet) as progress:
+            result = fit(
+                problem,
+                guide=options.guide,
+                estimator=options.estimator,
+                seed=options.seed,
+                steps=options.steps,
+                samples=options.samples,
+                lr=options.lr,
+                starts=options.starts,
+                progress=progress,
+                checkpoint=options.checkpoint,
+                resume=options.resume,
+                require_converged=options.require_converged,
+                **({} if options.draws is None else {"draws": options.draws}),
+            )
+    except SettingsError as error:
+        raise UsageError(str(error)) from error
+    except KeyboardInterrupt:
+        if options.checkpoint is not None:
+            tell(f"the run so far is in {options.checkpoint}; --resume continues it")
+        raise
+    _show(result, options.json)
+    if options.out is not None:
+        _save(result, options.out)
+    return FINE
+
+
+def _set_precision(bits: int | None) -> None:
+    import jax
+
+    wide = bits == 64 if bits is not None else jax.default_backend() == "cpu"
+    jax.config.update("jax_enable_x64", wide)  # pyright: ignore[reportUnknownMemberType]
+
+
+def _show(fit: Fit, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(fit.to_json(), sort_keys=True, allow_nan=False))
+        return
+    from ppl.cli.posterior import posterior_report
+
+    print(posterior_report(fit))
+
+
+def _check_writable(path: str) -> None:
+    """Raises UsageError unless a file can be made at `path`: a fit of an hour must not be lost to a typo."""
+    if os.path.isdir(path):
+        raise UsageError(f"cannot write {path}: it is a directory")
+    try:
+        with tempfile.TemporaryFile(dir=Path(path).parent):
+            pass
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def _save(fit: Fit, path: str) -> None:
+    try:
+        fit.save(path)
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+@contextmanager
+def _progress(quiet: bool) -> Generator[Callable[[Progress], None] | None]:
+    """A callback that draws progress on stderr, or None where nobody is looking."""
+    if quiet or not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.status import Status
+
+    with Status("compiling", console=Console(stderr=True)) as status:
+
+        def show(p: Progress) -> None:
+            total = "" if p.total is None else f" of {p.total}"
+            status.update(f"step {p.step}{total}   ELBO {p.elbo:.2f} +- {p.elbo_se:.2f}   {p.seconds:.0f} s")
+
+        yield show

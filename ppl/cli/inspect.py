@@ -1,0 +1,94 @@
+"""``check``, ``explain`` and ``emit``: what can be said about a program without running it. None imports jax."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ppl.cli.console import show_error, show_notes, tell
+from ppl.cli.guards import guard_report
+from ppl.cli.main import FINE, REJECTED, USAGE, UsageError
+from ppl.diagnostics import Diagnostic, PplError, Span
+
+if TYPE_CHECKING:
+    from ppl.model import Model
+
+
+def load_model(file: str, quiet: bool) -> Model:
+    """The program in `file` (``-``: standard input), its warnings shown on stderr.
+
+    Raises UsageError if `file` cannot be read, PplError if the program is rejected.
+    """
+    import ppl
+
+    try:
+        if file == "-":
+            model = ppl.compile(sys.stdin.buffer.read().decode("utf-8-sig"), name="stdin")
+        else:
+            model = ppl.load(file)
+    except OSError as error:
+        raise UsageError(f"cannot open {file}: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        raise PplError([_not_utf8(file, error)]) from error
+    show_notes(model.diagnostics, model.sources, quiet)
+    return model
+
+
+def _not_utf8(file: str, error: UnicodeDecodeError) -> Diagnostic:
+    before = error.object[: error.start].decode("utf-8").split("\n")
+    line, column = len(before), len(before[-1]) + 1
+    span = Span("stdin.ppl" if file == "-" else file, line, column, line, column + 1)
+    return Diagnostic("PPL001", "the file is not UTF-8 text", span, "save it as UTF-8")
+
+
+def data_for(file: str, data: str | None) -> str | None:
+    """The data file that goes with program `file`: `data` if given, else NAME.data.json beside it, else None."""
+    from ppl.data import beside
+
+    if data is not None or file == "-":
+        return data
+    neighbour = beside(file)
+    return None if neighbour is None else str(neighbour)
+
+
+def check(options: argparse.Namespace) -> int:
+    """All files are checked, whatever the first ones say; the worst outcome decides the exit code."""
+    code = FINE
+    for file in options.files:
+        try:
+            load_model(file, options.quiet)
+        except PplError as error:
+            show_error(error)
+            code = max(code, REJECTED)
+        except UsageError as error:
+            tell(str(error))
+            code = USAGE
+        else:
+            if not options.quiet:
+                tell(f"{file}: no errors")
+    return code
+
+
+def explain(options: argparse.Namespace) -> int:
+    model = load_model(options.file, options.quiet)
+    report = model.explain(data_for(options.file, options.data))
+    if options.json:
+        print(json.dumps(report, indent=2, sort_keys=True, allow_nan=False))
+    else:
+        print(guard_report(options.file, report))
+    return FINE
+
+
+def emit(options: argparse.Namespace) -> int:
+    source = load_model(options.file, options.quiet).source_code
+    if options.output in (None, "-"):
+        sys.stdout.write(source)
+        return FINE
+    try:
+        Path(options.output).write_text(source, encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"cannot write {options.output}: {error.strerror or error}") from error
+    return FINE

@@ -1,0 +1,87 @@
+"""The entry point: dispatch, and the one place where exceptions become exit codes."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+
+from ppl.cli.console import show_error, tell
+from ppl.cli.parser import build_parser
+from ppl.diagnostics import DataError, InferenceError, PplError
+
+FINE, REJECTED, USAGE, DATA, INFERENCE, BUG, INTERRUPTED = 0, 1, 2, 3, 4, 70, 130
+
+
+class UsageError(Exception):
+    """A request that cannot be carried out as asked: exit code 2. ``str()`` is the line for the user."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs ``pplc`` with `argv` (default: the process's) and returns the exit code."""
+    try:
+        code = _run(argv)
+        sys.stdout.flush()
+        return code
+    except SystemExit as stop:  # argparse: 0 after --help, 2 after a usage error
+        return stop.code if isinstance(stop.code, int) else USAGE
+    except BrokenPipeError:
+        # The reader of stdout has seen enough. Point stdout elsewhere, or the interpreter complains when it flushes.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FINE
+    except KeyboardInterrupt:
+        tell("interrupted")
+        return INTERRUPTED
+    except UsageError as error:
+        tell(str(error))
+        return USAGE
+    except PplError as error:
+        show_error(error)
+        return _code_of(error)
+    except Exception as error:
+        return _bug(error)
+
+
+def _code_of(error: PplError) -> int:
+    if isinstance(error, DataError):
+        return DATA
+    if isinstance(error, InferenceError):
+        return INFERENCE
+    return USAGE if any(d.code == "PPL803" for d in error.diagnostics) else REJECTED
+
+
+def _bug(error: Exception) -> int:
+    if os.environ.get("PPLC_TRACEBACK") == "1":
+        traceback.print_exc()
+    what = " ".join(f"{type(error).__name__}: {error}".split())
+    tell(f"internal error: {what[:300]} (a bug of pplc: please report it; PPLC_TRACEBACK=1 shows where)")
+    return BUG
+
+
+def _run(argv: Sequence[str] | None) -> int:
+    parser = build_parser()
+    options = parser.parse_args(argv)
+    if options.version:
+        return _print_version()
+    if options.command is None:
+        parser.error("a command is needed: infer, check, explain or emit")
+    if options.command == "infer":
+        from ppl.cli.infer import infer
+
+        return infer(options)
+    return _inspect(options)
+
+
+def _inspect(options: argparse.Namespace) -> int:
+    from ppl.cli.inspect import check, emit, explain
+
+    return {"check": check, "explain": explain, "emit": emit}[options.command](options)
+
+
+def _print_version() -> int:
+    from ppl import __version__
+
+    print(f"pplc {__version__}")
+    return FINE

@@ -1,0 +1,102 @@
+"""What the command line accepts."""
+
+from __future__ import annotations
+
+import argparse
+import math
+
+DESCRIPTION = "A compiler for probabilistic programs that branch, and the inference that goes with it."
+EPILOG = """\
+exit codes: 0 fine; 1 the program is rejected; 2 wrong usage, or a FILE that cannot be opened; 3 the data do not fit
+the model or cannot be read; 4 inference failed; 70 a bug of pplc; 130 interrupted.
+
+FILE is NAME.ppl, or - for standard input. Without --data, NAME.data.json beside it is used when it is there."""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of ``pplc``; ``command`` in its result names the subcommand."""
+    parser = _Parser(
+        prog="pplc", description=DESCRIPTION, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--version", action="store_true", help="print the version and exit")
+    parser.add_argument("-q", "--quiet", action="store_true", help="no progress, notes or warnings on stderr")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Parser)
+
+    def command(name: str, text: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+        sub.add_argument("-q", "--quiet", action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
+        return sub
+
+    _infer_options(command("infer", "fit a program and print its posterior"))
+    check = command("check", "parse and check programs")
+    check.add_argument("files", metavar="FILE", nargs="+")
+    explain = command("explain", "say what becomes of every guard")
+    _add_file(explain)
+    explain.add_argument("--json", action="store_true", help='print {"sites": [...], "guards": [...]} on stdout')
+    emit = command("emit", "print the JAX module that a program compiles to")
+    emit.add_argument("file", metavar="FILE")
+    emit.add_argument("-o", "--output", metavar="OUT.py", help="write there instead of to stdout")
+    return parser
+
+
+class _Parser(argparse.ArgumentParser):
+    """No abbreviated options: a script that relies on one breaks when another option is added."""
+
+    def __init__(self, *args: object, **kwargs: object) -> None:
+        super().__init__(*args, **kwargs, allow_abbrev=False)  # type: ignore[arg-type]
+
+
+def _add_file(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", metavar="FILE")
+    parser.add_argument("--data", metavar="D", help="data: a .json, .csv or .npz file")
+
+
+def _infer_options(parser: argparse.ArgumentParser) -> None:
+    _add_file(parser)
+    option = parser.add_argument
+    option("--guide", default="meanfield", help="family of the approximation (default: meanfield)")
+    option("--estimator", choices=("combined", "interior", "score"), default="combined",
+           help="default: combined; interior is what plain automatic differentiation gives, and biased")  # fmt: skip
+    option("--steps", type=_count, metavar="N", help="make exactly N steps (default: until converged)")
+    option("--samples", type=_count, metavar="N", help="draws behind each gradient (default: 4)")
+    option("--lr", type=_positive, metavar="X", help="first step in prior standard deviations (default: 0.05)")
+    option("--starts", type=_count, metavar="N", help="optimisations side by side, the best is kept (default: 8)")
+    option("--seed", type=_seed, default=0, metavar="N", help="default: 0; equal seeds give equal results")
+    option("--draws", type=_count, metavar="N", help="posterior draws (default: 4000)")
+    option("--out", metavar="FIT.nc", help="save the fit as netCDF, for ArviZ and ppl.load_fit")
+    option("--checkpoint", metavar="PATH", help="save the run there as it goes")
+    option("--resume", action="store_true", help="continue from --checkpoint if there is something")
+    option("--require-converged", action="store_true", help="exit 4 if the run ends before it converged")
+    option("--precision", type=int, choices=(32, 64), help="bits of a number (default: 64 on a CPU, 32 elsewhere)")
+    option("--json", action="store_true", help="print the result as one JSON object on stdout")
+
+
+def _count(text: str) -> int:
+    value = _integer(text)
+    if not 1 <= value < 2**31:
+        raise argparse.ArgumentTypeError(f"must be an integer of at least 1, not {text}")
+    return value
+
+
+def _seed(text: str) -> int:
+    value = _integer(text)
+    if not 0 <= value < 2**32:
+        raise argparse.ArgumentTypeError(f"must be an integer from 0 to 2^32 - 1, not {text}")
+    return value
+
+
+def _integer(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be an integer, not {text!r}") from None
+
+
+def _positive(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"must be a positive number, not {text!r}")
+    return value

@@ -1,0 +1,114 @@
+"""What a fit offers, and saving it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+import xarray
+
+from ppl.diagnostics import PplError
+from ppl.infer import Fit, load_fit
+
+from .stand_in import branch
+
+
+def test_json_has_the_fields_that_scripts_rely_on(fitted: Fit) -> None:
+    out = json.loads(json.dumps(fitted.to_json(), allow_nan=False))
+    assert set(out) == {"elbo", "elbo_se", "steps", "seed", "seconds", "latents", "reports", "diagnostics"}
+    assert set(out["latents"]) == {"x", "y"}
+    assert set(out["latents"]["x"]) == {"mean", "sd", "q5", "q50", "q95", "exists"}
+    assert out["steps"] == 300
+    assert out["seed"] == 4
+    x = fitted.draws["x"]
+    assert out["latents"]["x"]["q5"] == pytest.approx(np.quantile(x, 0.05))
+    assert out["latents"]["x"]["sd"] == pytest.approx(x.std(ddof=1), rel=1e-5)
+
+
+def test_what_is_not_a_number_becomes_null(fitted: Fit) -> None:
+    nowhere = {**fitted.posterior.latents, "y": np.full((1500, 2), np.nan)}
+    posterior = type(fitted.posterior)(nowhere, {}, {}, fitted.log_weight, fitted.posterior.log_q)
+    changed = dataclasses.replace(fitted, posterior=posterior)
+    assert changed.to_json()["latents"]["y"]["mean"] == [None, None]
+    assert changed.to_json()["latents"]["y"]["exists"] == [0.0, 0.0]
+
+
+def test_arrays_keep_the_shape_of_their_site(fitted: Fit) -> None:
+    posterior = type(fitted.posterior)({"x": np.zeros((5, 2, 3))}, {}, {}, np.zeros(5), np.zeros(5))
+    changed = dataclasses.replace(fitted, posterior=posterior, latents=("x",))
+    assert np.shape(changed.to_json()["latents"]["x"]["mean"]) == (2, 3)
+    assert changed.summary()["latents"]["x"]["q95"].shape == (2, 3)
+
+
+def test_sample_gives_fresh_draws(fitted: Fit) -> None:
+    first, again, other = fitted.sample(1, 50), fitted.sample(jax.random.key(1), 50), fitted.sample(2, 50)
+    assert first["x"].shape == (50,)
+    np.testing.assert_array_equal(first["y"], again["y"])
+    assert not np.array_equal(first["x"], other["x"])
+
+
+def test_the_elbo_is_the_mean_log_weight_with_its_error(fitted: Fit) -> None:
+    assert fitted.log_weight.shape == (1500,)
+    assert abs(fitted.elbo - fitted.log_weight.mean()) < 3 * fitted.elbo_se
+    assert 0 < fitted.elbo_se < 0.2
+
+
+def test_inference_data_follows_the_arviz_schema(fitted: Fit) -> None:
+    tree = fitted.to_inference_data()
+    assert tree["posterior"]["y"].dims == ("chain", "draw")
+    assert tree["posterior"]["y"].shape == (1, 1500)
+    assert set(tree["sample_stats"].data_vars) == {"lp", "log_q", "log_weight"}
+    np.testing.assert_allclose(
+        tree["sample_stats"]["lp"] - tree["sample_stats"]["log_q"], tree["sample_stats"]["log_weight"], atol=1e-4
+    )
+    assert tree.attrs["inference_library"] == "pplc"
+
+
+def test_saving_and_loading_restores_everything_the_json_shows(fitted: Fit, tmp_path: Path) -> None:
+    path = tmp_path / "fit.nc"
+    fitted.save(path)
+    loaded = load_fit(path)
+    assert loaded.to_json() == fitted.to_json()
+    assert loaded.settings == fitted.settings
+    np.testing.assert_array_equal(loaded.draws["y"], fitted.draws["y"])
+    np.testing.assert_array_equal(loaded.params["loc"]["x"], fitted.params["loc"]["x"])
+    np.testing.assert_array_equal(loaded.trace, fitted.trace)
+    assert [p.name for p in tmp_path.iterdir()] == ["fit.nc"]
+    with xarray.open_datatree(path, engine="h5netcdf") as tree:
+        assert tree["posterior"]["x"].shape == (1, 1500)
+
+
+def test_a_loaded_fit_samples_only_with_its_problem(fitted: Fit, tmp_path: Path) -> None:
+    path = tmp_path / "fit.nc"
+    fitted.save(path)
+    with pytest.raises(ValueError, match="problem="):
+        load_fit(path).sample(0, 3)
+    np.testing.assert_array_equal(load_fit(path, problem=branch()).sample(0, 3)["x"], fitted.sample(0, 3)["x"])
+
+
+def test_a_file_that_is_no_fit_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "fit.nc"
+    with pytest.raises(FileNotFoundError):
+        load_fit(path)
+    path.write_text("text")
+    with pytest.raises(PplError, match="not a fit"):
+        load_fit(path)
+    xarray.Dataset({"a": 1}).to_netcdf(path, engine="h5netcdf")
+    with pytest.raises(PplError, match="not a fit"):
+        load_fit(path)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_failed_save_leaves_the_old_file(fitted: Fit, tmp_path: Path) -> None:
+    path = tmp_path / "fit.nc"
+    path.write_text("old")
+    tmp_path.chmod(0o500)
+    with pytest.raises(OSError):
+        fitted.save(path)
+    tmp_path.chmod(0o700)
+    assert path.read_text() == "old"
