@@ -1,0 +1,53 @@
+"""What is found wrong at bind, and whose fault it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from ppl.core import ir
+from ppl.diagnostics import DataError, Diagnostics, PplError, Span, in_source_order
+
+
+class Findings:
+    """Collects what is wrong: the data's fault if it depends on data other than the size of something."""
+
+    def __init__(self, program: ir.Program, definitions: Mapping[str, ir.Expr], sink: Diagnostics) -> None:
+        self.definitions, self.sink = definitions, sink
+        typed = (*program.data, *program.sites, *program.arrays)
+        self.sizes = frozenset(name for x in typed for d in x.type.dims for name in self.data_in(d))
+        self.blames_data = False
+        self.seen: set[tuple[str, Span, object]] = set()
+
+    def add(
+        self, code: str, message: str, span: Span, blamed: Sequence[ir.Expr], *, sizes: bool = False,
+        innocent: Sequence[ir.Expr] = (), loops: Sequence[ir.Loop] = (), key: object = None,
+    ) -> None:  # fmt: skip
+        """Reports once for each `key` (by default the message).
+
+        `blamed` are the expressions whose value is wrong; of the data they read, those in `innocent` do not count, nor
+        sizes unless `sizes` says so. `loops`, if given, say where a loop variable in `blamed` gets its values.
+        """
+        where = (code, span, message if key is None else key)
+        if where in self.seen:
+            return
+        self.seen.add(where)
+        names = {n for e in blamed for n in self.data_in(e, loops)} - {n for e in innocent for n in self.data_in(e)}
+        self.blames_data |= bool(names if sizes else names - self.sizes)
+        self.sink.error(code, message, span)
+
+    def raise_if_any(self) -> None:
+        if self.sink.errors:
+            raise (DataError if self.blames_data else PplError)(in_source_order(self.sink.items), self.sink.sources)
+
+    def data_in(self, e: ir.Expr, loops: Sequence[ir.Loop] = ()) -> Iterator[str]:
+        """The data that `e` reads, through variables and, if `loops` are given, through their bounds."""
+        for x in ir.walk(e):
+            if isinstance(x, ir.DataRef):
+                yield x.name
+            elif isinstance(x, ir.Var) and x.name in self.definitions:
+                yield from self.data_in(self.definitions[x.name], loops)
+            elif isinstance(x, ir.LoopVar):
+                for loop in loops:
+                    if loop.var == x:
+                        yield from self.data_in(loop.lo, loops)
+                        yield from self.data_in(loop.hi, loops)
