@@ -5,7 +5,9 @@ source -> tree -> AST (syntax) -> core program (elaborate) -> regions (regions) 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import sys
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,8 +18,6 @@ from ppl.emit import emit
 from ppl.regions import Regions, extract
 from ppl.resources import stdlib_path
 from ppl.syntax import ast, parse
-
-Resolver = Callable[[str], "str | None"]
 
 
 @dataclass(frozen=True)
@@ -46,13 +46,24 @@ def compile_source(text: str, file: str, name: str, folder: Path | None = None) 
     tree = parse(text, file, sink)
     imported = imports(tree, folder, sink)
     sink.raise_if_errors()
-    elaborated = elaborate(name, tree, imported, sink)
-    sink.raise_if_errors()
-    regions = extract(elaborated, sink)
-    sink.raise_if_errors()
-    return Compiled(
-        name, tree, elaborated, regions, emit(regions, file), in_source_order(sink.items), dict(sink.sources)
-    )
+    with deep_recursion():
+        elaborated = elaborate(name, tree, imported, sink)
+        sink.raise_if_errors()
+        regions = extract(elaborated, sink)
+        sink.raise_if_errors()
+        code = emit(regions, file)
+    return Compiled(name, tree, elaborated, regions, code, in_source_order(sink.items), dict(sink.sources))
+
+
+@contextmanager
+def deep_recursion(frames: int = 20_000) -> Generator[None]:
+    """Room for expressions as deep as the parser admits (250 levels), whatever the caller's limit."""
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(max(before, frames))
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit(before)
 
 
 def imports(tree: ast.Module, folder: Path | None, sink: Diagnostics) -> tuple[ast.Module, ...]:

@@ -93,8 +93,10 @@ class Model:
             out.append(plain(k.text, k.span, "no-jump", reason))
         for g in regions.program.fixed_conditions:
             status = "fixed" if g.value.random else "data-only"
-            reason = "it compares ints, which change only where other guards flip" if g.value.random else (
-                "it depends on data alone"
+            reason = (
+                "it compares ints, which change only where other guards flip"
+                if g.value.random
+                else ("it depends on data alone")
             )
             out.append(plain(g.text, g.span, status, reason))
         unique = {(str(d["where"]), d["text"]): d for d in reversed(out)}

@@ -217,8 +217,8 @@ class Decide:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """A draw of (an element of) a site. `var` holds the value of a scalar site or of a whole array site; an element of a
-    `var` array is read through `Cell` and has `indices`."""
+    """A draw of (an element of) a site. `var` holds the value of a scalar site or of a whole array site; an element of
+    a `var` array is read through `Cell` and has `indices`."""
 
     id: int
     site: str

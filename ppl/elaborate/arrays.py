@@ -13,9 +13,7 @@ from ppl.syntax import ast
 MAX_ELEMENTS = 10**8
 
 
-def broadcast(
-    ctx: Context, types: Sequence[ir.Type], span: Span, what: str
-) -> tuple[ir.Expr, ...] | None:
+def broadcast(ctx: Context, types: Sequence[ir.Type], span: Span, what: str) -> tuple[ir.Expr, ...] | None:
     """The common shape of scalars and equally shaped arrays; None if reported."""
     dims: tuple[ir.Expr, ...] = ()
     for t in types:
@@ -39,19 +37,19 @@ def literal(ctx: Context, e: ast.ArrayLiteral) -> ir.Expr:
         return ERROR
     if not items:
         return ctx.error("PPL202", "an empty array has no type", e.span, "use a comprehension over an empty range")
-    base: str | None = items[0].type.base
+    base = items[0].type.base
     for x, node in zip(items, e.items, strict=True):
-        base = None if base is None else expressions.join(base, x.type.base)
+        joined = expressions.join(base, x.type.base)
         same = len(x.type.dims) == len(items[0].type.dims) and all(
             ctx.same_size(a, b, node.span, "the array") for a, b in zip(items[0].type.dims, x.type.dims, strict=True)
         )
-        if base is None or not same:
+        if joined is None or not same:
             return ctx.error(
                 "PPL202",
                 f"elements differ: {expressions.describe(items[0].type)} and {expressions.describe(x.type)}",
                 node.span,
             )
-    assert base is not None
+        base = joined
     t = ir.Type(base, (ir.literal(len(items)), *items[0].type.dims))
     return ir.Array(tuple(items), t, any(x.random for x in items))
 
@@ -147,7 +145,8 @@ def index(ctx: Context, e: ast.Index) -> ir.Expr:
                 expressions.expression(ctx, item)
         return ERROR
     if base.type.scalar:
-        return ctx.error("PPL206", f"{expressions.describe(base.type)} cannot be indexed", e.base.span)
+        what = expressions.describe(base.type)
+        return ctx.error("PPL206", f"only arrays have indices, this is {what}", e.base.span)
     if len(e.items) > len(base.type.dims):
         return ctx.error(
             "PPL206", f"{len(e.items)} indices into {expressions.describe(base.type)}", e.span, "give fewer indices"
@@ -191,7 +190,8 @@ def check_index(ctx: Context, i: ir.Expr, size: ir.Expr, span: Span) -> bool:
         ctx.error("PPL207", "an index cannot depend on state that a loop carries", span, "use the loop variable")
         return False
     if isinstance(i, ir.Lit) and (i.value < 0 or (isinstance(size, ir.Lit) and i.value >= size.value)):
-        ctx.error("PPL208", f"index {i.value} is outside an array of size {expressions.show_size(size)}", span)
+        hint = "indices count from 0 and are never negative" if i.value < 0 else "indices count from 0"
+        ctx.error("PPL208", f"index {i.value} is outside an array of size {expressions.show_size(size)}", span, hint)
         return False
     return True
 

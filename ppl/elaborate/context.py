@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -123,7 +123,10 @@ class Context:
         return ERROR
 
     def unknown_name(self, name: str, span: Span) -> ir.Expr:
-        return self.error("PPL101", f"`{name}` is not defined", span, did_you_mean(name, self.env))
+        hint = did_you_mean(name, self.env)
+        if hint is None and self.calls:
+            hint = "a function sees its parameters and data only: pass what it needs as an argument"
+        return self.error("PPL101", f"`{name}` is not defined", span, hint)
 
     def count_statement(self, span: Span) -> None:
         self.statements += 1
@@ -168,7 +171,7 @@ class Context:
         return var
 
     @contextmanager
-    def under(self, condition: ir.Expr) -> Iterator[None]:
+    def under(self, condition: ir.Expr) -> Generator[None]:
         """Statements and expressions elaborated here are masked by `condition` too."""
         saved = self.mask
         self.mask = ir.conjunction(saved, condition)

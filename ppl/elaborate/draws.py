@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from ppl.core import ir
 from ppl.diagnostics import Span, did_you_mean
-from ppl.elaborate import expressions, statements
+from ppl.elaborate import arrays, expressions, statements
 from ppl.elaborate.context import ERROR, ArrayBinding, Context, Partial, SiteBinding
 from ppl.language.distributions import DISTRIBUTIONS, Distribution, Param
 from ppl.syntax import ast
 
+
 def new_name(ctx: Context, name: str, span: Span) -> bool:
     """Whether `name` is free on this path; reports it otherwise."""
-    if name in ctx.env and not isinstance(ctx.env[name], Partial):
-        line = statements.binding_span(ctx.env[name]).line
-        ctx.error("PPL108", f"`{name}` has a value already, from line {line}", span, "use another name")
+    old = ctx.env.get(name)
+    if old is not None and (not isinstance(old, Partial) or name in ctx.sites):
+        line = statements.binding_span(old).line
+        already = "on some paths already" if isinstance(old, Partial) else "already"
+        ctx.error("PPL108", f"`{name}` has a value {already}, from line {line}", span, "use another name")
         return False
     if name in ctx.arrays or (name in ctx.sites and name not in ctx.env and ctx.mask is None):
         ctx.error("PPL102", f"`{name}` is declared already", span, "use another name")
@@ -136,9 +139,11 @@ def sample(ctx: Context, s: ast.Sample) -> None:
         ctx.env[name] = statements.Local(ERROR, span, (span,))
         return
     variable = ir.Var(name, t, True)
-    if register(ctx, name, t, d, args, s, array=False):
-        ctx.counters[name] = max(ctx.counters.get(name, 0), 1)
-        ctx.block.append(ir.Sample(ctx.new_id(), name, variable, (), d.name, args, ctx.mask, s.noise, s.span))
+    if not register(ctx, name, t, d, args, s, array=False):
+        ctx.env[name] = statements.Local(ERROR, span, (span,))
+        return
+    ctx.counters[name] = max(ctx.counters.get(name, 0), 1)
+    ctx.block.append(ir.Sample(ctx.new_id(), name, variable, (), d.name, args, ctx.mask, s.noise, s.span))
     ctx.env[name] = SiteBinding(variable, span)
 
 
@@ -146,12 +151,12 @@ def sample_element(ctx: Context, s: ast.Sample, found: tuple[Distribution, tuple
     """``z[t] ~ D(...)`` of a `var` array."""
     binding = ctx.env.get(s.target.name)
     if not isinstance(binding, ArrayBinding):
-        ctx.error(
-            "PPL101" if binding is None else "PPL105",
-            f"`{s.target.name}` is not a `var` array",
-            s.target.span,
-            f"declare it first: `var {s.target.name}: real[n]`",
-        )
+        name = s.target.name
+        declare = f"declare it first: `var {name}: real[n]`"
+        if binding is None:
+            ctx.error("PPL101", f"`{name}` is not declared", s.target.span, did_you_mean(name, ctx.env) or declare)
+        else:
+            ctx.error("PPL105", f"`{name}` is not a `var` array, so its elements cannot be sampled", s.target.span, declare)
         return
     if s.type is not None:
         ctx.error("PPL111", "an element has the type of its array", s.type.span, "remove the type")
@@ -192,10 +197,11 @@ def supported(ctx: Context, s: ast.Sample, d: Distribution, args: tuple[ir.Expr,
             "sum it out by hand with `factor`, or use a continuous latent and an `if`",
         )
         return False
-    if s.noise and d.noise == "sampler" and (any(a.random for a in args) or s.target.indices):
+    if s.noise and (s.target.indices or (d.noise == "sampler" and any(a.random for a in args))):
         ctx.error(
             "PPL605",
-            f"noise from `{d.name}` needs arguments from data, and a whole array at once",
+            f"noise from `{d.name}` is declared as a whole"
+            + (", with arguments from data" if d.noise == "sampler" else ""),
             s.span,
             "declare it as `noise e: real[n] ~ ...` with constant arguments, or as a latent",
         )
@@ -209,11 +215,21 @@ def register(
     """Enters the site, or checks that it agrees with its draw in another branch."""
     support, limits = support_of(d, args)
     old = ctx.sites.get(name)
+    if array and not all(
+        arrays.known_at_bind(ctx, b) and not b.random and not arrays.depends_on_loop(ctx, b) for b in limits
+    ):
+        ctx.error(
+            "PPL606",
+            f"a support that differs from element to element of `{name}` is not supported yet",
+            s.span,
+            "draw from a fixed support and transform: `z[t] = lo + (hi - lo) * w[t]`",
+        )
+        return False
     if old is None:
         ctx.sites[name] = ir.Site(name, t, support, s.noise, array, d.name, s.span)
         ctx.site_bounds[name] = limits
         return True
-    if old.support != support or (limits != ctx.site_bounds[name] and not array):
+    if old.support != support or limits != ctx.site_bounds[name]:
         ctx.error(
             "PPL303",
             f"`{name}` has another support here than at line {old.span.line}",
@@ -238,9 +254,7 @@ def support_of(d: Distribution, args: tuple[ir.Expr, ...]) -> tuple[str, tuple[i
     if d.discrete:
         return "int", ()
     names = [p.name for p in d.params]
-    limits = tuple(
-        args[names.index(b)] if isinstance(b, str) else ir.literal(float(b)) for b in d.support.bounds
-    )
+    limits = tuple(args[names.index(b)] if isinstance(b, str) else ir.literal(float(b)) for b in d.support.bounds)
     return d.support.kind, limits
 
 
@@ -298,7 +312,7 @@ def observe(ctx: Context, s: ast.Observe) -> None:
 def outside(ctx: Context, s: ast.Observe, d: Distribution, args: tuple[ir.Expr, ...], value: ir.Expr) -> bool:
     """Reports an observed constant outside a constant support, and a support whose ends are latent."""
     kind, limits = support_of(d, args)
-    if kind == "interval" and any(b.random for b in limits) or (kind == "lower" and any(b.random for b in limits)):
+    if (kind == "interval" and any(b.random for b in limits)) or (kind == "lower" and any(b.random for b in limits)):
         ctx.error(
             "PPL307",
             f"the support of this `{d.name}` moves with a latent, so the density is zero where the guide reaches: "
@@ -310,15 +324,15 @@ def outside(ctx: Context, s: ast.Observe, d: Distribution, args: tuple[ir.Expr, 
     if isinstance(value, ir.Lit):
         x = float(value.value)
         low = {"lower": limits[0] if limits else None, "interval": limits[0] if limits else None}.get(kind)
-        if isinstance(low, ir.Lit) and x < float(low.value) or (kind == "int" and x < 0):
+        if (isinstance(low, ir.Lit) and x < float(low.value)) or (kind == "int" and x < 0):
             ctx.error("PPL308", f"{value.value} is outside the support of `{d.name}`", s.value.span)
             return True
     return False
 
 
 def to_int(value: ir.Expr) -> ir.Expr:
-    return ir.Select(value, ir.literal(1), ir.literal(0), ir.INT, value.random) if value.type.scalar else ir.Op(
-        "to_int", (value,), value.type.with_base("int"), value.random
+    return (
+        ir.Select(value, ir.literal(1), ir.literal(0), ir.INT, value.random)
+        if value.type.scalar
+        else ir.Op("to_int", (value,), value.type.with_base("int"), value.random)
     )
-
-

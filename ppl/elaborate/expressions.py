@@ -124,9 +124,7 @@ def binary(ctx: Context, e: ast.Binary) -> ir.Expr:
     return value
 
 
-def arithmetic(
-    ctx: Context, op: str, a: ir.Expr, b: ir.Expr, a_span: Span, b_span: Span, span: Span
-) -> ir.Expr:
+def arithmetic(ctx: Context, op: str, a: ir.Expr, b: ir.Expr, a_span: Span, b_span: Span, span: Span) -> ir.Expr:
     ok = numeric(ctx, a, a_span, f"`{op}`") & numeric(ctx, b, b_span, f"`{op}`")
     if not ok or a is ERROR or b is ERROR:
         return ERROR
@@ -203,7 +201,8 @@ def compare(ctx: Context, e: ast.Compare) -> ir.Expr:
 def compare_pair(ctx: Context, op: str, a: ir.Expr, b: ir.Expr, span: Span) -> ir.Expr:
     bools = (a.type.base == "bool") + (b.type.base == "bool")
     if bools == 1 or (bools == 2 and op not in ("==", "!=")):
-        return ctx.error("PPL201", f"`{op}` compares {describe(a.type)} with {describe(b.type)}", span)
+        hint = "a bool is a condition by itself: `if b` or `if not b`" if bools == 1 else None
+        return ctx.error("PPL201", f"`{op}` compares {describe(a.type)} with {describe(b.type)}", span, hint)
     if not (a.type.scalar and b.type.scalar):
         return ctx.error(
             "PPL205", "comparisons are of scalars, one side is an array", span, "compare its elements in a loop"
@@ -267,13 +266,19 @@ def select(ctx: Context, c: ir.Expr, then: ir.Expr, orelse: ir.Expr, span: Span)
     base = join(then.type.base, orelse.type.base)
     if base is None:
         return ctx.error(
-            "PPL201", f"the branches are {describe(then.type)} and {describe(orelse.type)}", span, "make them agree"
+            "PPL201",
+            f"the branches are {describe(then.type)} and {describe(orelse.type)}",
+            span,
+            "both must be numbers, or both bools",
         )
     if len(then.type.dims) != len(orelse.type.dims) or not all(
         ctx.same_size(a, b, span, "the branches") for a, b in zip(then.type.dims, orelse.type.dims, strict=True)
     ):
         return ctx.error(
-            "PPL202", f"the branches are {describe(then.type)} and {describe(orelse.type)}", span, "make them agree"
+            "PPL202",
+            f"the branches are {describe(then.type)} and {describe(orelse.type)}",
+            span,
+            "both must have the same shape",
         )
     if isinstance(c, ir.Lit):
         return then if c.value else orelse

@@ -78,6 +78,8 @@ def body(ctx: Context, f: ast.Function, stmts: tuple[ast.Statement, ...]) -> ir.
                 ctx.error(
                     "PPL111", "a function is pure: it computes with assignments, `if`, `for` and `return`", s.span
                 )
+                if isinstance(s, ast.Sample):  # its name is known, so that uses are not reported as well
+                    ctx.env[s.target.name] = Local(ERROR, s.span, (s.span,))
             case _:
                 ctx.error("PPL111", "this statement is allowed at the top level only", s.span)
     return None

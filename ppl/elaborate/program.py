@@ -32,12 +32,17 @@ def elaborate(name: str, module: ast.Module, imported: Sequence[ast.Module], sin
     table = declared_functions(module, imported, sink)
     facts = Facts()
     found_before = list(sink.items)
-    for _ in range(MAX_ATTEMPTS):
+    attempts = 0
+    while True:
+        attempts += 1
         facts.changed = False
         sink.items[:] = found_before
         ctx = Context(sink, facts, table)
         run(ctx, module, imported)
         if not facts.changed:
+            break
+        if attempts == MAX_ATTEMPTS:
+            sink.error("PPL703", "types of variables that depend on each other through too many loops")
             break
     program = ir.Program(
         name,
@@ -105,8 +110,8 @@ def data(ctx: Context, s: ast.Data) -> None:
     ref = ir.DataRef(s.name, t)
     ctx.counters[s.name] = 1
     ctx.data.append(ir.DataField(s.name, t, False, s.span))
-    ctx.env[s.name] = DataBinding(ref, s.name_span) if t.base != "error" else Local(
-        ir.Lit(0.0, t), s.name_span, (s.name_span,)
+    ctx.env[s.name] = (
+        DataBinding(ref, s.name_span) if t.base != "error" else Local(ir.Lit(0.0, t), s.name_span, (s.name_span,))
     )
 
 
@@ -134,5 +139,3 @@ def check_function(ctx: Context, f: ast.Function) -> None:
 def ctx_name(b: Binding) -> str:
     assert isinstance(b, Local) and isinstance(b.value, ir.Var)
     return b.value.name
-
-

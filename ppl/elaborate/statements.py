@@ -77,6 +77,9 @@ def assign(ctx: Context, s: ast.Assign) -> None:
             ctx.error("PPL105", f"`{name}` is an array filled element by element", span, f"write `{name}[i] = ...`")
         case Local():
             update(ctx, s, binding, value)
+        case Partial() if name in ctx.sites:
+            line = binding.span.line
+            ctx.error("PPL105", f"`{name}` is a latent on some paths, from line {line}", span, "use another name")
         case Partial() | None:
             if value is ERROR:
                 ctx.env[name] = Local(ERROR, span, (span,))
@@ -183,6 +186,10 @@ def type_of(ctx: Context, t: ast.TypeExpr) -> ir.Type | None:
         if node is None:
             ctx.error("PPL207", "a size is needed here; `[]` is for parameters of functions", t.span)
             return None
+        if isinstance(node, ast.Name) and node.name not in ctx.env:
+            hint = did_you_mean(node.name, ctx.env) or f"declare it first: `data {node.name}: int`"
+            ctx.error("PPL101", f"`{node.name}` is not defined", node.span, hint)
+            return None
         d = expressions.expression(ctx, node)
         if d is ERROR:
             return None
@@ -219,11 +226,15 @@ def factor(ctx: Context, s: ast.Factor) -> None:
 def report(ctx: Context, s: ast.Report) -> None:
     value = expressions.expression(ctx, s.value)
     if ctx.loops or ctx.mask is not None:
-        ctx.error("PPL111", "`report` stands outside loops and branches", s.span, "assign a variable and report it after")
+        ctx.error(
+            "PPL111", "`report` stands outside loops and branches", s.span, "assign a variable and report it after"
+        )
         return
     name = f"report {s.name}"
     if name in ctx.counters or s.name in ctx.sites:
-        ctx.error("PPL102", f"`{s.name}` is reported already", s.name_span, "latents are always reported")
+        latent = s.name in ctx.sites
+        what = "is a latent, and latents are always reported" if latent else "is reported already"
+        ctx.error("PPL102", f"`{s.name}` {what}", s.name_span, "use another name")
         return
     ctx.counters[name] = 1
     if value is not ERROR:
@@ -263,7 +274,9 @@ def if_statement(ctx: Context, s: ast.If) -> None:
     ctx.env = merged
 
 
-def merge(ctx: Context, c: ir.Expr, then: dict[str, Binding], orelse: dict[str, Binding], span: Span) -> dict[str, Binding]:
+def merge(
+    ctx: Context, c: ir.Expr, then: dict[str, Binding], orelse: dict[str, Binding], span: Span
+) -> dict[str, Binding]:
     out: dict[str, Binding] = {}
     for name in [*then, *(n for n in orelse if n not in then)]:
         a, b = then.get(name), orelse.get(name)
@@ -340,8 +353,16 @@ def for_loop(ctx: Context, s: ast.For) -> None:
     entries = enter(ctx, s, outer_env)
     inner = dict(outer_env) | {name: Local(v, b.declared, b.spans) for name, (v, b) in entries.items()}
     inner[s.variable] = LoopBinding(var, s.variable_span)
+    ragged = any(arrays.depends_on_loop(ctx, b) for b in bounds)
     ctx.env, ctx.block, ctx.loops = inner, [], (*ctx.loops, loop_id)
-    statements(ctx, s.body)
+    if ragged:  # every iteration of the loops around runs as many steps as the longest; those past the end are masked
+        inside = ir.Op("lt", (var, hi), ir.BOOL, False, s.range.span)
+        with ctx.under(inside):
+            ctx.env = dict(inner)
+            statements(ctx, s.body)
+        ctx.env = merge(ctx, inside, ctx.env, inner, s.span)
+    else:
+        statements(ctx, s.body)
     body, after = tuple(ctx.block), ctx.env
     ctx.env, ctx.block, ctx.loops = dict(outer_env), outer_block, ctx.loops[:-1]
     carries = leave(ctx, s, entries, after)

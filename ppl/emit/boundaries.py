@@ -88,7 +88,9 @@ class BoundaryEmitter:
         return out
 
     def root(self, b: Boundary, live: Printer) -> None:
-        draw = next(s for _, s in ir.blocks(self.scope.program.body) if isinstance(s, ir.Sample) and s.site == b.line.site)
+        draw = next(
+            s for _, s in ir.blocks(self.scope.program.body) if isinstance(s, ir.Sample) and s.site == b.line.site
+        )
         d = DISTRIBUTIONS[draw.distribution]
         index = ""
         if b.line.indices:
@@ -121,7 +123,8 @@ class BoundaryEmitter:
         if b.mates:
             reached = {m: self.facts.regions.guards[m].boundaries[0].terms for m in b.mates}
             items = ", ".join(
-                f'"g{m}": {tuple_text([f"{chr(34)}t{t}{chr(34)}" for t in ts if t in b.terms])}' for m, ts in reached.items()
+                f'"g{m}": {tuple_text([f"{chr(34)}t{t}{chr(34)}" for t in ts if t in b.terms])}'
+                for m, ts in reached.items()
             )
             mates = f", {{{items}}}"
         self.w.line(f'gap = surface.jump(evaluate, slope, "g{b.guard}", {on}, {off}, {terms}{mates})')
@@ -168,7 +171,7 @@ class BoundaryEmitter:
         self.w.line("return model(after, data, size, rest_of_path) | out")
 
     def imports(self, part: Slice, b: Boundary, position: dict[int, str]) -> None:
-        """Names for what the slice reads: the moved coordinate at the root, everything else from the main evaluation."""
+        """Names for what the slice reads: the moved coordinate at the root, the rest from the main evaluation."""
         site = self.names[b.line.site]
         wanted = {v.name for v in part.variables} | set(part.arrays)
         for v in part.variables:
@@ -270,5 +273,3 @@ def reads_of(facts: Facts, scope: Scope, info: GuardInfo) -> set[str]:
 
 def _leaves(e: ir.Expr) -> set[str]:
     return {x.name if isinstance(x, ir.Var) else x.array for x in ir.walk(e) if isinstance(x, ir.Var | ir.Cell)}
-
-

@@ -60,8 +60,8 @@ def header(w: Writer, regions: Regions, file: str) -> None:
     title = printable(PurePath(file).name).replace("\\", "/").replace('"', "'")
     w.line(f'"""{title}, compiled by pplc. Numbers after `:` are lines of {title}.')
     w.line()
-    w.line("`model` evaluates the program at a point: every term of the log density (t...), every guard (g...), and the values")
-    w.line("of latents and reports. `boundary` adds what differentiation cannot see: the jumps of the terms where a guard is zero.")
+    w.line("`model` evaluates the program at a point: every term of the log density (t...), every guard (g...), and the")
+    w.line("values of latents and reports. `boundary` adds what differentiation cannot see: the jumps where a guard is zero.")
     w.line('"""')
     w.line()
     w.line("import jax")
@@ -73,10 +73,10 @@ def header(w: Writer, regions: Regions, file: str) -> None:
     w.line()
     terms = [s.id for _, s in ir.blocks(regions.body) if isinstance(s, ir.Term | ir.Sample) and not is_noise(s)]
     w.line(f"TERMS = {tuple_text([f'{chr(34)}t{t}{chr(34)}' for t in terms])}")
-    sites = {s.name: [] for s in program.sites if not s.noise}
+    sites: dict[str, list[str]] = {s.name: [] for s in program.sites if not s.noise}
     for _, s in ir.blocks(regions.body):
         if isinstance(s, ir.Sample) and not s.noise:
-            sites[s.site].append(f't{s.id}')
+            sites[s.site].append(f"t{s.id}")
     items = ", ".join(f'"{k}": {tuple_text([f"{chr(34)}{t}{chr(34)}" for t in v])}' for k, v in sites.items())
     w.line(f"SITES = {{{items}}}  # latents with the terms that draw them")
     w.line()
@@ -88,9 +88,7 @@ def is_noise(s: ir.Statement) -> bool:
 
 
 def unpacking(program: ir.Program, names: dict[str, str]) -> tuple[str, ...]:
-    return tuple(
-        f'{names[d.name]} = {"size" if d.static else "data"}["{d.name}"]' for d in program.data
-    )
+    return tuple(f'{names[d.name]} = {"size" if d.static else "data"}["{d.name}"]' for d in program.data)
 
 
 def model(w: Writer, facts: Facts, names: dict[str, str], unpack: tuple[str, ...], keep: frozenset[str]) -> None:
@@ -104,7 +102,9 @@ def model(w: Writer, facts: Facts, names: dict[str, str], unpack: tuple[str, ...
     )
     emitter = Emitter(facts, Printer(regions, names), w, keep, overridable)
     with w.block("def model(at, data, size, path=None):"):
-        w.line('"""The program at the point `at`, along `path` or, without one, along the path that its guards choose."""')
+        w.line(
+            '"""The program at the point `at`, along `path` or, without one, along the path that its guards choose."""'
+        )
         for line in unpack:
             w.line(line)
         w.line("out = {}")
@@ -161,7 +161,9 @@ def noise(w: Writer, facts: Facts, names: dict[str, str], unpack: tuple[str, ...
         for site in sites:
             s, d = first[site.name], DISTRIBUTIONS[first[site.name].distribution]
             args = "0.0, 1.0" if d.noise == "inverse_cdf" else ", ".join(printer.expr(facts.inline(a)) for a in s.args)
-            parts.append(f'jnp.sum(dist.{"normal" if d.noise == "inverse_cdf" else d.function}(u["{site.name}"], {args}))')
+            parts.append(
+                f'jnp.sum(dist.{"normal" if d.noise == "inverse_cdf" else d.function}(u["{site.name}"], {args}))'
+            )
         w.line("return " + (" + ".join(parts) or "jnp.asarray(0.0)"))
     w.line()
     w.line()

@@ -7,11 +7,16 @@ import re
 from collections.abc import Iterable
 
 _OURS = re.compile(r"(g|t|loop_|boundary_|slice_|at_|seen_)\d+$")
+# fmt: off
 _RESERVED = frozenset(
-    "jax jnp fn dist supports control surface Point at data size path out main root slope rest side one model boundary "
-    "still_at still body state evaluate gap position outputs total SITES NOISE TERMS SIZES GUARDS None True False "
-    "jump force float int bool tuple dict".split()
+    {
+        "jax", "jnp", "fn", "dist", "supports", "samplers", "control", "surface", "at", "data", "size", "path",
+        "out", "more", "main", "root", "slope", "rest", "side", "one", "model", "boundary", "noise",
+        "noise_log_density", "still", "state", "evaluate", "gap", "after", "rest_of_path", "u", "key", "dtype", "k",
+        "v", "TERMS", "SITES", "min", "jump", "None", "True", "False",
+    }
 )
+# fmt: on
 
 
 def identifiers(names: Iterable[str]) -> dict[str, str]:
@@ -21,8 +26,12 @@ def identifiers(names: Iterable[str]) -> dict[str, str]:
     names = list(dict.fromkeys(names))
     for name in names:
         candidate = name
-        while keyword.iskeyword(candidate) or candidate in _RESERVED or _OURS.match(candidate) or candidate in taken or (
-            candidate != name and candidate in names
+        while (
+            keyword.iskeyword(candidate)
+            or candidate in _RESERVED
+            or _OURS.match(candidate)
+            or candidate in taken
+            or (candidate != name and candidate in names)
         ):
             candidate += "_"
         out[name] = candidate

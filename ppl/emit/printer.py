@@ -127,6 +127,8 @@ class Printer:
             return f"fn.real({args})"
         if e.op == "to_int":
             return f"jnp.where({args}, 1, 0)"
+        if e.op == "pow" and e.type.base == "int":
+            return f"({self.expr(e.args[0], mask, _CALL)} ** {self.expr(e.args[1], mask, _CALL)})"
         if mask is not None and e.op in GUARDED:
             return f'fn.masked({self.expr(mask)}, "{e.op}", {args})'
         return f"fn.{e.op}({args})"

@@ -1,4 +1,4 @@
-"""Facts about a program that several emitters need: where arrays are filled, what loops carry, which sizes are Python ints."""
+"""Facts about a program that the emitters share: where arrays are filled, what loops carry, which sizes are ints."""
 
 from __future__ import annotations
 
@@ -29,9 +29,7 @@ class Facts:
             case ir.Index():
                 return ir.Index(self.inline(e.base), tuple(self.inline(a) for a in e.indices), e.type, e.random)
             case ir.Select():
-                return ir.Select(
-                    self.inline(e.condition), self.inline(e.then), self.inline(e.orelse), e.type, e.random
-                )
+                return ir.Select(self.inline(e.condition), self.inline(e.then), self.inline(e.orelse), e.type, e.random)
             case _:
                 return e
 

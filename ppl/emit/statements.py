@@ -98,9 +98,7 @@ class Emitter:
 
     def support(self, s: ir.Sample, d: Distribution) -> tuple[str, tuple[ir.Expr, ...]]:
         names = [p.name for p in d.params]
-        bounds = tuple(
-            s.args[names.index(b)] if isinstance(b, str) else ir.literal(b) for b in d.support.bounds
-        )
+        bounds = tuple(s.args[names.index(b)] if isinstance(b, str) else ir.literal(b) for b in d.support.bounds)
         return d.support.kind, bounds
 
     def arrays(self) -> None:
@@ -108,7 +106,8 @@ class Emitter:
         for a in self.facts.regions.program.arrays:
             name, shape = self.printer.name(a.name), self.tuple(a.type.dims)
             draw = next(
-                (s for _, s in ir.blocks(self.facts.regions.body) if isinstance(s, ir.Sample) and s.site == a.name), None
+                (s for _, s in ir.blocks(self.facts.regions.body) if isinstance(s, ir.Sample) and s.site == a.name),
+                None,
             )
             if draw is None:
                 self.w.line(f'{name} = at.blank({shape}, "{a.type.base}")', f":{a.span.line}")
@@ -134,7 +133,9 @@ class Emitter:
     def term(self, s: ir.Term) -> None:
         value = self.printer.expr(s.value, s.mask)
         if s.distribution is None:
-            text = f"jnp.asarray({value})" if s.mask is None else f"jnp.where({self.printer.expr(s.mask)}, {value}, 0.0)"
+            text = (
+                f"jnp.asarray({value})" if s.mask is None else f"jnp.where({self.printer.expr(s.mask)}, {value}, 0.0)"
+            )
             self.w.line(f'out["t{s.id}"] = {text}', f":{s.span.line}  {show(s.value)[:40]}")
             return
         d = DISTRIBUTIONS[s.distribution]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -22,7 +22,7 @@ class Writer:
         self.lines.append(code.rstrip())
 
     @contextmanager
-    def block(self, head: str, comment: str = "") -> Iterator[None]:
+    def block(self, head: str, comment: str = "") -> Generator[None]:
         self.line(head, comment)
         self.depth += 1
         yield

@@ -34,9 +34,9 @@ def values(out: Mapping[str, Any], terms: Sequence[str], shape: tuple[int, ...],
 
 
 def _place(array: Array, d: Draw, value: Array, drawn: Array) -> Array:
-    if not d.index:
+    if not d.element:
         return jnp.where(drawn, value, array)
-    index = tuple(jnp.asarray(i) for i in d.index)
+    index = tuple(jnp.asarray(i) for i in d.element)
     # Elements that are not drawn go to an index past the end, which `drop` ignores.
     index = tuple(jnp.where(drawn, i, n) for i, n in zip(index, array.shape, strict=True))
     return array.at[index].set(value, mode="drop")

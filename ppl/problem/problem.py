@@ -1,5 +1,6 @@
 # jax leaves some of its parameter types open.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownLambdaType=false
 """The bound problem: what users and the fit call."""
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jax.core import Tracer
 from jax.typing import ArrayLike, DTypeLike
 
 from ppl.bind import Bound
@@ -55,7 +57,8 @@ class Guard:
 
 class Draws(NamedTuple):
     """Draws from a guide: `latents` on their supports (NaN where a latent does not exist), `reports`, `unconstrained`;
-    `log_weight` is log p(data, z) + log |dT/du| - log q(u), whose mean is the ELBO; `log_q` is log q(u). Axis 0: draws."""
+    `log_weight` is log p(data, z) + log |dT/du| - log q(u), whose mean is the ELBO; `log_q` is log q(u). Axis 0: draws.
+    """
 
     latents: dict[str, Array]
     reports: dict[str, Array]
@@ -77,9 +80,7 @@ class Problem:
         self.guards = guards
         self.diagnostics = notes
         program = compiled.elaborated.program
-        self.sites = tuple(
-            Site(s.name, bound.shapes[s.name], s.support, s.noise, s.span) for s in program.sites
-        )
+        self.sites = tuple(Site(s.name, bound.shapes[s.name], s.support, s.noise, s.span) for s in program.sites)
         self.data = dict(bound.arrays)
         self.sizes = dict(bound.static)
         self._code = code
@@ -104,7 +105,7 @@ class Problem:
         out = self._model(at)
         for name in missing:
             exists = assemble.exists(out, self._code.SITES[name], self._shapes[name])
-            if not isinstance(exists, jax.core.Tracer) and bool(jnp.any(exists)):
+            if not isinstance(exists, Tracer) and bool(jnp.any(exists)):
                 raise ValueError(f"latent `{name}` exists on this path but has no value")
         return log_density(out, self._code.TERMS)
 
@@ -127,9 +128,7 @@ class Problem:
     def unconstrain(self, z: Values) -> dict[str, Array]:
         """The inverse of `constrain`; 0 for a latent that does not exist."""
         out = self._model(Point(self._arrays(z, 0.5), constrained=True))
-        return {
-            k: assemble.values(out, self._code.SITES[k], self._shapes[k], "unconstrained") for k in self._shapes
-        }
+        return {k: assemble.values(out, self._code.SITES[k], self._shapes[k], "unconstrained") for k in self._shapes}
 
     # --------------------------------------------------------------- estimators
 

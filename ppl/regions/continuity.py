@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping
 
 from ppl.core import ir, poly
 from ppl.diagnostics import Span
-from ppl.elaborate.loops import expressions_of
 from ppl.language.distributions import DISTRIBUTIONS
 from ppl.regions.lines import latent_of
 from ppl.regions.scope import Scope
@@ -74,7 +73,10 @@ def is_continuous(
     for e, is_mask in occurrences(scope, keys):
         if is_mask or e.type.base == "bool" or e.type.dims:
             return False
-        sides = [resolve(scope, e, {k: on != flipped for k, flipped in members.items()}, roots, normals) for on in (True, False)]
+        sides = [
+            resolve(scope, e, {k: on != flipped for k, flipped in members.items()}, roots, normals)
+            for on in (True, False)
+        ]
         a, b = (poly.substitute(poly.to_poly(x, scope.expand), roots) for x in sides)
         difference = poly.add(a, b, -1.0)
         if any(abs(c) > 1e-12 for c in difference.values()):
@@ -85,7 +87,7 @@ def is_continuous(
 def resolve(
     scope: Scope, e: ir.Expr, outcomes: Mapping[int, bool], roots: Roots, normals: Mapping[int, poly.Poly]
 ) -> ir.Expr:
-    """`e` on one side of a boundary: the guards of `outcomes` decided, others too where their sign there is constant."""
+    """`e` on one side of a boundary: the guards of `outcomes` decided, others where their sign there is constant."""
 
     def condition(c: ir.Expr) -> ir.Expr:
         match c:
@@ -119,8 +121,8 @@ def resolve(
                 return ir.Select(c, visit(x.then), visit(x.orelse), x.type, x.random)
             case ir.Op():
                 return ir.Op(x.op, tuple(visit(a) for a in x.args), x.type, x.random)
-            case ir.Var() if x.name in scope.definitions and not x.type.dims and any(
-                k in scope.flow.of(x).guards for k in outcomes
+            case ir.Var() if (
+                x.name in scope.definitions and not x.type.dims and any(k in scope.flow.of(x).guards for k in outcomes)
             ):
                 return visit(scope.definitions[x.name])
             case _:
@@ -158,7 +160,11 @@ def depends_on(scope: Scope, condition: ir.Expr, members: frozenset[int]) -> boo
     for x in ir.walk(condition):
         if isinstance(x, ir.GuardRef) and x.index in members:
             return True
-        if isinstance(x, ir.Var) and x.name in scope.definitions and depends_on(scope, scope.definitions[x.name], members):
+        if (
+            isinstance(x, ir.Var)
+            and x.name in scope.definitions
+            and depends_on(scope, scope.definitions[x.name], members)
+        ):
             return True
     return False
 

@@ -11,7 +11,9 @@ from ppl.regions.model import Latent
 from ppl.regions.scope import Scope
 
 
-def effect_of(scope: Scope, members: frozenset[int], loops: tuple[int, ...], terms: tuple[int, ...], latent: Latent) -> str:
+def effect_of(
+    scope: Scope, members: frozenset[int], loops: tuple[int, ...], terms: tuple[int, ...], latent: Latent
+) -> str:
     """local, incremental or global (see `Boundary.effect`) for guards decided in `loops` that reach `terms`."""
     if not loops:
         return "local" if len(terms) < len(scope.flow.terms) else "global"
@@ -41,7 +43,9 @@ def _escapes(scope: Scope, loop: ir.Loop, members: frozenset[int]) -> bool:
     if any(c.final.name in scope.live and tainted(scope.flow.of(c.element), members) for c in loop.collects):
         return True
     return any(
-        isinstance(s, ir.Fill) and s.array in scope.live and tainted(scope.flow.many((s.value, *(() if s.mask is None else (s.mask,)))), members)
+        isinstance(s, ir.Fill)
+        and s.array in scope.live
+        and tainted(scope.flow.many((s.value, *(() if s.mask is None else (s.mask,)))), members)
         for _, s in ir.blocks(loop.body)
     )
 
@@ -58,8 +62,10 @@ def private(scope: Scope, loop: ir.Loop, latent: Latent) -> bool:
             for x in ir.walk(e):
                 if isinstance(x, ir.Var) and x.name == latent.site:
                     return False
-                if isinstance(x, ir.Cell) and x.array == latent.site and (
-                    id(s) not in inside or not scope.same_element(x.indices, latent.indices)
+                if (
+                    isinstance(x, ir.Cell)
+                    and x.array == latent.site
+                    and (id(s) not in inside or not scope.same_element(x.indices, latent.indices))
                 ):
                     return False
     return True

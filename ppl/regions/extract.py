@@ -77,7 +77,6 @@ def classify(
     scope: Scope, representative: int, members: dict[int, bool], forms: Mapping[int, Normalised], sink: Diagnostics
 ) -> list[GuardInfo]:
     """The class of one boundary: the representative's own entry, then its twins, merged into it."""
-    form = forms[representative]
     first = decide(scope, representative, members, forms, sink)
     out = [first]
     line = first.guard.span.line
@@ -86,10 +85,9 @@ def classify(
             g = scope.program.guards[k]
             status = "merged" if first.status == "boundary" else first.status
             reason = f"the same boundary as `{first.guard.text}` at line {line}; both flip together"
-            out.append(
-                replace(first, guard=g, status=status, flipped=flipped, boundaries=(), value=g.value, normal=form.normal,
-                        reason=reason if status == "merged" else first.reason)
-            )  # fmt: skip
+            reason = reason if status == "merged" else first.reason
+            twin = replace(first, guard=g, status=status, flipped=flipped, boundaries=(), value=g.value, reason=reason)
+            out.append(twin)
     return out
 
 
@@ -159,9 +157,7 @@ def lines_for(scope: Scope, base: GuardInfo, members: frozenset[int], terms: tup
         return () if direct is None else (direct,)
     if not any(a.random for a in poly.atoms(first)):
         return (rest,)  # in the first iteration no latent moves it
-    start = best(
-        scope, base, members, terms, [replace(c, part="first") for c in lines.candidates(scope, first)]
-    )
+    start = best(scope, base, members, terms, [replace(c, part="first") for c in lines.candidates(scope, first)])
     return () if start is None else (start, rest)
 
 

@@ -71,7 +71,7 @@ def sound(scope: Scope, slope: poly.Poly, rest: poly.Poly) -> tuple[bool, bool]:
 
 
 def through_state(scope: Scope, normal: poly.Poly) -> Iterator[Candidate]:
-    """Coordinates that a guard on carried state reads through the previous iteration, for all iterations but the first."""
+    """Coordinates that a guard on carried state reads through the previous iteration, for all but the first."""
     for p in poly.atoms(normal):
         if not isinstance(p, ir.Var) or p.name not in scope.entries:
             continue

@@ -76,10 +76,7 @@ class Scope:
         return v.name in self.entries and self.untouched_before(latent, self.entries[v.name])
 
     def different_element(self, a: tuple[ir.Expr, ...], b: tuple[ir.Expr, ...]) -> bool:
-        return any(
-            poly.is_constant(d) and d
-            for d in (self.index_difference(x, y) for x, y in zip(a, b, strict=True))
-        )
+        return any(poly.is_constant(d) and d for d in (self.index_difference(x, y) for x, y in zip(a, b, strict=True)))
 
     def same_element(self, a: tuple[ir.Expr, ...], b: tuple[ir.Expr, ...]) -> bool:
         return all(not self.index_difference(x, y) for x, y in zip(a, b, strict=True))
@@ -104,7 +101,9 @@ class Scope:
         if c is None:
             return False
         filled = [
-            s.indices[0] for _, s in ir.blocks(loop.body) if isinstance(s, ir.Sample) and s.site == latent.site and s.indices
+            s.indices[0]
+            for _, s in ir.blocks(loop.body)
+            if isinstance(s, ir.Sample) and s.site == latent.site and s.indices
         ]
         touched = filled or self.reads(loop, latent.site)
         if touched is None:

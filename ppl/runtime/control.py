@@ -1,5 +1,6 @@
 # jax leaves some of its parameter types open.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownLambdaType=false
 """Guards and loops of an emitted program.
 
 A path is a mapping from guard names to outcomes; in a loop each entry has one outcome per iteration. An entry is a bool
@@ -31,7 +32,7 @@ class Guard(NamedTuple):
 class Filled(NamedTuple):
     """Elements of an array assigned in a loop, where `mask` holds (None: always)."""
 
-    index: tuple[ArrayLike, ...]
+    where: tuple[ArrayLike, ...]
     value: ArrayLike
     mask: Array | None
 
@@ -100,7 +101,7 @@ def fill(array: Array, index: tuple[ArrayLike, ...], value: ArrayLike, mask: Arr
 
 def scatter(array: Array, filled: Filled) -> Array:
     """`array` with the elements that a loop assigned. What its mask excludes stays."""
-    index = tuple(jnp.asarray(i) for i in filled.index)
+    index = tuple(jnp.asarray(i) for i in filled.where)
     if filled.mask is not None:
         # Elements that are masked go to an index past the end, which `drop` ignores.
         index = tuple(jnp.where(filled.mask, i, n) for i, n in zip(index, array.shape, strict=True))

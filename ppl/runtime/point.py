@@ -1,5 +1,5 @@
 # jax leaves some of its parameter types open.
-# pyright: reportUnknownMemberType=false
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 """Where a program is evaluated: the values of its sites, and what their draws add to the log density."""
 
 from __future__ import annotations
@@ -24,13 +24,14 @@ class Draw(NamedTuple):
     """What one draw contributes. All of it is stacked by loops like any other output.
 
     `log_density`: prior + log |dT/du| - log q, summed over the draw, 0 where it does not exist.
-    `index`: the element drawn, () for a whole site. `exists`: whether this path draws it, None for always.
+    `element`: the indices of the element drawn, () for a whole site.
+    `exists`: whether this path draws it, None for always.
     `prior`: a draw from the prior given everything before it, where one was asked for (unconstrained).
     `unconstrained`: the inverse transform of the value, where the point is given on the support.
     """
 
     log_density: Array
-    index: Index
+    element: Index
     exists: Array | None
     prior: Array | None = None
     unconstrained: Array | None = None
@@ -159,7 +160,7 @@ class Point:
         log_p = density(at, *still_args)
         ok = jnp.isfinite(log_p)
         if drawn:
-            transform: Transform | None = None
+            transform: Transform | _Noise | None = None
             u, value = at, at
         else:
             transform = _Noise(density.name)
@@ -192,8 +193,8 @@ def _stand_in(mask: Array, density: Density, args: tuple[ArrayLike, ...]) -> tup
 class Root:
     """A point on a boundary: one coordinate moved along its line to where the guard is zero.
 
-    `density`: of the coordinate's value there, under the guide. `value`: that value, differentiable in the parameters at
-    fixed noise. `ok`: whether the line meets the boundary at all; where it does not, everything else is finite.
+    `density`: of the coordinate's value there, under the guide. `value`: that value, differentiable in the parameters
+    at fixed noise. `ok`: whether the line meets the boundary at all; where it does not, everything else is finite.
     """
 
     start: Point
@@ -209,7 +210,7 @@ class Root:
     args: tuple[Array, ...]
 
     def shifted(self, side: ArrayLike) -> Array:
-        """u on the boundary (side 0), or a little beside it towards larger (+1) or smaller (-1) values of the latent."""
+        """u on the boundary (side 0), or a little beside it, where the latent is larger (+1) or smaller (-1)."""
         info = jnp.finfo(self.u.dtype)
         step = 1e-6 if info.bits == 64 else 1e-3
         delta = jnp.maximum(step * self.spread, 64 * info.eps * jnp.abs(self.u))

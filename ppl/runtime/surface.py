@@ -1,10 +1,11 @@
 # jax leaves some of its parameter types open.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownLambdaType=false
 """Boundary terms: the jump of the log density across a guard, and the scalar whose gradient is the surface integral.
 
 For a guard ``G = slope * z + rest`` that is crossed along the coordinate z, the gradient of the ELBO gains
-``E[ q(z*) * (h_true - h_false) * dG/dtheta / |slope| ]`` (Lee, Yu & Yang 2018, theorem 1, with the line of one coordinate
-in place of the guard's normal).
+``E[ q(z*) * (h_true - h_false) * dG/dtheta / |slope| ]`` (Lee, Yu & Yang 2018, theorem 1, with the line of one
+coordinate in place of the guard's normal).
 """
 
 from __future__ import annotations
