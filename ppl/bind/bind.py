@@ -6,10 +6,14 @@ import math
 from collections.abc import Mapping, Sequence
 
 from ppl.bind.blame import Findings
+from ppl.bind.check import Checker
 from ppl.bind.evaluate import Evaluator
 from ppl.bind.extents import MAX_ITERATIONS, Extent, TooLong, extents
+from ppl.bind.fills import fills
 from ppl.bind.iterate import top
 from ppl.bind.model import Bound, Value, batched
+from ppl.bind.timing import timing
+from ppl.bind.walk import Walk
 from ppl.core import ir
 from ppl.core.show import show
 from ppl.diagnostics import Diagnostics
@@ -38,6 +42,9 @@ def bind(regions: Regions, sizes: Sequence[SameSize], values: Mapping[str, Value
         findings.add("PPL701", message, e.loop.span, (e.loop.lo, e.loop.hi))
         findings.raise_if_any()
         raise AssertionError("unreachable") from None
+    walk = Walk(found, timing(program.body, found), program.guards)
+    filled = fills(program, shapes, ev, walk, findings)
+    Checker(regions, walk, filled, findings).block(program.body, ev.at(top()))
     findings.raise_if_any()
     static = {d.name: int(values[d.name]) for d in program.data if d.static}
     facts = facts_of(regions)

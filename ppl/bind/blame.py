@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 
+from ppl.bind.evaluate import Space
 from ppl.core import ir
 from ppl.diagnostics import DataError, Diagnostics, PplError, Span, in_source_order
 
@@ -17,6 +19,7 @@ class Findings:
         self.sizes = frozenset(name for x in typed for d in x.type.dims for name in self.data_in(d))
         self.blames_data = False
         self.seen: set[tuple[str, Span, object]] = set()
+        self.names = dict(source_names(program, sink.sources))
 
     def add(
         self, code: str, message: str, span: Span, blamed: Sequence[ir.Expr], *, sizes: bool = False,
@@ -33,7 +36,13 @@ class Findings:
         self.seen.add(where)
         names = {n for e in blamed for n in self.data_in(e, loops)} - {n for e in innocent for n in self.data_in(e)}
         self.blames_data |= bool(names if sizes else names - self.sizes)
-        self.sink.error(code, message, span)
+        self.sink.error(code, self.in_source(message), span)
+
+    def in_source(self, message: str) -> str:
+        """`message` with loop variables named as in the source."""
+        if not self.names:
+            return message
+        return re.sub(r"\b[A-Za-z]\w*\b", lambda m: self.names.get(m[0], m[0]), message)
 
     def raise_if_any(self) -> None:
         if self.sink.errors:
@@ -51,3 +60,24 @@ class Findings:
                     if loop.var == x:
                         yield from self.data_in(loop.lo, loops)
                         yield from self.data_in(loop.hi, loops)
+
+
+def source_names(program: ir.Program, sources: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Loop variables that the core program had to rename, with their names in the source."""
+    for _, s in ir.blocks(program.body):
+        renamed = re.fullmatch(r"(.+)_\d+", s.var.name) if isinstance(s, ir.Loop) else None
+        if renamed is not None:
+            text = "\n".join(sources.get(s.span.file, "").split("\n")[s.span.line - 1 : s.span.end_line])
+            if re.search(rf"\bfor\s+{renamed[1]}\s+in\b", text) and not re.search(rf"\b{renamed[0]}\b", text):
+                yield renamed[0], renamed[1]
+
+
+def place(space: Space, k: int) -> str:
+    """`` at t = 7, j = 2``; nothing outside loops."""
+    items = [f"{loop.var.name} = {_at(space, loop, k)}" for loop in space.loops]
+    return f" at {', '.join(items)}" if items else ""
+
+
+def _at(space: Space, loop: ir.Loop, k: int) -> int:
+    v = space.variables[loop.var.name]
+    return int(v[k] if v.shape[0] > 1 else v[0])

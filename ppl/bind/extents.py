@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ppl.bind.evaluate import Evaluator, Space
-from ppl.bind.iterate import pieces, range_of
+from ppl.bind.iterate import pieces, ragged, range_of
 from ppl.core import ir
 
 MAX_ITERATIONS = 10**8
@@ -59,12 +58,3 @@ def _visit(body: tuple[ir.Statement, ...], ev: Evaluator, weight: int, out: dict
             first = next(pieces(s, r, ev.space, 1, 0, 0))
             one = Space(first.loops, 1, {k: v[:1] for k, v in first.variables.items()}, first.time[:1])
             _visit(s.body, ev.at(one), weight * r.total, out)
-
-
-def ragged(e: ir.Expr, definitions: Mapping[str, ir.Expr]) -> bool:
-    """Whether `e` depends on a loop variable."""
-    return any(
-        isinstance(x, ir.LoopVar)
-        or (isinstance(x, ir.Var) and x.name in definitions and ragged(definitions[x.name], definitions))
-        for x in ir.walk(e)
-    )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from ppl.bind.evaluate import Evaluator, Space
 from ppl.bind.functions import Array
 from ppl.core import ir
+from ppl.core.reads import expressions_of
 
 CHUNK = 2**18  # iterations (times the widest array expression in the loop) evaluated at once
 
@@ -65,13 +67,22 @@ def pieces(loop: ir.Loop, r: Range, around: Space, width: int, offset: int, dura
         yield Space((*around.loops, loop), len(flat), variables, time, around, back)
 
 
-def width_of(body: tuple[ir.Statement, ...], ev: Evaluator, expressions: Mapping[int, tuple[ir.Expr, ...]]) -> int:
-    """The most elements of any array expression of data in a loop body, per iteration."""
+def width_of(loop: ir.Loop, ev: Evaluator, guards: Sequence[ir.Guard]) -> int:
+    """The most elements of any array that a loop computes from data anew in each iteration."""
     widest = 1
-    for _, s in ir.blocks(body):
-        for e in expressions[id(s)]:
-            for x in ir.walk(e):
-                if x.type.dims and not x.random and not isinstance(x, ir.DataRef | ir.Var):
-                    shape = ev.dims(x.type)
-                    widest = max(widest, 1 if shape is None else int(np.prod(shape, dtype=np.float64)))
+    for e in expressions_of(loop, guards):
+        for x in ir.walk(e):
+            if not x.type.dims or x.random or isinstance(x, ir.DataRef) or not ragged(x, ev.definitions):
+                continue
+            shape = ev.dims(x.type)
+            widest = max(widest, 1 if shape is None else math.prod(shape))
     return widest
+
+
+def ragged(e: ir.Expr, definitions: Mapping[str, ir.Expr]) -> bool:
+    """Whether `e` depends on a loop variable."""
+    return any(
+        isinstance(x, ir.LoopVar)
+        or (isinstance(x, ir.Var) and x.name in definitions and ragged(definitions[x.name], definitions))
+        for x in ir.walk(e)
+    )

@@ -1,0 +1,144 @@
+"""Every statement, in all its iterations: what can only be checked once data is bound."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from ppl.bind import domains
+from ppl.bind.blame import Findings, place
+from ppl.bind.evaluate import Evaluator, Mask
+from ppl.bind.fills import Filled
+from ppl.bind.functions import Array
+from ppl.bind.iterate import Range, pieces, range_of
+from ppl.bind.walk import Walk
+from ppl.bind.watch import Watch
+from ppl.core import ir
+from ppl.core.show import show
+from ppl.regions import Regions
+
+
+@dataclass
+class Checker:
+    regions: Regions
+    walk: Walk
+    filled: Mapping[str, Filled]
+    findings: Findings
+
+    def block(self, body: tuple[ir.Statement, ...], ev: Evaluator) -> None:
+        for s in body:
+            self.statement(s, ev.at(ev.space, self.watch(s, ev, self.walk.timing.of(s))))
+
+    def watch(self, s: ir.Statement, ev: Evaluator, when: int) -> Watch:
+        return Watch(ev.types, self.filled, self.findings, s.span, ev.space, ev.space.time + when)
+
+    def statement(self, s: ir.Statement, ev: Evaluator) -> None:
+        active = None if isinstance(s, ir.Report) else ev.mask(s.mask)
+        match s:
+            case ir.Let():
+                ev.space.known[s.var.name] = ev.value(s.value, active)
+            case ir.Decide():
+                ev.value(self.regions.program.guards[s.index].value, active)
+                self.slopes(s, ev, active)
+            case ir.Sample():
+                self.target(s.site, s.indices, ev, active)
+                domains.arguments(s, ev, active, self.findings)
+            case ir.Fill():
+                self.target(s.array, s.indices, ev, active)
+                ev.value(s.value, active)
+            case ir.Term():
+                self.term(s, ev, active)
+            case ir.Loop():
+                self.loop(s, ev)
+            case ir.Report():
+                ev.value(s.value)
+
+    def target(self, name: str, indices: tuple[ir.Expr, ...], ev: Evaluator, active: Mask) -> None:
+        """The indices of an element that is filled."""
+        if indices:
+            values = [ev.value(i, active) for i in indices]
+            text = f"{name}[{', '.join(show(i) for i in indices)}]"
+            watcher = ev.watcher
+            assert isinstance(watcher, Watch)
+            watcher.bounds(text, indices, values, list(self.filled[name].shape), ev.types[name], active)
+
+    def term(self, s: ir.Term, ev: Evaluator, active: Mask) -> None:
+        if s.distribution is None:
+            ev.value(s.value, active)
+            return
+        args = domains.arguments(s, ev, active, self.findings)
+        domains.observation(s, args, ev, active, self.findings)
+
+    def slopes(self, s: ir.Decide, ev: Evaluator, active: Mask) -> None:
+        """A boundary ``slope * z + rest = 0`` is lost where the slope, a value from the data, is zero."""
+        info = self.regions.guards[self.regions.guards[s.index].representative]
+        for b in info.boundaries:
+            if isinstance(b.slope, ir.Lit) or b.slope.random or (b.rest is not None and not b.rest.random):
+                continue
+            v = ev.quiet().value(b.slope)
+            found = None if v is None else domains.worst(v == 0, active)
+            if found is not None:
+                message = (
+                    f"in `{info.guard.text}`{place(ev.space, found[0])} the factor `{show(b.slope)}` of "
+                    f"`{show(b.line.expr(ir.REAL))}` is 0, so no boundary term can be attributed there"
+                )
+                self.findings.add("PPL402", message, info.guard.span, (b.slope,), key=show(b.slope))
+
+    # ------------------------------------------------------------------ loops
+
+    def loop(self, s: ir.Loop, ev: Evaluator) -> None:
+        r = range_of(s, ev)
+        inits = [ev.value(x.init, ev.mask(s.mask)) for x in (*s.carries, *s.reductions)][len(s.carries) :]
+        if r is None or self.walk.too_much(s, ev):
+            return
+        sums = [_Sum(s, x, init, r, ev) for x, init in zip(s.reductions, inits, strict=True)]
+        collected: list[list[Array] | None] = [None if x.final.random else [] for x in s.collects]
+        start, each = self.walk.timing.of(s) + 1, self.walk.timing.iteration(s)
+        for space in pieces(s, r, ev.space, self.walk.width(s, ev), start, each):
+            inner = ev.at(space)
+            self.block(s.body, inner)
+            inner = inner.at(space, self.watch(s, inner, self.walk.timing.end(s)))
+            active = inner.mask(s.mask)
+            for c in s.carries:
+                inner.value(c.out, active)
+            for total in sums:
+                total.add(inner, active)
+            for k, c in enumerate(s.collects):
+                v, rows = inner.value(c.element, active), collected[k]
+                if v is None:
+                    collected[k] = None
+                elif rows is not None:
+                    rows.append(np.broadcast_to(v, (space.size, *v.shape[1:])))
+        for total in sums:
+            ev.space.known[total.name] = total.value
+        for c, rows in zip(s.collects, collected, strict=True):
+            ev.space.known[c.final.name] = _array(rows, r)
+
+
+class _Sum:
+    """A sum over iterations, if it is data."""
+
+    def __init__(self, loop: ir.Loop, r: ir.Reduction, init: Array | None, extent: Range, ev: Evaluator) -> None:
+        self.reduction, self.name = r, r.final.name
+        dtype = np.int64 if r.final.type.base == "int" else np.float64
+        self.value: Array | None = None
+        if init is not None and not r.final.random:
+            self.value = np.array(np.broadcast_to(init, (ev.space.size,)), dtype)
+
+    def add(self, ev: Evaluator, active: Mask) -> None:
+        v, back = ev.value(self.reduction.delta, active), ev.space.back
+        if v is None or self.value is None or back is None:
+            self.value = None
+            return
+        np.add.at(self.value, back, np.broadcast_to(v, (ev.space.size,)).astype(self.value.dtype))
+
+
+def _array(rows: list[Array] | None, r: Range) -> Array | None:
+    """A comprehension's value, one row for each iteration around it; None if it is not data or its length varies."""
+    n = r.longest
+    if rows is None or not rows or not bool(np.all(r.extent == n)):
+        return None
+    flat = np.concatenate(rows)
+    return flat.reshape(len(r.extent), n, *flat.shape[1:])

@@ -1,0 +1,185 @@
+"""Arguments of distributions inside their domains, observed values inside the support; as far as they are data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from ppl.bind.blame import Findings, place
+from ppl.bind.evaluate import Evaluator, Mask, both
+from ppl.bind.functions import Array
+from ppl.core import ir
+from ppl.core.show import show
+from ppl.language.distributions import DISTRIBUTIONS, Distribution, Param
+
+WANTED = {
+    "positive": "above 0 and finite",
+    "unit": "in [0, 1]",
+    "int_nonnegative": "0 or more",
+    "real": "finite",
+    "simplex": "0 or more in all elements, which sum to 1",
+}
+ABOVE = ("LogNormal", "InverseGamma")  # whose density is 0 at the end of the support
+BY_SHAPE = ("Gamma", "Weibull")  # whose density is 0 or infinite there, unless the shape is 1
+SIMPLEX_TOLERANCE = 1e-6
+
+
+def arguments(s: ir.Sample | ir.Term, ev: Evaluator, active: Mask, findings: Findings) -> list[Array | None]:
+    """Reports arguments outside their domain; the values of those that are data."""
+    assert s.distribution is not None
+    d = DISTRIBUTIONS[s.distribution]
+    values: list[Array | None] = []
+    for p, a in zip(d.params, s.args, strict=True):
+        values.append(ev.value(a, active))
+        for part, v, where in parts(a, ev.quiet(), active, set()):
+            if not isinstance(part, ir.Lit) or part is not a:
+                _argument(s, d, p, part, v, ev, where, findings)
+    lo, hi = (values[0], values[1]) if d.name == "Uniform" else (None, None)
+    if lo is not None and hi is not None:
+        a, b = aligned([lo, hi])
+        found = worst(~(a < b), active)
+        if found is not None:
+            low, high = (np.broadcast_to(x, np.broadcast_shapes(a.shape, b.shape)) for x in (a, b))
+            k = found[0]
+            text = f"`Uniform({number(low, found)}, {number(high, found)})`{place(ev.space, k)} is empty"
+            findings.add("PPL301", f"{text}: lo must be below hi", s.span, s.args, key="lo < hi")
+    return values
+
+
+def parts(e: ir.Expr, ev: Evaluator, active: Mask, seen: set[str]) -> Iterator[tuple[ir.Expr, Array, Mask]]:
+    """The data that `e` is equal to, with where: itself, or a branch of an `if` on data.
+
+    Not the branches of an `if` on a latent: that a branch is ever taken is not known.
+    """
+    if not e.random:
+        v = ev.value(e, active)
+        if v is not None:
+            yield e, v, active
+        return
+    match e:
+        case ir.Select() if not e.condition.random:
+            t, f = ev.truth(e.condition, active)
+            yield from parts(e.then, ev, both(active, t), seen)
+            yield from parts(e.orelse, ev, both(active, f), seen)
+        case ir.Op(op="to_real", args=(a,)):
+            yield from parts(a, ev, active, seen)
+        case ir.Var() if e.name in ev.definitions and e.name not in seen:
+            seen.add(e.name)
+            yield from parts(ev.definitions[e.name], ev, active, seen)
+        case _:
+            pass
+
+
+def _argument(
+    s: ir.Sample | ir.Term, d: Distribution, p: Param, e: ir.Expr, v: Array, ev: Evaluator, active: Mask,
+    findings: Findings,
+) -> None:  # fmt: skip
+    total: Array | None = None
+    match p.domain:
+        case "positive":
+            bad = ~((v > 0) & (v < np.inf))
+        case "unit":
+            bad = ~((v >= 0) & (v <= 1))
+        case "int_nonnegative":
+            bad = v < 0
+        case "simplex":
+            total = np.asarray(np.sum(v, axis=-1))
+            bad = ~(np.all(v >= 0, axis=-1) & (np.abs(total - 1.0) <= SIMPLEX_TOLERANCE))
+        case _:
+            bad = ~np.isfinite(v)
+    found = worst(bad, active)
+    if found is None:
+        return
+    if total is None:
+        came = f"is {number(v, found)}"
+    else:
+        least = float(v[found if v.shape[0] > 1 else (0, *found[1:])].min())
+        came = f"has the element {least:g}" if least < 0 else f"sums to {number(total, found)}"
+    message = f"`{p.name}` of `{d.name}`{element(found)}{place(ev.space, found[0])} {came}"
+    findings.add("PPL301", f"{message}, it must be {WANTED[p.domain]}", s.span, (e,), key=(p.name, show(e)))
+
+
+def observation(s: ir.Term, args: Sequence[Array | None], ev: Evaluator, active: Mask, findings: Findings) -> None:
+    """Reports observed values where the density is zero or infinite."""
+    assert s.distribution is not None
+    v = ev.value(s.value, active)
+    if v is None:
+        return
+    d = DISTRIBUTIONS[s.distribution]
+    for bad, wanted, limits in faults(d, v, args, s.args):
+        found = worst(bad, active)
+        if found is not None:
+            name = show(s.value) + element_index(found)
+            came = f"the observed `{name}`{place(ev.space, found[0])} is {number(v, found)}"
+            if isinstance(s.value, ir.Lit):
+                came = f"the observed value{place(ev.space, found[0])} is {number(v, found)}"
+            message = f"{came}, outside the support of `{d.name}`: it must be {wanted}"
+            findings.add("PPL308", message, s.span, (s.value, *limits), key=show(s.value))
+            return
+
+
+def faults(
+    d: Distribution, v: Array, args: Sequence[Array | None], exprs: Sequence[ir.Expr]
+) -> Iterator[tuple[Array, str, tuple[ir.Expr, ...]]]:
+    """Where `v` is outside the support, what it must be, and the arguments that say so."""
+    yield ~np.isfinite(v), "finite", ()
+    names = [p.name for p in d.params]
+    kind = d.support.kind
+    if kind == "nonnegative_int":
+        yield v < 0, "0 or more", ()
+    if kind == "categories":
+        if args[0] is not None:
+            n = args[0].shape[-1]
+            yield (v < 0) | (v >= n), f"a category from 0 to {n - 1}", ()
+        else:
+            yield v < 0, "0 or more", ()
+    if kind not in ("lower", "interval", "bounded_int"):
+        return
+    for end, b in enumerate(d.support.bounds):
+        limit = args[names.index(b)] if isinstance(b, str) else np.asarray([b])
+        if limit is None:
+            continue
+        x, y = aligned([v, limit])
+        bad, word = (x < y, "at least") if end == 0 else (x > y, "at most")
+        if d.name in ABOVE or d.name == "Beta":
+            bad, word = (x <= y, "above") if end == 0 else (x >= y, "below")
+        if d.name in BY_SHAPE:
+            shape = args[names.index("shape")]
+            x, y, one = aligned([v, limit, np.asarray([0.0]) if shape is None else shape])
+            bad, word = (x < y) | ((x == y) & (one != 1)), "above"
+        if isinstance(b, str):
+            yield bad, f"{word} `{b}`", (exprs[names.index(b)],)
+        else:
+            yield bad, f"{word} {b:g}", ()
+
+
+def aligned(values: Sequence[Array]) -> list[Array]:
+    """Values with the same number of axes: scalars stand for all elements."""
+    rank = max(v.ndim for v in values)
+    return [v.reshape(v.shape[:1] + (1,) * (rank - v.ndim) + v.shape[1:]) for v in values]
+
+
+def worst(bad: Array, active: Mask) -> tuple[int, ...] | None:
+    """The first bad place: the iteration, then the element."""
+    if not bad.any():
+        return None
+    if active is not None:
+        bad = bad & active.reshape(active.shape + (1,) * (bad.ndim - 1))
+        if not bad.any():
+            return None
+    return tuple(int(i) for i in np.unravel_index(int(bad.argmax()), bad.shape))
+
+
+def number(v: Array, found: tuple[int, ...]) -> str:
+    """The value there, as the language writes it."""
+    x = v[tuple(i if n > 1 else 0 for i, n in zip(found, v.shape, strict=False))]
+    return f"{x:g}" if v.dtype.kind == "f" else str(int(x))
+
+
+def element_index(found: tuple[int, ...]) -> str:
+    return f"[{', '.join(map(str, found[1:]))}]" if len(found) > 1 else ""
+
+
+def element(found: tuple[int, ...]) -> str:
+    return f", element {element_index(found)}," if len(found) > 1 else ""
