@@ -1,0 +1,165 @@
+"""Emitted code and `explain` of every shipped program and exact case, pinned as text; and what must hold of all."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+import golden
+import pytest
+
+import ppl
+from ppl.diagnostics import Span
+from ppl.driver import compile_source
+from ppl.language.functions import FUNCTIONS
+from ppl.syntax import ast
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+CASES: dict[str, dict[str, Any]] = json.loads((ROOT / "tests/conformance/cases.json").read_text(encoding="utf-8"))
+PROGRAMS = {p.stem: p for p in sorted(ROOT.glob("programs/*.ppl"))} | {
+    p.stem: p for p in sorted(ROOT.glob("tests/conformance/*.ppl"))
+}
+MORE = {p.stem: p for folder in ("programs/cases", "syntax/programs") for p in sorted((ROOT / "tests" / folder).glob("*.ppl"))}
+STATUSES = ("boundary", "merged", "no-jump", "fixed", "data-only")
+KINDS = ("affine", "invertible", "polynomial", "monotone", "smooth", "discrete", "-")
+EFFECTS = ("local", "incremental", "modes", "global", "subset", "-")
+
+
+def data_of(name: str) -> Mapping[str, Any]:
+    """The data of a program: from its case, or the file beside it."""
+    beside = ROOT / "programs" / f"{name}.data.json"
+    if beside.exists():
+        fields = json.loads(beside.read_text(encoding="utf-8"))
+        return {k: v for k, v in fields.items() if k != "source"}
+    return CASES[name]["data"] if name in CASES else {}
+
+
+def compiled(path: Path) -> ppl.Model:
+    # Named without its folder, so that no path gets into the text.
+    return ppl.compile(path.read_text(encoding="utf-8"), path.stem)
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_emitted_code(name: str, pytestconfig: pytest.Config) -> None:
+    try:
+        text = compiled(PROGRAMS[name]).source_code
+    except ppl.PplError as refusal:
+        text = f"{refusal}\n"
+    golden.check(HERE / "emit" / f"{name}.py.txt", text, pytestconfig)
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_explained(name: str, pytestconfig: pytest.Config) -> None:
+    try:
+        text = json.dumps(compiled(PROGRAMS[name]).explain(data_of(name)), indent=1, ensure_ascii=False) + "\n"
+    except ppl.PplError as refusal:
+        text = f"{refusal}\n"
+    golden.check(HERE / "explain" / f"{name}.json", text, pytestconfig)
+
+
+def test_no_golden_file_is_left_over() -> None:
+    assert {p.name.removesuffix(".py.txt") for p in (HERE / "emit").iterdir()} == set(PROGRAMS)
+    assert {p.stem for p in (HERE / "explain").iterdir()} == set(PROGRAMS)
+
+
+# ------------------------------------------------------------------------------------------------------- every guard
+
+
+def nodes(x: object) -> Iterator[object]:
+    """Every node of a syntax tree below `x`."""
+    if isinstance(x, tuple):
+        for item in x:
+            yield from nodes(item)
+    elif is_dataclass(x) and not isinstance(x, Span):
+        yield x
+        for f in fields(x):
+            yield from nodes(getattr(x, f.name))
+
+
+def decisions(tree: ast.Module) -> list[tuple[int, int]]:
+    """Where the statements of a program (its functions left out) compare or use a function with a kink."""
+    out: list[tuple[int, int]] = []
+    for s in tree.statements:
+        for x in () if isinstance(s, ast.Function | ast.Report) else nodes(s):
+            if isinstance(x, ast.Compare):
+                out.extend((a.span.line, a.span.column) for a in x.operands[:-1])
+    return sorted(out)
+
+
+@pytest.mark.parametrize("path", [*PROGRAMS.values(), *MORE.values()], ids=lambda p: p.stem)
+def test_every_guard_ends_somewhere(path: Path) -> None:
+    """As a boundary, or with a status and a reason why it needs no term; or the program is refused, naming the guard."""
+    text = path.read_text(encoding="utf-8")
+    try:
+        tree = compile_source(text, path.name, path.stem).tree
+    except ppl.PplError as refusal:
+        assert all(d.code in ("PPL401", "PPL402", "PPL403", "PPL601", "PPL602", "PPL603") for d in refusal.diagnostics)
+        assert all(d.span is not None for d in refusal.diagnostics)
+        return
+    guards = ppl.compile(text, path.stem).explain()["guards"]
+    for g in guards:
+        assert g["status"] in STATUSES and g["kind"] in KINDS and g["effect"] in EFFECTS
+        assert len(g["reason"]) > 15 and g["text"]
+        if g["status"] == "boundary":
+            assert "-" not in (g["kind"], g["direction"], g["effect"])
+    found = {(g["span"]["line"], g["span"]["column"]) for g in guards}
+    assert set(decisions(tree)) <= found
+
+
+def test_the_check_above_sees_a_guard_that_is_dropped() -> None:
+    tree = compile_source("x ~ Normal(0, 1)\ny = if 0 < x < 1 then 1 else 2\nobserve 0 ~ Normal(y, 1)", "f", "f").tree
+    assert decisions(tree) == [(2, 8), (2, 12)]
+
+
+@pytest.mark.parametrize("name", [f.name for f in FUNCTIONS.values() if f.kind == "jump"])
+def test_no_jump_is_taken_for_smooth(name: str) -> None:
+    with pytest.raises(ppl.PplError) as caught:
+        ppl.compile(f"x ~ Normal(0, 1)\nfactor {name}(x)")
+    assert [d.code for d in caught.value.diagnostics] == ["PPL602"]
+
+
+@pytest.mark.parametrize("use", ["abs(x)", "relu(x)", "min(x, 1)", "max(x, 0)", "clamp(x, 0, 1)"])
+def test_a_kink_is_listed(use: str) -> None:
+    (guard,) = ppl.compile(f"x ~ Normal(0, 1)\nfactor {use}").explain()["guards"]
+    assert (guard["text"], guard["status"]) == (use, "no-jump")
+
+
+# -------------------------------------------------------------------------------------------------------- determinism
+
+DUMP = """
+import hashlib, json, pathlib, sys
+import ppl
+for path in sys.argv[1:]:
+    p = pathlib.Path(path)
+    try:
+        m = ppl.compile(p.read_text(encoding="utf-8"), p.stem)
+        text = m.source_code + json.dumps(m.explain())
+    except ppl.PplError as refusal:
+        text = str(refusal)
+    print(p.stem, hashlib.sha256(text.encode()).hexdigest())
+"""
+
+
+def test_output_does_not_depend_on_hashing() -> None:
+    """Emitted code, `explain` and diagnostics are the same for every hash seed of Python."""
+    files = [str(p) for p in (*PROGRAMS.values(), *MORE.values(), *sorted((ROOT / "tests/bad/semantic").glob("*.ppl")))]
+
+    def dump(seed: str) -> str:
+        env = dict(os.environ) | {"PYTHONHASHSEED": seed}
+        done = subprocess.run(
+            [sys.executable, "-c", DUMP, *files], cwd=ROOT, env=env, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    first = dump("0")
+    assert len(first.splitlines()) == len(files)
+    assert dump("1") == first
+    assert dump("271828") == first

@@ -1,0 +1,93 @@
+"""The standard library against numpy, and what its guards become."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+
+import ppl
+from ppl.syntax import ast, parse
+
+STDLIB = Path(__file__).resolve().parents[2] / "stdlib"
+X = np.array([-40.0, -3.5, -0.2, 0.0, 0.7, 1.0, 2.5, 60.0])
+POSITIVE = np.array([1e-3, 0.2, 1.0, 2.5, 80.0])
+
+REFERENCE: dict[str, tuple[str, np.ndarray, Callable[[np.ndarray], np.ndarray]]] = {
+    "softplus": ("softplus(x[i])", X, lambda x: np.logaddexp(0.0, x)),
+    "hinge": ("hinge(x[i], 0.7)", X, lambda x: np.maximum(0.0, x - 0.7)),
+    "broken_line": ("broken_line(x[i], 0.5, -2, 3)", X, lambda x: np.interp(x, [-99.5, 0.5, 100.5], [200.0, 0.0, 300.0])),
+    "logistic_curve": (
+        "logistic_curve(x[i], -1, 3, 0.4, 2)", X, lambda x: -1 + 4 / (1 + np.exp(-(x - 0.4) / 2)),
+    ),
+    "hill": ("hill(x[i], 1.7, 2.2)", POSITIVE, lambda x: x**2.2 / (1.7**2.2 + x**2.2)),
+    "seasonal": ("seasonal(x[i], 12, 1.5, 3)", X, lambda x: 1.5 * np.real(np.exp(2j * np.pi * (x - 3) / 12))),
+}  # fmt: skip
+
+
+def library() -> dict[str, str]:
+    """function -> module"""
+    out: dict[str, str] = {}
+    for path in sorted(STDLIB.glob("*.ppl")):
+        from ppl.diagnostics import Diagnostics
+
+        sink = Diagnostics()
+        tree = parse(path.read_text(encoding="utf-8"), path.name, sink)
+        assert not sink.items
+        out |= {s.name: path.stem for s in tree.statements if isinstance(s, ast.Function)}
+    return out
+
+
+def use(name: str) -> str:
+    module = library()[name]
+    return "" if module == "prelude" else f"use {module}\n"
+
+
+@pytest.fixture(autouse=True)
+def _wide() -> Any:
+    with jax.enable_x64(True):
+        yield
+
+
+def test_every_function_has_a_reference_and_a_row_in_the_docs() -> None:
+    assert set(library()) == set(REFERENCE)
+    table = (STDLIB.parent / "docs" / "stdlib.md").read_text(encoding="utf-8")
+    assert not [name for name in library() if f"| `{name}(" not in table]
+
+
+def test_every_function_has_a_comment() -> None:
+    for path in STDLIB.glob("*.ppl"):
+        lines = path.read_text(encoding="utf-8").splitlines()
+        assert not [line for before, line in zip(lines, lines[1:], strict=False) if line.startswith("fn ") and before[:1] != "#"]
+
+
+@pytest.mark.parametrize("name", REFERENCE)
+def test_values(name: str) -> None:
+    call, x, exact = REFERENCE[name]
+    source = f"{use(name)}data n: int\ndata x: real[n]\nz ~ Normal(0, 1)\nreport y = [{call} for i in 0..n]\n"
+    problem = ppl.compile(source).bind({"x": x})
+    draws = problem.draw(problem.init_params(), jax.random.key(0), 1)
+    np.testing.assert_allclose(np.asarray(draws.reports["y"])[0], exact(x), rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize(("name", "call"), [("hinge", "hinge(x, knot)"), ("broken_line", "broken_line(x, knot, 1, 2)")])
+def test_continuous_functions_make_no_boundary(name: str, call: str) -> None:
+    source = f"data x: real\ndata y: real\nknot ~ Normal(0, 1)\nobserve y ~ Normal({call}, 1)\n"
+    (guard,) = ppl.compile(use(name) + source).explain()["guards"]
+    assert guard["status"] == "no-jump"
+
+
+def test_a_program_may_define_a_function_of_the_prelude_itself() -> None:
+    source = "fn hinge(x: real, knot: real) -> real { return 10 * x + knot }\nz ~ Normal(0, 1)\nfactor hinge(2, 1)\n"
+    problem = ppl.compile(source).bind({})
+    np.testing.assert_allclose(problem.log_joint({"z": 0.0}), 21 - 0.5 * np.log(2 * np.pi), rtol=1e-12)
+
+
+def test_other_functions_stay_unique() -> None:
+    with pytest.raises(ppl.PplError) as caught:
+        ppl.compile("use curves\nfn hill(x: real) -> real { return x }\nz ~ Normal(0, 1)\n")
+    assert [d.code for d in caught.value.diagnostics] == ["PPL102"]
