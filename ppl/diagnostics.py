@@ -83,7 +83,6 @@ CODES: dict[str, str] = {
     "PPL401": "guard whose boundary is not supported yet",
     "PPL402": "guard with no coordinate that moves it alone",
     "PPL403": "branch unbounded at its own guard",
-    "PPL404": "guard in a place where a boundary cannot be attributed",
     # 5xx: data
     "PPL501": "data field missing",
     "PPL502": "data field of the wrong type",
@@ -103,7 +102,6 @@ CODES: dict[str, str] = {
     "PPL606": "form not supported yet",
     # 7xx: limits
     "PPL701": "more than 10^8 elements or iterations",
-    "PPL702": "while limit above 10^4",
     "PPL703": "program too large after inlining",
     # 8xx: inference and its files
     "PPL801": "the ELBO is not finite",

@@ -156,7 +156,9 @@ def sample_element(ctx: Context, s: ast.Sample, found: tuple[Distribution, tuple
         if binding is None:
             ctx.error("PPL101", f"`{name}` is not declared", s.target.span, did_you_mean(name, ctx.env) or declare)
         else:
-            ctx.error("PPL105", f"`{name}` is not a `var` array, so its elements cannot be sampled", s.target.span, declare)
+            ctx.error(
+                "PPL105", f"`{name}` is not a `var` array, so its elements cannot be sampled", s.target.span, declare
+            )
         return
     if s.type is not None:
         ctx.error("PPL111", "an element has the type of its array", s.type.span, "remove the type")

@@ -15,6 +15,7 @@ from ppl.language.functions import FUNCTIONS
 from ppl.syntax import ast
 
 MAX_ATTEMPTS = 64
+PRELUDE = "stdlib/prelude.ppl"  # its functions give way to those of the program
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,11 @@ def elaborate(name: str, module: ast.Module, imported: Sequence[ast.Module], sin
         if attempts == MAX_ATTEMPTS:
             sink.error("PPL703", "types of variables that depend on each other through too many loops")
             break
-    program = ir.Program(
+    return Elaborated(assembled(name, ctx), tuple(ctx.sizes), ctx.definitions)
+
+
+def assembled(name: str, ctx: Context) -> ir.Program:
+    return ir.Program(
         name,
         tuple(ir.DataField(d.name, d.type, d.type == ir.INT and d.name in ctx.static, d.span) for d in ctx.data),
         tuple(ctx.sites.values()),
@@ -54,7 +59,6 @@ def elaborate(name: str, module: ast.Module, imported: Sequence[ast.Module], sin
         reductions(tuple(ctx.block), ctx.guards),
         tuple(ctx.fixed),
     )
-    return Elaborated(program, tuple(ctx.sizes), ctx.definitions)
 
 
 def declared_functions(
@@ -67,7 +71,7 @@ def declared_functions(
                 if m is not module and not isinstance(s, ast.Use):
                     sink.error("PPL111", "a file that is used may hold functions only", s.span)
                 continue
-            if s.name in table:
+            if s.name in table and not (m is module and table[s.name].span.file == PRELUDE):
                 line = table[s.name].span
                 sink.error("PPL102", f"function `{s.name}` is declared already, at {line}", s.name_span)
             elif s.name in FUNCTIONS or s.name in DISTRIBUTIONS:
