@@ -1,6 +1,6 @@
 """The phases, in order. It neither prints nor exits; the command line and the Python API both call it.
 
-source -> tree -> AST (syntax) -> core program (elaborate) -> regions (regions) -> JAX source (emit)
+source -> tree -> AST (syntax) -> core program (elaborate, fuse) -> regions (regions) -> JAX source (emit)
 """
 
 from __future__ import annotations
@@ -8,9 +8,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ppl.core.fuse import fuse
 from ppl.diagnostics import Diagnostic, Diagnostics, in_source_order
 from ppl.elaborate import elaborate
 from ppl.elaborate.program import Elaborated
@@ -49,6 +50,8 @@ def compile_source(text: str, file: str, name: str, folder: Path | None = None) 
     with deep_recursion():
         elaborated = elaborate(name, tree, imported, sink)
         sink.raise_if_errors()
+        program, definitions = fuse(elaborated.program, elaborated.definitions)
+        elaborated = replace(elaborated, program=program, definitions=definitions)
         regions = extract(elaborated, sink)
         sink.raise_if_errors()
         code = emit(regions, file)

@@ -107,7 +107,12 @@ def observation(s: ir.Term, args: Sequence[Array | None], ev: Evaluator, active:
     if v is None:
         return
     d = DISTRIBUTIONS[s.distribution]
-    for bad, wanted, limits in faults(d, v, args, s.args):
+    if d.support.kind == "categories":
+        n = (ev.dims(s.args[0].type) or (0,))[-1]
+        outside: Iterator[Fault] = iter([((v < 0) | (v >= n), f"a category from 0 to {n - 1}", ())])
+    else:
+        outside = faults(d, v, args, s.args)
+    for bad, wanted, limits in outside:
         found = worst(bad, active)
         if found is not None:
             name = show(s.value) + element_index(found)
@@ -119,21 +124,16 @@ def observation(s: ir.Term, args: Sequence[Array | None], ev: Evaluator, active:
             return
 
 
-def faults(
-    d: Distribution, v: Array, args: Sequence[Array | None], exprs: Sequence[ir.Expr]
-) -> Iterator[tuple[Array, str, tuple[ir.Expr, ...]]]:
-    """Where `v` is outside the support, what it must be, and the arguments that say so."""
+Fault = tuple[Array, str, tuple[ir.Expr, ...]]
+
+
+def faults(d: Distribution, v: Array, args: Sequence[Array | None], exprs: Sequence[ir.Expr]) -> Iterator[Fault]:
+    """Where `v` is outside the support (unless it is one of categories), what it must be, the arguments that say so."""
     yield ~np.isfinite(v), "finite", ()
     names = [p.name for p in d.params]
     kind = d.support.kind
     if kind == "nonnegative_int":
         yield v < 0, "0 or more", ()
-    if kind == "categories":
-        if args[0] is not None:
-            n = args[0].shape[-1]
-            yield (v < 0) | (v >= n), f"a category from 0 to {n - 1}", ()
-        else:
-            yield v < 0, "0 or more", ()
     if kind not in ("lower", "interval", "bounded_int"):
         return
     for end, b in enumerate(d.support.bounds):

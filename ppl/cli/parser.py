@@ -58,9 +58,9 @@ def _infer_options(parser: argparse.ArgumentParser) -> None:
     option("--estimator", choices=("combined", "interior", "score"), default="combined",
            help="default: combined; interior is what plain automatic differentiation gives, and biased")  # fmt: skip
     option("--steps", type=_count, metavar="N", help="make exactly N steps (default: until converged)")
-    option("--samples", type=_count, metavar="N", help="draws behind each gradient (default: 4)")
+    option("--samples", type=_count, metavar="N", help="draws behind each gradient (default: 2)")
     option("--lr", type=_positive, metavar="X", help="first step in prior standard deviations (default: 0.05)")
-    option("--starts", type=_count, metavar="N", help="optimisations side by side, the best is kept (default: 8)")
+    option("--starts", type=_count, metavar="N", help="optimisations side by side, the best is kept (default: 16)")
     option("--seed", type=_seed, default=0, metavar="N", help="default: 0; equal seeds give equal results")
     option("--draws", type=_count, metavar="N", help="posterior draws (default: 4000)")
     option("--out", metavar="FIT.nc", help="save the fit as netCDF, for ArviZ and ppl.load_fit")

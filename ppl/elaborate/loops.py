@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from ppl.core import ir
+from ppl.core.reads import expressions_of, uses
 
 
 def reductions(body: tuple[ir.Statement, ...], guards: Sequence[ir.Guard]) -> tuple[ir.Statement, ...]:
@@ -122,36 +123,6 @@ def _plus(a: ir.Expr, b: ir.Expr) -> ir.Expr:
     if isinstance(a, ir.Lit) and a.value == 0:
         return b
     return ir.Op("add", (a, b), _join(a, b), a.random or b.random)
-
-
-def expressions_of(s: ir.Statement, guards: Sequence[ir.Guard]) -> Iterator[ir.Expr]:
-    """Every expression a statement evaluates, those of inner loops included."""
-    if isinstance(s, ir.Let | ir.Decide | ir.Sample | ir.Fill | ir.Term | ir.Loop) and s.mask is not None:
-        yield s.mask
-    match s:
-        case ir.Let() | ir.Report():
-            yield s.value
-        case ir.Decide():
-            yield guards[s.index].value
-        case ir.Sample():
-            yield from (*s.indices, *s.args)
-        case ir.Fill():
-            yield from (*s.indices, s.value)
-        case ir.Term():
-            yield from (s.value, *s.args)
-        case ir.Loop():
-            yield from (s.lo, s.hi)
-            yield from (c.init for c in s.carries)
-            yield from (c.out for c in s.carries)
-            yield from (r.init for r in s.reductions)
-            yield from (r.delta for r in s.reductions)
-            yield from (c.element for c in s.collects)
-            for inner in s.body:
-                yield from expressions_of(inner, guards)
-
-
-def uses(e: ir.Expr, names: set[str]) -> bool:
-    return any(isinstance(x, ir.Var) and x.name in names for x in ir.walk(e))
 
 
 def _mentions(s: ir.Statement, names: set[str], guards: Sequence[ir.Guard]) -> bool:

@@ -67,7 +67,8 @@ class BoundaryEmitter:
         if b.rest is None:
             self.w.line(f"slope = {live.expr(b.slope)}")
             here = live.expr(b.line.expr(ir.REAL))
-            g = f'main["g{b.guard}"].value[{", ".join(position.values())}]'
+            where = f"[{', '.join(position.values())}]" if position else ""
+            g = f'main["g{b.guard}"].value{where}'
             self.w.line(f"rest = {g} - slope * {here}")
         else:
             self.w.line(f"slope, rest = {live.expr(b.slope)}, {live.expr(b.rest)}")

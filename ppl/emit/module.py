@@ -60,8 +60,11 @@ def header(w: Writer, regions: Regions, file: str) -> None:
     title = printable(PurePath(file).name).replace("\\", "/").replace('"', "'")
     w.line(f'"""{title}, compiled by pplc. Numbers after `:` are lines of {title}.')
     w.line()
-    w.line("`model` evaluates the program at a point: every term of the log density (t...), every guard (g...), and the")
-    w.line("values of latents and reports. `boundary` adds what differentiation cannot see: the jumps where a guard is zero.")
+    w.line("`model` evaluates the program at a point: every term of the log density (t...), every guard (g...), and")
+    w.line(
+        "the values of latents and reports. `boundary` adds what differentiation cannot see: what jumps where a guard"
+    )
+    w.line("is zero.")
     w.line('"""')
     w.line()
     w.line("import jax")

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ppl.core import ir
-from ppl.elaborate.loops import expressions_of
+from ppl.core.reads import expressions_of
 from ppl.regions.model import Regions
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from ppl.core import ir
-from ppl.elaborate.loops import expressions_of
+from ppl.core.reads import expressions_of
 from ppl.regions.model import Boundary, Regions
 from ppl.regions.scope import Scope
 

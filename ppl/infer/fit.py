@@ -17,17 +17,18 @@ import numpy as np
 from ppl.diagnostics import Diagnostic, InferenceError, PplError
 from ppl.infer import stopping
 from ppl.infer.checkpoint import refuse
+from ppl.infer.layout import Layout, flatten
 from ppl.infer.loop import CHUNK, initial_state, make_chunk
 from ppl.infer.problem import DrawsLike, ProblemLike
 from ppl.infer.result import Fit, Posterior
-from ppl.infer.run import Machine, Run, advance, flatten, loop_arguments
+from ppl.infer.run import Machine, Run, advance, loop_arguments
 from ppl.infer.saved_run import RunFile
 from ppl.infer.settings import DRAWS, MAX_STEPS, Progress, Settings, SettingsError
 from ppl.infer.start import starting_points
 from ppl.infer.stopping import Floats
 
 BLOCK = 1000  # draws per call of the one compiled drawing function
-_START, _STEPS, _COMPARE, _DRAWS = range(4)  # streams split off the seed
+_START, _STEPS, _COMPARE, _DRAWS, _GENERATIONS = range(5)  # streams split off the seed
 
 
 def fit(
@@ -116,9 +117,9 @@ def _prepare(problem: ProblemLike, settings: Settings) -> tuple[Machine, Run, fl
         chunk=chunk,
         draw=draw,
         log_weights=lambda p: np.asarray(draw(p, compare_key).log_weight),
-        key=steps_key,
-        like=like,
-        unit=unit,
+        layout=Layout.of(like, unit),
+        steps_key=steps_key,
+        starts_key=jax.random.fold_in(key, _GENERATIONS),
     )
     return machine, run, seconds
 
@@ -177,7 +178,7 @@ def _finish(
     """Picks the best params that the run offers and draws from them."""
     rows, elbos = _best_of_each_start(machine, run)
     best = int(np.argmax(np.where(np.isfinite(elbos), elbos, -np.inf)))
-    params = machine.unflatten(rows[best])
+    params = machine.layout.unflatten(rows[best])
     posterior = _posterior(machine, params, jax.random.fold_in(jax.random.key(settings.seed), _DRAWS), draws)
     elbo, elbo_se = _mean_and_error(posterior.log_weight)
     trace = np.concatenate(run.trace)

@@ -33,4 +33,4 @@ def khat_in_words(khat: float) -> str:
         return "good: the guide is close to the posterior"
     if khat < BAD:
         return "usable: the guide is narrower than the posterior in places"
-    return "poor: the guide misses part of the posterior; read means with care and do not trust intervals"
+    return "poor: the guide misses part of the posterior; its intervals are too narrow"

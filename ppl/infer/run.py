@@ -18,7 +18,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from ppl.infer import stopping
-from ppl.infer.loop import CHUNK, LoopState, new_chunk
+from ppl.infer.generations import GENERATIONS, WORTH, next_generation
+from ppl.infer.layout import Layout, flatten
+from ppl.infer.loop import CHUNK, LoopState, initial_state, new_chunk
 from ppl.infer.stopping import Chunk, Floats, Verdict
 
 Params = Any
@@ -26,7 +28,7 @@ Params = Any
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """What a run is carried out with: compiled functions and the layout of params.
+    """What a run is carried out with: compiled functions, the layout of params, the random streams.
 
     `chunk` is :func:`ppl.infer.loop.make_chunk` compiled, `draw` makes a fixed number of posterior draws. `log_weights`
     maps one start's params to the log weights of draws that always use the same noise, so that two sets of params can
@@ -36,38 +38,13 @@ class Machine:
     chunk: Callable[..., tuple[LoopState, jax.Array]]
     draw: Callable[[Params, jax.Array], Any]
     log_weights: Callable[[Params], Floats]
-    key: jax.Array
-    like: Params  # one start's params
-    unit: Params  # of the same structure: prior standard deviations, see ppl.infer.start
-
-    def unflatten(self, row: Floats) -> Params:
-        """One start's params from a flat vector of them."""
-        leaves, structure = jax.tree.flatten(self.like)
-        ends = np.cumsum([leaf.size for leaf in leaves])
-        parts = np.split(row, ends[:-1])
-        new = [jnp.asarray(p.reshape(leaf.shape), leaf.dtype) for p, leaf in zip(parts, leaves, strict=True)]
-        return jax.tree.unflatten(structure, new)
-
-    def scales(self, rows: Floats) -> Floats:
-        """The length that matters in each parameter of `rows` (starts, parameters): see `Chunk.scale`."""
-        return np.stack([self._scales(self.unflatten(row)) for row in rows])
-
-    def _scales(self, params: Params) -> Floats:
-        log_scale = params.get("log_scale", {})
-        lengths = {part: jax.tree.map(np.ones_like, sites) for part, sites in params.items()}
-        for name, unit in self.unit["loc"].items():
-            lengths["loc"][name] = np.exp(log_scale[name]) if name in log_scale else unit
-        return flatten(jax.tree.map(lambda x: np.asarray(x)[None], lengths))[0]
+    layout: Layout
+    steps_key: jax.Array
+    starts_key: jax.Array
 
     def evaluate(self, rows: Floats) -> Floats:
         """Log weights (starts, draws) of flat params (starts, parameters)."""
-        return np.stack([self.log_weights(self.unflatten(row)) for row in rows])
-
-
-def flatten(params: Params) -> Floats:
-    """(starts, parameters) from params whose leaves have a leading axis of starts."""
-    leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(params)]
-    return np.concatenate([leaf.reshape(leaf.shape[0], -1) for leaf in leaves], axis=1)
+        return np.stack([self.log_weights(self.layout.unflatten(row)) for row in rows])
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +65,9 @@ class Run:
     gain: float = float("nan")
     rhat: float = float("nan")
     converged_at: int | None = None
+    exploring: bool = True  # whether starts may still be replaced, see ppl.infer.generations
+    generation: int = 0
+    champion: float = float("-inf")  # best ELBO of the generations so far
 
     def last_rows(self, count: int) -> Floats:
         """The trace of the last `count` steps."""
@@ -107,7 +87,7 @@ class Run:
 def advance(run: Run, machine: Machine, limit: int) -> Run:
     """Steps to the end of the present chunk, or to `limit` if that comes first."""
     todo = min(CHUNK - run.step % CHUNK, limit - run.step)
-    loop, elbo = machine.chunk(run.loop, machine.key, *loop_arguments(run, todo))
+    loop, elbo = machine.chunk(run.loop, machine.steps_key, *loop_arguments(run, todo))
     run = replace(run, loop=loop, step=run.step + todo, trace=(*run.trace, np.asarray(elbo)[:todo]))
     return run if run.step % CHUNK else _close_chunk(run, machine)
 
@@ -120,7 +100,7 @@ def loop_arguments(run: Run, todo: int) -> tuple[jax.Array, jax.Array, jax.Array
 
 def _open_chunk(run: Run, machine: Machine) -> Chunk:
     mean = flatten(run.loop.mean)
-    return Chunk(run.last_rows(int(run.loop.seen)), mean, flatten(run.loop.m2), machine.scales(mean))
+    return Chunk(run.last_rows(int(run.loop.seen)), mean, flatten(run.loop.m2), machine.layout.scales(mean))
 
 
 def _close_chunk(run: Run, machine: Machine) -> Run:
@@ -131,8 +111,21 @@ def _close_chunk(run: Run, machine: Machine) -> Run:
 
 
 def _end_stage(run: Run, verdict: Verdict, machine: Machine) -> Run:
-    """Averages the settled stage, says whether it was any better than the one before, and lowers the learning rate."""
+    """Averages the settled stage; then another generation of starts, or a lower learning rate.
+
+    A stage at a lower learning rate that is no better than the one before it means convergence.
+    """
     averaged = stopping.average(stopping.window(list(run.stage)))
+    if run.exploring:
+        log_weights = machine.evaluate(averaged)
+        elbos = log_weights.mean(axis=1)
+        best = float(elbos[best_row(log_weights)])
+        if run.generation < GENERATIONS and not best < run.champion + WORTH:
+            key = jax.random.fold_in(machine.starts_key, run.generation)
+            rows = next_generation(averaged, elbos, machine.layout, key)
+            loop = initial_state(machine.layout.unflatten_all(rows))._replace(skipped=run.loop.skipped)
+            return replace(run, loop=loop, averaged=averaged, stage=(), generation=run.generation + 1, champion=best)
+        run = replace(run, exploring=False, averaged=None)
     gain, converged = float("nan"), False
     if run.averaged is not None:
         gain, gain_se = _gain(machine.evaluate(run.averaged), machine.evaluate(averaged))

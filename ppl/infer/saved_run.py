@@ -14,12 +14,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from ppl.infer.checkpoint import load, refuse, save
-from ppl.infer.run import Machine, Run, flatten
+from ppl.infer.layout import flatten
+from ppl.infer.run import Machine, Run
 from ppl.infer.settings import Settings
 from ppl.infer.stopping import Chunk, Floats
 
 EVERY = 2.0  # seconds between two saves of a run in progress
 
+_FIELDS = ("lr", "step", "stages", "gain", "rhat", "converged_at", "exploring", "generation", "champion")
 _ANOTHER = "delete it, or give --checkpoint another path"
 
 
@@ -39,7 +41,7 @@ class RunFile:
         if path.is_dir() or not path.parent.is_dir():
             what = "it is a directory" if path.is_dir() else "there is no such directory"
             raise refuse(f"the checkpoint {path} cannot be written: {what}")
-        return RunFile(path, settings, machine.log_weights(machine.unflatten(flatten(first.loop.params)[0])))
+        return RunFile(path, settings, machine.log_weights(machine.layout.unflatten(flatten(first.loop.params)[0])))
 
     def save_if_due(self, run: Run, seconds: float) -> None:
         if time.monotonic() - self.saved_at >= EVERY:
@@ -49,7 +51,7 @@ class RunFile:
         header = {
             "settings": asdict(self.settings),
             "seconds": seconds,
-            **{name: getattr(run, name) for name in ("lr", "step", "stages", "gain", "rhat", "converged_at")},
+            **{name: getattr(run, name) for name in _FIELDS},
         }
         save(self.path, header, {"mark": self.mark, **_arrays(run)})
         self.saved_at = time.monotonic()
@@ -103,5 +105,5 @@ def _run(header: dict[str, Any], arrays: dict[str, np.ndarray], first: Run) -> R
         trace=(arrays["trace"],) if "trace" in arrays else (),
         stage=stage,
         averaged=arrays.get("averaged"),
-        **{name: header[name] for name in ("lr", "step", "stages", "gain", "rhat", "converged_at")},
+        **{name: header[name] for name in _FIELDS},
     )

@@ -36,9 +36,9 @@ class Settings:
     guide: str = "meanfield"
     estimator: str = "combined"
     seed: int = 0
-    samples: int = 4
+    samples: int = 2
     lr: float = 0.05
-    starts: int = 8
+    starts: int = 16
 
     def __post_init__(self) -> None:
         if self.estimator not in ESTIMATORS:

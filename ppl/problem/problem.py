@@ -24,6 +24,7 @@ from ppl.problem import assemble
 from ppl.problem.estimators import ESTIMATORS, surrogate
 from ppl.problem.guides import GUIDES, MeanField, Params
 from ppl.runtime.densities import normal
+from ppl.runtime.empty import wrap
 from ppl.runtime.point import Point
 from ppl.runtime.surface import log_density
 
@@ -229,7 +230,7 @@ class Problem:
             def step(state: tuple[dict[str, Array], Array, Array]) -> tuple[dict[str, Array], Array, Array]:
                 u, count, _ = state
                 new = sweep(u)
-                same = jnp.stack([jnp.all(a == b) for a, b in zip(new.values(), u.values(), strict=True)])
+                same = jnp.stack([jnp.all(new[s] == u[s]) for s in u])
                 return new, count + 1, jnp.all(same)
 
             if not like:
@@ -293,5 +294,5 @@ class Problem:
         out: dict[str, Any] = {}
         for k, v in self.data.items():
             x = np.asarray(v)
-            out[k] = jnp.asarray(x, real) if x.dtype.kind == "f" else jnp.asarray(x)
+            out[k] = wrap(jnp.asarray(x, real) if x.dtype.kind == "f" else jnp.asarray(x))
         return out

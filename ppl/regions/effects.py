@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ppl.core import ir
-from ppl.elaborate.loops import expressions_of
+from ppl.core.reads import expressions_of
 from ppl.regions.flow import Depends
 from ppl.regions.model import Latent
 from ppl.regions.scope import Scope

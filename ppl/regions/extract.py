@@ -148,7 +148,8 @@ def reason_of(scope: Scope, b: Boundary, reached: int) -> str:
 
 def lines_for(scope: Scope, base: GuardInfo, members: frozenset[int], terms: tuple[int, ...]) -> tuple[Boundary, ...]:
     """One boundary for all instances, or one for the first iteration and one for the rest; empty if there is none."""
-    direct = best(scope, base, members, terms, list(lines.candidates(scope, base.normal)))
+    found = [*lines.candidates(scope, base.normal), *lines.inside_sums(scope, base.normal)]
+    direct = best(scope, base, members, terms, found)
     first = lines.at_first(scope, base.normal)
     if first is None or (direct is not None and direct.effect != "global"):
         return () if direct is None else (direct,)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ppl.core import ir, poly
-from ppl.elaborate.loops import expressions_of
+from ppl.core.reads import expressions_of
 from ppl.regions.flow import NOTHING, Flow
 from ppl.regions.model import Latent
 

@@ -15,6 +15,7 @@ from jax.typing import ArrayLike
 from ppl.runtime import samplers
 from ppl.runtime.densities import Density
 from ppl.runtime.densities import normal as normal_density
+from ppl.runtime.empty import wrap
 from ppl.runtime.supports import Transform
 
 Index = tuple[ArrayLike, ...]
@@ -63,19 +64,19 @@ class Point:
 
     def blank(self, shape: tuple[int, ...], base: str) -> Array:
         """An array whose elements are yet to be assigned."""
-        return jnp.zeros(shape, {"real": self.dtype, "int": jnp.result_type(int), "bool": jnp.bool_}[base])
+        return wrap(jnp.zeros(shape, {"real": self.dtype, "int": jnp.result_type(int), "bool": jnp.bool_}[base]))
 
     # ----------------------------------------------------------------- values
 
     def value(self, site: str, transform: Transform, *bounds: ArrayLike, index: Index = ()) -> Array:
         """The value of a latent, or of its element at `index`, on its support."""
         u = self.u[site][index] if index else self.u[site]
-        return u if self.constrained else transform.forward(u, *bounds)
+        return wrap(u if self.constrained else transform.forward(u, *bounds))
 
     def noise(self, site: str, distribution: str, *args: ArrayLike, index: Index = ()) -> Array:
         """The value of a noise that moves with its arguments: a standard normal draw through the quantile function."""
         eps = self.u[site][index] if index else self.u[site]
-        return eps if self.constrained else samplers.from_normal(distribution, eps, *args)
+        return wrap(eps if self.constrained else samplers.from_normal(distribution, eps, *args))
 
     def drawn(self, site: str) -> Array:
         """The value of a noise that was drawn as it is."""
@@ -97,12 +98,12 @@ class Point:
         mask: Array | None = None,
     ) -> Draw:
         """The contribution of a draw of `site`: log prior + log |dT/du| - log q, where `mask` says it exists."""
-        u = self.u[site][index] if index else self.u[site]
+        u = wrap(self.u[site])[index] if index else self.u[site]
         z = u if self.constrained else transform.forward(u, *bounds)
         exists = jnp.asarray(True) if mask is None else mask
         term = density(z, *args) if mask is None else density.masked(mask, z, *args)
         if not self.constrained:
-            log_q = self.log_q[site][index] if index else self.log_q[site]
+            log_q = wrap(self.log_q[site])[index] if index else self.log_q[site]
             term = term + jnp.where(exists, transform.log_det(u, *bounds) - log_q, 0.0)
         prior = None
         if self.keys is not None:

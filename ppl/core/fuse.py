@@ -1,0 +1,270 @@
+"""Loops that hand arrays to each other become one loop, so that what an element decides stays in its iteration.
+
+``mu = [if i < k then a else b for i in 0..n]; observe y ~ Normal(mu, s)`` is two loops over the same range. Fused, the
+jump of a guard is one observation; apart, it would be all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from ppl.core import ir, poly
+from ppl.core.reads import expressions_of
+from ppl.core.rewrite import Rule, rebuild, rebuild_statement
+from ppl.language.functions import FUNCTIONS
+
+ELEMENTWISE = ("add", "sub", "mul", "div", "floordiv", "mod", "pow", "neg", "to_real", "to_int")
+
+
+@dataclass
+class Fusion:
+    """The program while it is rewritten."""
+
+    guards: list[ir.Guard]
+    definitions: dict[str, ir.Expr]
+    next_id: int
+    names: set[str] = field(default_factory=set[str])
+
+    def fresh(self, base: str) -> str:
+        k = 1
+        while (name := base if k == 1 else f"{base}_{k}") in self.names:
+            k += 1
+        self.names.add(name)
+        return name
+
+    def new_id(self) -> int:
+        self.next_id += 1
+        return self.next_id
+
+
+def fuse(program: ir.Program, definitions: Mapping[str, ir.Expr]) -> tuple[ir.Program, dict[str, ir.Expr]]:
+    """The program with array-passing loops fused, and its definitions."""
+    ids = [s.id for _, s in ir.blocks(program.body) if isinstance(s, ir.Loop | ir.Term | ir.Sample)]
+    f = Fusion(list(program.guards), dict(definitions), max(ids, default=0))
+    f.names = {*definitions, *(d.name for d in program.data), *(s.name for s in program.sites)}
+    f.names |= {a.name for a in program.arrays}
+    for _, s in ir.blocks(program.body):
+        if isinstance(s, ir.Loop):
+            f.names |= {s.var.name, *(v.name for c in s.carries for v in (c.entry, c.final))}
+            f.names |= {r.final.name for r in s.reductions} | {c.final.name for c in s.collects}
+    body = _split_vector_terms(f, program.body)
+    body = _fuse_block(f, body)
+    return replace(program, body=body, guards=tuple(f.guards)), f.definitions
+
+
+# --------------------------------------------------------------- vector terms
+
+
+def _split_vector_terms(f: Fusion, body: tuple[ir.Statement, ...]) -> tuple[ir.Statement, ...]:
+    """Observations of a vector whose arguments a loop computed become loops of scalar observations."""
+    made = {c.final.name for s in body if isinstance(s, ir.Loop) for c in s.collects}
+    made |= {x.array for _, x in ir.blocks(body) if isinstance(x, ir.Fill)}
+    out: list[ir.Statement] = []
+    for s in body:
+        loop = _as_loop(f, s, made) if isinstance(s, ir.Term) and len(s.value.type.dims) == 1 else None
+        out.append(loop or s)
+    return tuple(out)
+
+
+def _as_loop(f: Fusion, s: ir.Term, made: set[str]) -> ir.Loop | None:
+    if not any(_reads_any(f, a, made) for a in s.args):
+        return None
+    var = ir.LoopVar(f.fresh("i"))
+    parts = [_element(f, e, var) for e in (s.value, *s.args)]
+    if any(p is None for p in parts):
+        f.names.discard(var.name)
+        return None
+    value, *args = (p for p in parts if p is not None)
+    term = replace(s, value=value, args=tuple(args))
+    return ir.Loop(f.new_id(), var, ir.literal(0), s.value.type.dims[0], (term,), (), (), (), s.mask, s.span)
+
+
+def _reads_any(f: Fusion, e: ir.Expr, arrays: set[str]) -> bool:
+    for x in ir.walk(e):
+        if isinstance(x, ir.Var) and x.type.dims:
+            definition = f.definitions.get(x.name)
+            if x.name in arrays or (definition is not None and _reads_any(f, definition, arrays)):
+                return True
+    return False
+
+
+def _element(f: Fusion, e: ir.Expr, i: ir.Expr) -> ir.Expr | None:
+    """Element `i` of a vector expression, None if it is not computed element by element; scalars are themselves."""
+    if e.type.scalar:
+        return e
+    if len(e.type.dims) != 1:
+        return None
+    t = e.type.element()
+    match e:
+        case ir.DataRef():
+            return ir.Index(e, (i,), t, False)
+        case ir.Var():
+            if e.name in f.definitions:
+                return _element(f, f.definitions[e.name], i)
+            return ir.Cell(e.name, (i,), t, e.random)
+        case ir.Index():
+            return replace(e, indices=(*e.indices, i), type=t)
+        case ir.Slice():
+            return _element(f, e.base, ir.Op("add", (e.lo, i), ir.INT, False))
+        case ir.Select():
+            a, b = _element(f, e.then, i), _element(f, e.orelse, i)
+            return None if a is None or b is None else replace(e, then=a, orelse=b, type=t)
+        case ir.Op() if e.op in ELEMENTWISE or (e.op in FUNCTIONS and FUNCTIONS[e.op].kind in ("elementwise", "kink")):
+            if len(e.args) == 1 and e.op in ("min", "max", "log_sum_exp"):
+                return None
+            args = [_element(f, a, i) for a in e.args]
+            return (
+                None
+                if any(a is None for a in args)
+                else replace(e, args=tuple(a for a in args if a is not None), type=t)
+            )
+        case _:
+            return None
+
+
+# --------------------------------------------------------------------- fusion
+
+
+def _fuse_block(f: Fusion, body: tuple[ir.Statement, ...]) -> tuple[ir.Statement, ...]:
+    """Top-level loops, each merged into the next that reads its arrays element by element."""
+    out = list(body)
+    k = 0
+    while k < len(out):
+        first = out[k]
+        target = _consumer(f, out, k) if isinstance(first, ir.Loop) else None
+        if target is None:
+            k += 1
+            continue
+        second = out[target]
+        assert isinstance(first, ir.Loop) and isinstance(second, ir.Loop)
+        rest = [*out[:k], *out[k + 1 : target], *out[target + 1 :]]
+        out[target] = _merge(f, first, second, rest)
+        del out[k]
+    return tuple(out)
+
+
+def _produced(loop: ir.Loop) -> dict[str, tuple[ir.Expr, ir.Expr]]:
+    """array -> (index, value) of what each iteration produces, unmasked and once."""
+    made: dict[str, tuple[ir.Expr, ir.Expr]] = {
+        c.final.name: (loop.var, c.element) for c in loop.collects if loop.lo == ir.literal(0)
+    }
+    fills: dict[str, list[ir.Fill]] = {}
+    for _, s in ir.blocks(loop.body):
+        if isinstance(s, ir.Fill):
+            fills.setdefault(s.array, []).append(s)
+    for name, found in fills.items():
+        s = found[0]
+        if len(found) == 1 and s.mask is None and len(s.indices) == 1 and s in loop.body:
+            made[name] = (s.indices[0], s.value)
+    return made
+
+
+def _consumer(f: Fusion, body: Sequence[ir.Statement], k: int) -> int | None:
+    """The next statement that reads what loop `k` makes, if it is a loop that can take it in."""
+    first = body[k]
+    assert isinstance(first, ir.Loop)
+    made = _produced(first)
+    if not made or first.carries or any(_reads(f, first, name) for name in made):
+        return None
+    outputs = {*made, *(r.final.name for r in first.reductions), *(c.final.name for c in first.collects)}
+    outputs |= {s.array for _, s in ir.blocks(first.body) if isinstance(s, ir.Fill)}
+    for j in range(k + 1, len(body)):
+        s = body[j]
+        if not any(_reads(f, s, name) for name in outputs):
+            if any(isinstance(x, ir.Fill) and x.array in outputs for _, x in ir.blocks((s,))):
+                return None
+            continue
+        if not isinstance(s, ir.Loop) or s.lo != first.lo or s.hi != first.hi or s.mask != first.mask:
+            return None
+        return j if _aligned(f, first, s, made, outputs) else None
+    return None
+
+
+def _aligned(
+    f: Fusion, first: ir.Loop, second: ir.Loop, made: dict[str, tuple[ir.Expr, ir.Expr]], outputs: set[str]
+) -> bool:
+    """Whether `second` reads only the elements that the same iteration of `first` makes."""
+    found = False
+    for e in expressions_of(second, f.guards):
+        for x in ir.walk(e):
+            if isinstance(x, ir.Var) and x.name in outputs:
+                return False
+            if isinstance(x, ir.Cell) and x.array in outputs:
+                if x.array not in made or len(x.indices) != 1:
+                    return False
+                mine = rebuild(made[x.array][0], lambda v: second.var if v == first.var else None)
+                difference = ir.Op("sub", (x.indices[0], mine), ir.INT, False)
+                if poly.to_poly(difference, lambda v: f.definitions.get(v.name)):
+                    return False
+                found = True
+    return found
+
+
+def _reads(f: Fusion, s: ir.Statement, name: str) -> bool:
+    return any(
+        (isinstance(x, ir.Var) and x.name == name) or (isinstance(x, ir.Cell) and x.array == name)
+        for e in expressions_of(s, f.guards)
+        for x in ir.walk(e)
+    )
+
+
+def _merge(f: Fusion, first: ir.Loop, second: ir.Loop, rest: Sequence[ir.Statement]) -> ir.Loop:
+    """One loop that runs the body of `first`, then that of `second`, in each iteration."""
+
+    def renamed(e: ir.Expr) -> ir.Expr | None:
+        return second.var if e == first.var else None
+
+    moved = rebuild_statement(first, renamed)
+    assert isinstance(moved, ir.Loop)
+    _relocate(f, first, renamed, second.id)
+    items: dict[str, ir.Expr] = {}
+    body = list(moved.body)
+    for name, (_, value) in _produced(moved).items():
+        item: ir.Expr = value
+        if not isinstance(value, ir.Var | ir.Lit | ir.DataRef):
+            item = ir.Var(f.fresh(f"{name}_item"), value.type, value.random)
+            f.definitions[item.name] = value
+            where = next((k for k, s in enumerate(body) if isinstance(s, ir.Fill) and s.array == name), len(body))
+            body.insert(where, ir.Let(item, value, None, first.span))
+        items[name] = item
+    needed = {name for name in items if any(_reads(f, s, name) for s in rest)}
+
+    def forwarded(e: ir.Expr) -> ir.Expr | None:
+        return items.get(e.array) if isinstance(e, ir.Cell) else None
+
+    body = [
+        replace(s, value=items[s.array]) if isinstance(s, ir.Fill) and s.array in items else s
+        for s in body
+        if not (isinstance(s, ir.Fill) and s.array in items and s.array not in needed)
+    ]
+    later = rebuild_statement(second, forwarded)
+    assert isinstance(later, ir.Loop)
+    for _, s in ir.blocks((second,)):
+        if isinstance(s, ir.Decide):
+            g = f.guards[s.index]
+            f.guards[s.index] = replace(g, value=rebuild(g.value, forwarded))
+        elif isinstance(s, ir.Let):
+            f.definitions[s.var.name] = rebuild(s.value, forwarded)
+    collects = tuple(
+        replace(c, element=items.get(c.final.name, c.element)) for c in moved.collects if c.final.name in needed
+    )
+    return replace(
+        later,
+        body=(*body, *later.body),
+        reductions=(*moved.reductions, *later.reductions),
+        collects=(*collects, *later.collects),
+    )
+
+
+def _relocate(f: Fusion, first: ir.Loop, renamed: Rule, target: int) -> None:
+    """Guards and definitions of the first loop follow its body into the second."""
+
+    for _, s in ir.blocks((first,)):
+        if isinstance(s, ir.Decide):
+            g = f.guards[s.index]
+            loops = tuple(target if x == first.id else x for x in g.loops)
+            mask = None if g.mask is None else rebuild(g.mask, renamed)
+            f.guards[s.index] = replace(g, value=rebuild(g.value, renamed), loops=loops, mask=mask)
+        elif isinstance(s, ir.Let):
+            f.definitions[s.var.name] = rebuild(f.definitions[s.var.name], renamed)
