@@ -22,8 +22,8 @@ import ppl
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 TABLES = (ROOT / "tests" / "conformance", ROOT / "tests" / "programs" / "cases")
 KEYS, SAMPLES = 60, 500
-# Guards whose boundary no single coordinate line covers, or that test a branched value: right, or refused aloud.
-RIGHT_OR_REFUSED = ("product", "circle", "branch_state", "floored")
+# Guards that no single coordinate line covers, that test a branched value, or that are not affine: right, or refused.
+RIGHT_OR_REFUSED = ("product", "circle", "branch_state", "floored", "two_roots", "log_guard", "abs_guard")
 
 
 def load_cases() -> dict[str, tuple[pathlib.Path, dict[str, Any]]]:
@@ -72,7 +72,7 @@ def faults(draws: np.ndarray, exact: float) -> str | None:
     if not np.all(np.isfinite(draws)):
         return "not finite"
     mean, error = draws.mean(), draws.std(ddof=1) / np.sqrt(len(draws))
-    if error > 0.03 * (1 + abs(exact)):
+    if error > 0.05 * (1 + abs(exact)):
         return f"standard error {error:.4g} is too large to tell anything about {exact:.4g}"
     if abs(mean - exact) > 5 * (error + 1e-4 * (1 + abs(exact))):
         return f"got {mean:.5g} +- {error:.2g}, exact {exact:.5g}"
@@ -103,12 +103,13 @@ def test_exact(name: str) -> None:
     assert not {k: v for k, v in found.items() if v}
 
 
-@pytest.mark.parametrize("name", ["step", "chained", "coal"])
+@pytest.mark.parametrize("name", ["same_boundary", "tied_data", "fn_level", "coal"])
 def test_plain_automatic_differentiation_fails_this_test(name: str) -> None:
     """The check has teeth: the interior part alone is told from the truth."""
     path, case = CASES[name]
     _, grad = estimate(ppl.load(str(path)).bind(case["data"]), case_params(case), "interior")
-    assert any(faults(pick(grad["loc"], c), exact) for c, exact in case["grad_loc"].items())
+    wrong = [faults(pick(grad["loc"], c), exact) for c, exact in case["grad_loc"].items()]
+    assert any(fault and fault.startswith("got") for fault in wrong)
 
 
 @pytest.mark.parametrize("name", [n for n, (_, case) in CASES.items() if "family" in case["tags"]])
@@ -118,8 +119,8 @@ def test_loss_and_vmap_agree(name: str) -> None:
     problem = ppl.load(str(path)).bind(case["data"])
     params, key = case_params(case), jax.random.PRNGKey(3)
     loss = problem.elbo_loss(guide="meanfield", estimator="combined", samples=8)
-    value, slope = jax.value_and_grad(loss)(params, key)
-    small = problem.elbo_and_grad(guide="meanfield", estimator="combined", samples=8)
+    value, slope = jax.jit(jax.value_and_grad(loss))(params, key)
+    small = jax.jit(problem.elbo_and_grad(guide="meanfield", estimator="combined", samples=8))
     elbo, grad = small(params, key)
     np.testing.assert_allclose(value, -elbo, rtol=1e-4)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, -b, rtol=1e-3, atol=1e-3), slope, grad)

@@ -76,10 +76,11 @@ def test_compiled_density_is_the_one_written_by_hand(name: str) -> None:
     data = reference.load_data(name)
     with jax.enable_x64(True):
         problem = ppl.load(str(FOLDER / f"{name}.ppl")).bind({k: np.asarray(v).tolist() for k, v in data.items()})
+        log_density = jax.jit(problem.log_density)
         for u in points(name):
             arrays = {site: jax.numpy.asarray(value, float) for site, value in u.items()}
             expected = reference.LOG_DENSITY[name](u, data)
-            assert float(problem.log_density(arrays)) == pytest.approx(expected, rel=1e-10, abs=1e-8)
+            assert float(log_density(arrays)) == pytest.approx(expected, rel=1e-10, abs=1e-8)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -93,12 +94,13 @@ def test_sites_have_the_expected_shapes(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_guard_is_accounted_for(name: str) -> None:
-    """One boundary per crossable threshold: 73 days, 111 years, both thresholds of 20 steps, a sign per `f`.
+    """At least one boundary per crossable threshold: 73 days, 111 years, two for each of 20 steps, a sign per `f`.
 
-    Several guards that test one sign may be counted apart as long as each answers for factors of its own.
+    At most one per instance: the first day cannot be crossed, and most signs are tested by two guards.
     """
     path = FOLDER / f"{name}.data.json"
     problem = ppl.load(str(FOLDER / f"{name}.ppl")).bind(str(path) if path.exists() else {})
     found = sum(guard.count for guard in problem.guards if guard.status == "boundary")
-    least = {"one_if": 1, "textmsg": 73, "coal": 111, "temperature": 40, "influenza": 133}[name]
-    assert found >= least if name in ("temperature", "influenza") else found == least
+    least, most = {"one_if": (1, 1), "textmsg": (73, 74), "coal": (111, 112), "temperature": (40, 40),
+                   "influenza": (133, 264)}[name]
+    assert least <= found <= most

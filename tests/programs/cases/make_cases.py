@@ -190,12 +190,13 @@ def shipped(name: str, rng: np.random.Generator) -> dict[str, Any]:
     maximise = exact.maximiser(objective, exact.units(name, data))
     starts = [exact.random_start(name, data, rng) for _ in range(4)]
     _, best, _ = max((maximise(s) for s in starts), key=lambda found: found[0])
-    offset, shrink = (1.5, 0.35) if name == "influenza" else (0.4, 1.0)
+    shrink = {"f": 0.35, "v": 0.35, "w": 0.35, "early": 0.2, "late": 0.2}  # the others keep their scale
+    offset = {k: 1.5 if k in shrink else 0.4 for k in best["loc"]}
     scale = {k: np.clip(np.exp(v), 0.1, 0.12) if k == "temp" else np.exp(v) for k, v in best["log_scale"].items()}
     noise = {k: rng.standard_normal((2, *np.shape(v))) for k, v in best["loc"].items()}
     params = {
-        "loc": {k: np.round(v + offset * scale[k] * noise[k][0], 5) for k, v in best["loc"].items()},
-        "log_scale": {k: np.round(np.log(shrink * scale[k]) + 0.3 * noise[k][1], 3) for k in best["loc"]},
+        "loc": {k: np.round(v + offset[k] * scale[k] * noise[k][0], 5) for k, v in best["loc"].items()},
+        "log_scale": {k: np.round(np.log(shrink.get(k, 1.0) * scale[k]) + 0.3 * noise[k][1], 3) for k in best["loc"]},
     }
     value, grad = jax.value_and_grad(objective)(params)
     return {
