@@ -14,7 +14,7 @@ class Findings:
     """Collects what is wrong: the data's fault if it depends on data other than the size of something."""
 
     def __init__(self, program: ir.Program, definitions: Mapping[str, ir.Expr], sink: Diagnostics) -> None:
-        self.definitions, self.sink = definitions, sink
+        self.sources, self.sink = {**{k: (e,) for k, e in definitions.items()}, **dict(loop_results(program))}, sink
         typed = (*program.data, *program.sites, *program.arrays)
         self.sizes = frozenset(name for x in typed for d in x.type.dims for name in self.data_in(d))
         self.blames_data = False
@@ -48,27 +48,45 @@ class Findings:
         if self.sink.errors:
             raise (DataError if self.blames_data else PplError)(in_source_order(self.sink.items), self.sink.sources)
 
-    def data_in(self, e: ir.Expr, loops: Sequence[ir.Loop] = ()) -> Iterator[str]:
+    def data_in(self, e: ir.Expr, loops: Sequence[ir.Loop] = ()) -> frozenset[str]:
         """The data that `e` reads, through variables and, if `loops` are given, through their bounds."""
-        for x in ir.walk(e):
-            if isinstance(x, ir.DataRef):
-                yield x.name
-            elif isinstance(x, ir.Var) and x.name in self.definitions:
-                yield from self.data_in(self.definitions[x.name], loops)
-            elif isinstance(x, ir.LoopVar):
-                for loop in loops:
-                    if loop.var == x:
-                        yield from self.data_in(loop.lo, loops)
-                        yield from self.data_in(loop.hi, loops)
+        bounds = {loop.var.name: (loop.lo, loop.hi) for loop in loops}
+        names: set[str] = set()
+        seen: set[str] = set()
+        queue = [e]
+        while queue:
+            for x in ir.walk(queue.pop()):
+                match x:
+                    case ir.DataRef():
+                        names.add(x.name)
+                    case ir.Var() | ir.Cell() | ir.LoopVar():
+                        name = x.array if isinstance(x, ir.Cell) else x.name
+                        if name not in seen:
+                            seen.add(name)
+                            queue.extend((bounds if isinstance(x, ir.LoopVar) else self.sources).get(name, ()))
+                    case _:
+                        pass
+        return frozenset(names)
+
+
+def loop_results(program: ir.Program) -> Iterator[tuple[str, tuple[ir.Expr, ...]]]:
+    """What loops compute: sums, comprehensions and carried state, with the expressions it comes from."""
+    for _, s in ir.blocks(program.body):
+        if isinstance(s, ir.Loop):
+            yield from ((c.final.name, (c.element,)) for c in s.collects)
+            yield from ((r.final.name, (r.init, r.delta)) for r in s.reductions)
+            yield from ((v.name, (c.init, c.out)) for c in s.carries for v in (c.entry, c.final))
 
 
 def source_names(program: ir.Program, sources: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """Loop variables that the core program had to rename, with their names in the source."""
+    """Loop variables that the core program had to rename, or made up, with names that a reader will know."""
     for _, s in ir.blocks(program.body):
         renamed = re.fullmatch(r"(.+)_\d+", s.var.name) if isinstance(s, ir.Loop) else None
         if renamed is not None:
             text = "\n".join(sources.get(s.span.file, "").split("\n")[s.span.line - 1 : s.span.end_line])
-            if re.search(rf"\bfor\s+{renamed[1]}\s+in\b", text) and not re.search(rf"\b{renamed[0]}\b", text):
+            words = set(re.findall(r"\w+", text))
+            is_loop = re.search(rf"\bfor\s+{renamed[1]}\s+in\b", text) is not None
+            if renamed[0] not in words and (is_loop or renamed[1] not in words):
                 yield renamed[0], renamed[1]
 
 

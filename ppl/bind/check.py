@@ -77,6 +77,8 @@ class Checker:
         for b in info.boundaries:
             if isinstance(b.slope, ir.Lit) or b.slope.random or (b.rest is not None and not b.rest.random):
                 continue
+            if 0 in (ev.dims(ev.types[b.line.site]) or ()):
+                continue  # no element, so nothing moves
             v = ev.quiet().value(b.slope)
             found = None if v is None else domains.worst(v == 0, active)
             if found is not None:

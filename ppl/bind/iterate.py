@@ -81,8 +81,13 @@ def width_of(loop: ir.Loop, ev: Evaluator, guards: Sequence[ir.Guard]) -> int:
 
 def ragged(e: ir.Expr, definitions: Mapping[str, ir.Expr]) -> bool:
     """Whether `e` depends on a loop variable."""
-    return any(
-        isinstance(x, ir.LoopVar)
-        or (isinstance(x, ir.Var) and x.name in definitions and ragged(definitions[x.name], definitions))
-        for x in ir.walk(e)
-    )
+    seen: set[str] = set()
+    queue = [e]
+    while queue:
+        for x in ir.walk(queue.pop()):
+            if isinstance(x, ir.LoopVar):
+                return True
+            if isinstance(x, ir.Var) and x.name in definitions and x.name not in seen:
+                seen.add(x.name)
+                queue.append(definitions[x.name])
+    return False
