@@ -76,17 +76,10 @@ def range_bounds(ctx: Context, r: ast.Range) -> tuple[ir.Expr, ir.Expr] | None:
 
 def known_at_bind(ctx: Context, e: ir.Expr) -> bool:
     """Whether `e` depends on data, literals and loop variables only, not on state that a loop carries."""
-    for x in ir.walk(e):
-        match x:
-            case ir.Var():
-                definition = ctx.definitions.get(x.name)
-                if definition is None or not known_at_bind(ctx, definition):
-                    return False
-            case ir.Cell() | ir.GuardRef():
-                return False
-            case _:
-                pass
-    return True
+    return not any(
+        isinstance(x, ir.Cell | ir.GuardRef) or (isinstance(x, ir.Var) and x.name not in ctx.definitions)
+        for x in ctx.parts(e)
+    )
 
 
 def extent(lo: ir.Expr, hi: ir.Expr) -> ir.Expr:
@@ -97,12 +90,7 @@ def extent(lo: ir.Expr, hi: ir.Expr) -> ir.Expr:
 
 
 def depends_on_loop(ctx: Context, e: ir.Expr) -> bool:
-    for x in ir.walk(e):
-        if isinstance(x, ir.LoopVar):
-            return True
-        if isinstance(x, ir.Var) and x.name in ctx.definitions and depends_on_loop(ctx, ctx.definitions[x.name]):
-            return True
-    return False
+    return any(isinstance(x, ir.LoopVar) for x in ctx.parts(e))
 
 
 def comprehension(ctx: Context, e: ast.Comprehension) -> ir.Expr:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -185,11 +185,18 @@ class Context:
 
     def mark_static(self, e: ir.Expr) -> None:
         """The int data in `e` fix a shape: they are known when jax compiles."""
-        for x in ir.walk(e):
-            if isinstance(x, ir.DataRef):
-                self.static.add(x.name)
-            elif isinstance(x, ir.Var) and x.name in self.definitions:
-                self.mark_static(self.definitions[x.name])
+        self.static.update(x.name for x in self.parts(e) if isinstance(x, ir.DataRef))
+
+    def parts(self, e: ir.Expr) -> Iterator[ir.Expr]:
+        """The subexpressions of `e` and, once each, of the definitions that it reads."""
+        seen: set[str] = set()
+        queue = [e]
+        while queue:
+            for x in ir.walk(queue.pop()):
+                yield x
+                if isinstance(x, ir.Var) and x.name in self.definitions and x.name not in seen:
+                    seen.add(x.name)
+                    queue.append(self.definitions[x.name])
 
     def same_size(self, a: ir.Expr, b: ir.Expr, span: Span, what: str) -> bool:
         """Whether two sizes agree; False (and an error) only if they certainly do not."""
