@@ -93,11 +93,7 @@ class Model:
             out.append(plain(k.text, k.span, "no-jump", reason))
         for g in regions.program.fixed_conditions:
             status = "fixed" if g.value.random else "data-only"
-            reason = (
-                "it compares ints, which change only where other guards flip"
-                if g.value.random
-                else ("it depends on data alone")
-            )
+            reason = "no latent moves it" if g.value.random else "it depends on data alone"
             out.append(plain(g.text, g.span, status, reason))
         unique = {(str(d["where"]), d["text"]): d for d in reversed(out)}
         return sorted(unique.values(), key=lambda d: (d["where"].file, d["where"].line, d["where"].column))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from ppl.core import ir
 
@@ -35,3 +35,28 @@ def expressions_of(s: ir.Statement, guards: Sequence[ir.Guard]) -> Iterator[ir.E
 
 def uses(e: ir.Expr, names: set[str]) -> bool:
     return any(isinstance(x, ir.Var) and x.name in names for x in ir.walk(e))
+
+
+def leaf_sites(e: ir.Expr, definitions: Mapping[str, ir.Expr], guards: Sequence[ir.Guard]) -> frozenset[str]:
+    """Names of the random variables without a definition (sites, arrays, carried state) that `e` depends on."""
+    out: set[str] = set()
+    seen: set[str] = set()
+    queue = [e]
+    while queue:
+        for x in ir.walk(queue.pop()):
+            if isinstance(x, ir.GuardRef):
+                name, more = f"guard {x.index}", guards[x.index].value
+            elif isinstance(x, ir.Var) and x.random:
+                name, more = x.name, definitions.get(x.name)
+            elif isinstance(x, ir.Cell) and x.random:
+                name, more = x.array, definitions.get(x.array)
+            else:
+                continue
+            if name in seen:
+                continue
+            seen.add(name)
+            if more is None:
+                out.add(name)
+            else:
+                queue.append(more)
+    return frozenset(out)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from ppl.core import ir
+from ppl.core.rewrite import rebuild
+from ppl.core.show import show
 from ppl.diagnostics import Span
-from ppl.elaborate import arrays, calls
+from ppl.elaborate import arrays, calls, signs
 from ppl.elaborate.context import (
     ERROR,
     ArrayBinding,
@@ -227,7 +229,24 @@ def compare_pair(ctx: Context, op: str, a: ir.Expr, b: ir.Expr, span: Span) -> i
 def new_guard(ctx: Context, op: str, a: ir.Expr, b: ir.Expr, span: Span) -> ir.Expr:
     hi, lo = (b, a) if op in ("<", "<=") else (a, b)
     value = hi if lo == ir.literal(0) else ir.Op("sub", (hi, lo), ir.REAL, True, span)
-    guard = ir.Guard(len(ctx.guards), value, ctx.text(span), ctx.loops, ctx.mask, span)
+    parts = signs.parts_of(ctx, value)
+    if parts is None:
+        return register_guard(ctx, value, ctx.text(span), span)
+
+    def guarded(e: ir.Expr) -> ir.Expr | None:
+        if isinstance(e, ir.Op) and e.op == signs.POSITIVE:
+            return register_guard(ctx, e.args[0], f"{show(e.args[0])} > 0, of {ctx.text(span)}", span)
+        return None
+
+    before = len(ctx.guards)
+    out = rebuild(parts, guarded)
+    if len(ctx.guards) == before:
+        ctx.fixed.append(ir.Guard(-1, value, ctx.text(span), ctx.loops, ctx.mask, span))
+    return out
+
+
+def register_guard(ctx: Context, value: ir.Expr, text: str, span: Span) -> ir.Expr:
+    guard = ir.Guard(len(ctx.guards), value, text, ctx.loops, ctx.mask, span)
     ctx.guards.append(guard)
     ctx.block.append(ir.Decide(guard.index, ctx.mask, span))
     return ir.GuardRef(guard.index)

@@ -247,7 +247,8 @@ class LivePrinter(Printer):
 def docstring(info: GuardInfo, b: Boundary, facts: Facts) -> str:
     line = show(b.line.expr(ir.REAL))
     part = {"all": "", "first": ", first iteration", "rest": ", all iterations but the first"}[b.part]
-    text = f"{info.guard.text} (:{info.guard.span.line}){part}: {info.kind} along {line}, {b.effect}. {info.reason}."
+    reason = info.reason[:1].upper() + info.reason[1:]
+    text = f"{info.guard.text} (:{info.guard.span.line}){part}: {info.kind} along {line}, {b.effect}. {reason}."
     return text.replace("\\", "\\\\").replace('"""', "'''")
 
 

@@ -33,7 +33,7 @@ def emit(regions: Regions, file: str) -> str:
     boundaries = BoundaryEmitter(facts, scope, names, w, unpack)
     calls = [boundaries.function(i, b) for i in active for b in i.boundaries]
     w.line("def boundary(at, data, size, main):")
-    w.line('    """The boundary terms of one draw, as one scalar that only its gradient has a meaning."""')
+    w.line('    """The boundary terms of one draw, as one scalar of which only the gradient has a meaning."""')
     w.line("    return " + (" + ".join(f"{c}(at, data, size, main)" for c in calls) or "jnp.asarray(0.0)"))
     return w.text()
 

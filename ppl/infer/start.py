@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 
 PRIOR_DRAWS = 512
-WIDE, NARROW = 1.0, 0.3  # initial scales of guides, in prior standard deviations
+WIDTHS = (1.0, 0.1, 0.3, 0.03)  # initial scales of guides, in prior standard deviations, in turn
 SCALE_UNIT = 0.3  # scales change this much more slowly than places move: a wide guide sees past local optima
 
 Params = Any
@@ -32,8 +32,8 @@ def starting_points(problem: HasPrior, guide: str, starts: int, key: jax.Array) 
     """(params with a leading axis of `starts`, unit with the structure of one start's params).
 
     The first start sits at the prior median, the others at prior draws: a median is safe where prior draws are wild
-    (long chains), draws find the other optima of a density with several. Starts are in turn as wide as the prior and
-    narrow: a wide guide smooths small optima away, and sometimes the good one with them.
+    (long chains), draws find the other optima of a density with several. Widths differ: a guide as wide as the prior
+    smooths small optima away, and sometimes the good one with them; a narrow one finds what is near.
     """
     base = problem.init_params(guide)
     draws = problem.prior(key, PRIOR_DRAWS + starts - 1)
@@ -57,7 +57,7 @@ def _places(u: jax.Array, starts: int) -> jax.Array:
 
 
 def _widths(spread: jax.Array, starts: int) -> jax.Array:
-    factor = jnp.where(jnp.arange(starts) % 2 == 0, WIDE, NARROW).astype(spread.dtype)
+    factor = jnp.resize(jnp.asarray(WIDTHS, spread.dtype), starts)
     return factor.reshape(-1, *[1] * spread.ndim) * spread
 
 

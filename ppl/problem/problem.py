@@ -159,7 +159,8 @@ class Problem:
                 noise = self._code.noise(k_noise, data, self.sizes, dtype)
                 return surrogate(self._code, family, estimator, params, eps, noise, data, self.sizes)
 
-            return -jnp.mean(jax.vmap(one)(jax.random.split(key, samples)))
+            # Terms without a latent are computed in jax's default precision.
+            return -jnp.mean(jax.vmap(one)(jax.random.split(key, samples))).astype(dtype)
 
         jitted = jax.jit(loss)
         return lambda params, key: jitted(params, key, self._data(params["loc"]))

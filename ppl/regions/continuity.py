@@ -77,6 +77,8 @@ def is_continuous(
             resolve(scope, e, {k: on != flipped for k, flipped in members.items()}, roots, normals)
             for on in (True, False)
         ]
+        if any(scope.flow.of(x).guards & keys for x in sides):
+            return False  # decided in a way that `resolve` does not follow, such as `==` of two bools
         a, b = (poly.substitute(poly.to_poly(x, scope.expand), roots) for x in sides)
         difference = poly.add(a, b, -1.0)
         if any(abs(c) > 1e-12 for c in difference.values()):

@@ -165,12 +165,14 @@ def lines_for(scope: Scope, base: GuardInfo, members: frozenset[int], terms: tup
 def best(
     scope: Scope, base: GuardInfo, members: frozenset[int], terms: tuple[int, ...], found: list[lines.Candidate]
 ) -> Boundary | None:
-    """The candidate with the smallest slice; among equals a coordinate without a condition on the data comes first."""
-    ranked: list[tuple[tuple[int, bool, int], Boundary]] = []
+    """The candidate with the smallest slice; among equals one without a condition on the data, then one without a
+    transform, comes first."""
+    ranked: list[tuple[tuple[int, bool, bool, int], Boundary]] = []
     for order, c in enumerate(found):
         effect = "global" if c.through else effect_of(scope, members, base.loops, terms, c.latent)
         b = Boundary(base.guard.index, c.latent, c.slope, c.rest, c.through, c.part, effect, terms, ())
-        ranked.append(((RANK[effect], c.checks_slope, order), b))
+        curved = scope.site(c.latent.site).support != "real"
+        ranked.append(((RANK[effect], c.checks_slope, curved, order), b))
     return min(ranked, key=lambda item: item[0])[1] if ranked else None
 
 

@@ -34,7 +34,7 @@ class Empty:
         return self.array
 
     def __getitem__(self, index: Any) -> Array:
-        items: tuple[Any, ...] = index if isinstance(index, tuple) else (index,)
+        items: tuple[Any, ...] = tuple(index) if isinstance(index, tuple) else (index,)  # pyright: ignore[reportUnknownArgumentType]
         if any(isinstance(i, slice) for i in items):
             return self.array[index]
         return jnp.zeros(self.array.shape[len(items) :], self.array.dtype)
