@@ -26,7 +26,11 @@ CASES: dict[str, dict[str, Any]] = json.loads((ROOT / "tests/conformance/cases.j
 PROGRAMS = {p.stem: p for p in sorted(ROOT.glob("programs/*.ppl"))} | {
     p.stem: p for p in sorted(ROOT.glob("tests/conformance/*.ppl"))
 }
-MORE = {p.stem: p for folder in ("programs/cases", "syntax/programs") for p in sorted((ROOT / "tests" / folder).glob("*.ppl"))}
+MORE = {
+    p.stem: p
+    for folder in ("programs/cases", "syntax/programs")
+    for p in sorted((ROOT / "tests" / folder).glob("*.ppl"))
+}
 STATUSES = ("boundary", "merged", "no-jump", "fixed", "data-only")
 KINDS = ("affine", "invertible", "polynomial", "monotone", "smooth", "discrete", "-")
 EFFECTS = ("local", "incremental", "modes", "global", "subset", "-")
@@ -95,7 +99,7 @@ def decisions(tree: ast.Module) -> list[tuple[int, int]]:
 
 @pytest.mark.parametrize("path", [*PROGRAMS.values(), *MORE.values()], ids=lambda p: p.stem)
 def test_every_guard_ends_somewhere(path: Path) -> None:
-    """As a boundary, or with a status and a reason why it needs no term; or the program is refused, naming the guard."""
+    """As a boundary, or with a reason why it needs no term; or the program is refused, naming the guard."""
     text = path.read_text(encoding="utf-8")
     try:
         tree = compile_source(text, path.name, path.stem).tree
@@ -163,3 +167,13 @@ def test_output_does_not_depend_on_hashing() -> None:
     assert len(first.splitlines()) == len(files)
     assert dump("1") == first
     assert dump("271828") == first
+
+
+@pytest.mark.parametrize("condition", ["(x > 0) == (y > 0)", "(x > 0) != (y > 0)", "(x > 0) == true"])
+def test_comparing_conditions_hides_no_boundary(condition: str) -> None:
+    guards = ppl.compile(f"x ~ Normal(0, 1)\ny ~ Normal(0, 1)\nfactor if {condition} then 1 else y\n").explain()[
+        "guards"
+    ]
+    assert {g["text"]: g["status"] for g in guards if g["text"] in ("x > 0", "y > 0")} == {
+        text: "boundary" for text in ("x > 0", "y > 0") if text in condition
+    }

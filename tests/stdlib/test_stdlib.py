@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 import ppl
+from ppl.diagnostics import Diagnostics
 from ppl.syntax import ast, parse
 
 STDLIB = Path(__file__).resolve().parents[2] / "stdlib"
@@ -20,7 +22,7 @@ POSITIVE = np.array([1e-3, 0.2, 1.0, 2.5, 80.0])
 REFERENCE: dict[str, tuple[str, np.ndarray, Callable[[np.ndarray], np.ndarray]]] = {
     "softplus": ("softplus(x[i])", X, lambda x: np.logaddexp(0.0, x)),
     "hinge": ("hinge(x[i], 0.7)", X, lambda x: np.maximum(0.0, x - 0.7)),
-    "broken_line": ("broken_line(x[i], 0.5, -2, 3)", X, lambda x: np.interp(x, [-99.5, 0.5, 100.5], [200.0, 0.0, 300.0])),
+    "broken_line": ("broken_line(x[i], 0.5, -2, 3)", X, lambda x: np.interp(x, [-99.5, 0.5, 100.5], [200, 0, 300])),
     "logistic_curve": (
         "logistic_curve(x[i], -1, 3, 0.4, 2)", X, lambda x: -1 + 4 / (1 + np.exp(-(x - 0.4) / 2)),
     ),
@@ -33,8 +35,6 @@ def library() -> dict[str, str]:
     """function -> module"""
     out: dict[str, str] = {}
     for path in sorted(STDLIB.glob("*.ppl")):
-        from ppl.diagnostics import Diagnostics
-
         sink = Diagnostics()
         tree = parse(path.read_text(encoding="utf-8"), path.name, sink)
         assert not sink.items
@@ -62,7 +62,7 @@ def test_every_function_has_a_reference_and_a_row_in_the_docs() -> None:
 def test_every_function_has_a_comment() -> None:
     for path in STDLIB.glob("*.ppl"):
         lines = path.read_text(encoding="utf-8").splitlines()
-        assert not [line for before, line in zip(lines, lines[1:], strict=False) if line.startswith("fn ") and before[:1] != "#"]
+        assert not [f for before, f in pairwise(lines) if f.startswith("fn ") and not before.startswith("#")]
 
 
 @pytest.mark.parametrize("name", REFERENCE)
