@@ -6,6 +6,7 @@ Also the opposite: a branch that is unbounded at its own guard, for which no bou
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 
 from ppl.core import ir, poly
 from ppl.diagnostics import Span
@@ -70,67 +71,72 @@ def is_continuous(
     if roots is None:
         return False
     keys = frozenset(members)
+    on = Side(scope, {k: not flipped for k, flipped in members.items()}, roots, normals)
+    off = Side(scope, {k: flipped for k, flipped in members.items()}, roots, normals)
+    memo: poly.Memo = {}
     for e, is_mask in occurrences(scope, keys):
         if is_mask or e.type.base == "bool" or e.type.dims:
             return False
-        sides = [
-            resolve(scope, e, {k: on != flipped for k, flipped in members.items()}, roots, normals)
-            for on in (True, False)
-        ]
-        if any(scope.flow.of(x).guards & keys for x in sides):
-            return False  # decided in a way that `resolve` does not follow, such as `==` of two bools
-        a, b = (poly.substitute(poly.to_poly(x, scope.expand), roots) for x in sides)
-        difference = poly.add(a, b, -1.0)
-        if any(abs(c) > 1e-12 for c in difference.values()):
+        # Every expression with the guard in it is checked, so the variables it reads agree on the boundary: one side's
+        # definitions serve for both.
+        sides = (poly.to_poly(side.resolve(e), on.expand, memo) for side in (on, off))
+        a, b = (poly.substitute(p, roots) for p in sides)
+        if any(abs(c) > 1e-12 for c in poly.add(a, b, -1.0).values()):
             return False
     return True
 
 
-def resolve(
-    scope: Scope, e: ir.Expr, outcomes: Mapping[int, bool], roots: Roots, normals: Mapping[int, poly.Poly]
-) -> ir.Expr:
-    """`e` on one side of a boundary: the guards of `outcomes` decided, others where their sign there is constant."""
+@dataclass(frozen=True)
+class Side:
+    """One side of a boundary: the guards of `outcomes` are decided, others where their sign on it is constant."""
 
-    def condition(c: ir.Expr) -> ir.Expr:
+    scope: Scope
+    outcomes: Mapping[int, bool]
+    roots: Roots
+    normals: Mapping[int, poly.Poly]
+    conditions: dict[str, ir.Expr] = field(default_factory=dict[str, ir.Expr])
+
+    def expand(self, v: ir.Var) -> ir.Expr | None:
+        definition = self.scope.expand(v)
+        return None if definition is None else self.resolve(definition)
+
+    def resolve(self, e: ir.Expr) -> ir.Expr:
+        """`e` with its choices made; variables stay."""
+        match e:
+            case ir.Select():
+                c = self.condition(e.condition)
+                if isinstance(c, ir.Lit):
+                    return self.resolve(e.then if c.value else e.orelse)
+                return ir.Select(c, self.resolve(e.then), self.resolve(e.orelse), e.type, e.random)
+            case ir.Op():
+                return ir.Op(e.op, tuple(self.resolve(a) for a in e.args), e.type, e.random)
+            case _:
+                return e
+
+    def condition(self, c: ir.Expr) -> ir.Expr:
         match c:
             case ir.GuardRef(index=k):
-                if k in outcomes:
-                    return ir.literal(outcomes[k])
-                at_root = poly.substitute(normals[k], roots)
+                if k in self.outcomes:
+                    return ir.literal(self.outcomes[k])
+                at_root = poly.substitute(self.normals[k], self.roots)
                 if poly.is_constant(at_root) and poly.value(at_root) != 0:
                     return ir.literal(poly.value(at_root) > 0)
                 return c
             case ir.Op(op="not", args=(a,)):
-                return ir.negate(condition(a))
+                return ir.negate(self.condition(a))
             case ir.Op(op="and" | "or", args=(a, b)):
-                x, y = condition(a), condition(b)
+                x, y = self.condition(a), self.condition(b)
                 absorbing, neutral = (ir.FALSE, ir.TRUE) if c.op == "and" else (ir.TRUE, ir.FALSE)
                 if absorbing in (x, y):
                     return absorbing
                 return y if x == neutral else x if y == neutral else ir.Op(c.op, (x, y), c.type, c.random)
-            case ir.Var() if c.name in scope.definitions:
-                out = condition(scope.definitions[c.name])
-                return out if isinstance(out, ir.Lit) else c
+            case ir.Var() if c.name in self.scope.definitions:
+                if c.name not in self.conditions:
+                    out = self.condition(self.scope.definitions[c.name])
+                    self.conditions[c.name] = out if isinstance(out, ir.Lit) else c
+                return self.conditions[c.name]
             case _:
                 return c
-
-    def visit(x: ir.Expr) -> ir.Expr:
-        match x:
-            case ir.Select():
-                c = condition(x.condition)
-                if isinstance(c, ir.Lit):
-                    return visit(x.then if c.value else x.orelse)
-                return ir.Select(c, visit(x.then), visit(x.orelse), x.type, x.random)
-            case ir.Op():
-                return ir.Op(x.op, tuple(visit(a) for a in x.args), x.type, x.random)
-            case ir.Var() if (
-                x.name in scope.definitions and not x.type.dims and any(k in scope.flow.of(x).guards for k in outcomes)
-            ):
-                return visit(scope.definitions[x.name])
-            case _:
-                return x
-
-    return visit(e)
 
 
 # ------------------------------------------------------------------ singular
@@ -159,15 +165,15 @@ def singular_at(scope: Scope, members: Mapping[int, bool], normal: poly.Poly) ->
 
 def depends_on(scope: Scope, condition: ir.Expr, members: frozenset[int]) -> bool:
     """Whether a condition reads one of the guards, through named conditions too."""
-    for x in ir.walk(condition):
-        if isinstance(x, ir.GuardRef) and x.index in members:
-            return True
-        if (
-            isinstance(x, ir.Var)
-            and x.name in scope.definitions
-            and depends_on(scope, scope.definitions[x.name], members)
-        ):
-            return True
+    seen: set[str] = set()
+    queue = [condition]
+    while queue:
+        for x in ir.walk(queue.pop()):
+            if isinstance(x, ir.GuardRef) and x.index in members:
+                return True
+            if isinstance(x, ir.Var) and x.name in scope.definitions and x.name not in seen:
+                seen.add(x.name)
+                queue.append(scope.definitions[x.name])
     return False
 
 
@@ -189,7 +195,7 @@ def _singular_in(scope: Scope, e: ir.Expr, members: frozenset[int], roots: Roots
 def vanishes(scope: Scope, e: ir.Expr, roots: Roots) -> bool:
     if e.type.dims:
         return False
-    p = poly.to_poly(e, scope.expand)
+    p = scope.normal(e)
     if not any(a in roots for a in poly.atoms(p)):
         return False
     return not any(abs(c) > 1e-12 for c in poly.substitute(p, roots).values())
