@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING
 from ppl.infer.checkpoint import CheckpointError
 from ppl.infer.fit import fit
 from ppl.infer.result import Fit, Posterior
-from ppl.infer.settings import Progress, SettingsError
+from ppl.infer.settings import Progress, Settings, SettingsError
 
 if TYPE_CHECKING:
     from ppl.infer.storage import load_fit
 
-__all__ = ["CheckpointError", "Fit", "Posterior", "Progress", "SettingsError", "fit", "load_fit"]
+__all__ = ["CheckpointError", "Fit", "Posterior", "Progress", "Settings", "SettingsError", "fit", "load_fit"]
 
 
 def __getattr__(name: str) -> object:

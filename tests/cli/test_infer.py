@@ -5,15 +5,44 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import jax
+import numpy as np
 import pytest
 
 import ppl
+from ppl.infer import Fit, Posterior, Settings
 
 from .conftest import Pplc
 
 SHORT = ("--steps", "20", "--starts", "1", "--draws", "100")
+CANNED = Fit(
+    name="canned",
+    latents=("x", "w"),
+    settings=Settings(seed=3),
+    params={"loc": {"x": np.zeros(()), "w": np.zeros(40)}},
+    posterior=Posterior(
+        latents={"x": np.r_[np.nan, np.linspace(1, 2, 99)], "w": np.zeros((100, 40))},
+        reports={"m": np.ones((100, 2, 2))},
+        unconstrained={},
+        log_weight=np.linspace(-1, 1, 100),
+        log_q=np.zeros(100),
+    ),
+    elbo=-12.3456,
+    elbo_se=0.01,
+    trace=np.zeros(20),
+    starts=(-12.3, -15.0, float("nan")),
+    steps=20,
+    rhat=1.05,
+    nonfinite_steps=2,
+    converged=False,
+    stop_reason="steps: made the 20 steps asked for; not converged",
+    notes=(),
+    seconds=1.5,
+    compile_seconds=0.5,
+    observed={},
+)
 
 
 @pytest.fixture(autouse=True)
@@ -24,8 +53,22 @@ def keep_precision() -> Iterator[None]:
     jax.config.update("jax_enable_x64", before)
 
 
-def test_json_is_one_object_and_alone_on_stdout(pplc: Pplc, step: Path) -> None:
-    code, out, err = pplc("infer", step, "--json", "--seed", "3", *SHORT)
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Replaces the fit by a canned one and records how it was called."""
+    seen: dict[str, Any] = {}
+
+    def canned(problem: object, **options: Any) -> Fit:
+        seen.update(options, problem=problem)
+        return CANNED
+
+    monkeypatch.setattr("ppl.infer.fit", canned)
+    return seen
+
+
+def test_a_whole_run_prints_one_json_object_and_saves_the_same(pplc: Pplc, step: Path, tmp_path: Path) -> None:
+    target = tmp_path / "fit.nc"
+    code, out, err = pplc("infer", step, "--json", "--seed", "3", "--out", target, *SHORT)
     result = json.loads(out)
     assert (code, err) == (0, "")
     assert set(result) == {"elbo", "elbo_se", "steps", "seed", "seconds", "latents", "reports", "diagnostics"}
@@ -33,46 +76,61 @@ def test_json_is_one_object_and_alone_on_stdout(pplc: Pplc, step: Path) -> None:
     assert result["reports"]["twice"]["mean"] == pytest.approx(2 * result["latents"]["x"]["mean"])
     assert result["diagnostics"]["precision"] == 64
     assert result["diagnostics"]["draws"] == 100
+    assert ppl.load_fit(target).to_json() == result
 
 
-def test_the_table_says_what_was_found_and_how_far_to_trust_it(pplc: Pplc, step: Path) -> None:
-    code, out, _ = pplc("infer", step, *SHORT)
+def test_options_reach_the_fit(pplc: Pplc, step: Path, asked: dict[str, Any]) -> None:
+    options = {"estimator": "score", "seed": 7, "steps": 9, "samples": 3, "lr": 0.5, "starts": 2, "draws": 11}
+    words = [word for name, value in options.items() for word in (f"--{name}", value)]
+    assert pplc("infer", step, *words, "--require-converged").code == 0
+    assert options.items() <= asked.items()
+    assert asked["require_converged"] is True
+    assert asked["checkpoint"] is None
+    assert asked["progress"] is None  # stderr is no terminal here
+
+
+def test_the_table_says_what_was_found_and_how_far_to_trust_it(pplc: Pplc, step: Path, asked: dict[str, Any]) -> None:
+    code, out, _ = pplc("infer", step)
+    lines = out.splitlines()
     assert code == 0
-    assert out.splitlines()[0].split() == ["latent", "mean", "sd", "5%", "50%", "95%"]
-    for word in ("x ", "twice", "ELBO", "+-", "made the 20 steps asked for", "k-hat"):
-        assert word in out
+    assert lines[0].split() == ["latent", "mean", "sd", "5%", "50%", "95%", "exists"]
+    assert lines[1].split() == ["x", "1.500", "0.293", "1.050", "1.500", "1.950", "0.990"]
+    assert "ELBO     -12.3456 +- 0.0100" in lines
+    assert "stopped  after 20 steps; steps: made the 20 steps asked for; not converged" in lines
+    assert any(line.startswith("starts   1 of 3 reached the best ELBO; the worst ended at -15.00") for line in lines)
+    assert any(line.startswith("skipped  2 steps") for line in lines)
+    assert any("k-hat" in line for line in lines)
 
 
-def test_a_long_array_is_abbreviated_with_a_note(pplc: Pplc, tmp_path: Path) -> None:
-    path = tmp_path / "long.ppl"
-    path.write_text("w: real[40] ~ Normal(0, 1)\nv: real[2, 2] ~ Normal(0, 1)\n")
-    out = pplc("infer", path, *SHORT).out
+def test_a_long_array_is_abbreviated_with_a_note(pplc: Pplc, step: Path, asked: dict[str, Any]) -> None:
+    out = pplc("infer", step).out
     assert "w[0]" in out
     assert "w[39]" in out
     assert "w[20]" not in out
     assert "w has 40 elements" in out
-    assert "v[1, 1]" in out
+    assert "m[1, 1]" in out
 
 
-def test_precision_32_is_available(pplc: Pplc, step: Path) -> None:
-    out = pplc("infer", step, "--json", "--precision", "32", *SHORT).out
-    assert json.loads(out)["diagnostics"]["precision"] == 32
+def test_json_has_null_for_what_is_not_a_number(pplc: Pplc, step: Path, asked: dict[str, Any]) -> None:
+    result = json.loads(pplc("infer", step, "--json").out)
+    assert result["diagnostics"]["starts"] == [-12.3, -15.0, None]
+    assert np.shape(result["reports"]["m"]["q95"]) == (2, 2)
 
 
-def test_equal_seeds_print_equal_json(pplc: Pplc, step: Path) -> None:
-    first, second, other = (json.loads(pplc("infer", step, "--json", "--seed", s, *SHORT).out) for s in (1, 1, 2))
-    for result in (first, second, other):
-        del result["seconds"]
-    assert first == second
-    assert first["elbo"] != other["elbo"]
+def test_precision_is_64_unless_asked_otherwise(pplc: Pplc, step: Path, asked: dict[str, Any]) -> None:
+    pplc("infer", step)
+    assert jax.config.jax_enable_x64
+    pplc("infer", step, "--precision", "32")
+    assert not jax.config.jax_enable_x64
 
 
-def test_data_beside_the_program_are_used(pplc: Pplc, counts: Path) -> None:
-    code, _, err = pplc("infer", counts, *SHORT)
+def test_data_beside_the_program_are_used(pplc: Pplc, counts: Path, asked: dict[str, Any]) -> None:
+    code, _, err = pplc("infer", counts)
     assert code == 3
     assert "`n`" in err or "`y`" in err
     counts.with_name("counts.data.json").write_text('{"n": 3, "y": [9, 9, 1]}')
-    assert pplc("infer", counts, *SHORT).code == 0
+    assert pplc("infer", counts).code == 0
+    assert asked["problem"].data["y"].tolist() == [9, 9, 1]
 
 
 @pytest.mark.parametrize("content", ['{"n": 2, "y": [1, -2.5]}', "{", '{"n": 2, "y": [1, NaN]}'])
@@ -82,13 +140,6 @@ def test_data_that_do_not_fit_are_3(pplc: Pplc, counts: Path, content: str) -> N
     code, out, err = pplc("infer", counts, "--data", data)
     assert (code, out) == (3, "")
     assert "error[PPL5" in err
-
-
-def test_a_fit_is_saved_and_loaded(pplc: Pplc, step: Path, tmp_path: Path) -> None:
-    target = tmp_path / "fit.nc"
-    code, out, _ = pplc("infer", step, "--json", "--out", target, *SHORT)
-    assert code == 0
-    assert ppl.load_fit(target).to_json() == json.loads(out)
 
 
 def test_a_place_that_cannot_be_written_is_refused_before_the_fit(
@@ -105,17 +156,16 @@ def test_a_place_that_cannot_be_written_is_refused_before_the_fit(
             assert f"cannot write {path}" in err
 
 
-def test_resume_continues_a_run(pplc: Pplc, step: Path, tmp_path: Path) -> None:
+def test_resume_continues_a_run_and_refuses_another(pplc: Pplc, step: Path, tmp_path: Path) -> None:
     path = tmp_path / "run.ckpt"
-    options = ("--json", "--starts", "1", "--draws", "100", "--checkpoint", path)
-    assert pplc("infer", step, "--steps", "30", *options).code == 0
-    continued = json.loads(pplc("infer", step, "--steps", "60", "--resume", *options).out)
-    whole = json.loads(pplc("infer", step, "--steps", "60", *options[:-2]).out)
-    for result in (continued, whole):
+    options = ("--json", "--checkpoint", path, *SHORT)
+    first = json.loads(pplc("infer", step, *options).out)
+    again = json.loads(pplc("infer", step, "--resume", *options).out)
+    for result in (first, again):
         del result["seconds"]
-    assert continued == whole
-    code, _, err = pplc("infer", step, "--steps", "60", "--resume", "--seed", "9", *options)
-    assert code == 2
+    assert again == first
+    code, out, err = pplc("infer", step, "--resume", "--seed", "9", *options)
+    assert (code, out) == (2, "")
     assert "error[PPL803]" in err
 
 
@@ -140,21 +190,28 @@ def test_options_that_make_no_sense_are_2(pplc: Pplc, step: Path, options: tuple
     assert options[0].lstrip("-") in err
 
 
-def test_an_elbo_that_is_not_finite_is_4(pplc: Pplc, tmp_path: Path) -> None:
-    path = tmp_path / "half.ppl"
-    path.write_text("x ~ Normal(0, 1)\nobserve 1.0 ~ Normal(0, exp(exp(exp(9 + x))))\n")
-    code, out, err = pplc("infer", path, *SHORT)
-    assert (code, out) == (4, "")
-    assert "error[PPL801]" in err
+def failing(error: BaseException) -> Any:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    return fail
 
 
-def test_not_converged_is_4_only_if_required(pplc: Pplc, step: Path) -> None:
-    assert pplc("infer", step, *SHORT).code == 0
-    code, _, err = pplc("infer", step, "--require-converged", *SHORT)
-    assert code == 4
-    assert "error[PPL802]" in err
+def test_a_fit_that_fails_is_4(pplc: Pplc, step: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    error = ppl.InferenceError([ppl.Diagnostic("PPL801", "no finite step")])
+    monkeypatch.setattr("ppl.infer.fit", failing(error))
+    assert pplc("infer", step) == (4, "", "error[PPL801]: no finite step\n")
 
 
-def test_the_biased_estimator_says_so(pplc: Pplc, step: Path) -> None:
-    assert "biased" in pplc("infer", step, "--estimator", "interior", *SHORT).err
-    assert pplc("-q", "infer", step, "--estimator", "interior", *SHORT).err == ""
+def test_an_interrupted_fit_says_where_it_can_be_continued(
+    pplc: Pplc, step: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ppl.infer.fit", failing(KeyboardInterrupt()))
+    code, out, err = pplc("infer", step, "--checkpoint", tmp_path / "run.ckpt")
+    assert (code, out) == (130, "")
+    assert "run.ckpt; --resume continues it" in err
+
+
+def test_the_biased_estimator_says_so(pplc: Pplc, step: Path, asked: dict[str, Any]) -> None:
+    assert "biased" in pplc("infer", step, "--estimator", "interior").err
+    assert pplc("-q", "infer", step, "--estimator", "interior").err == ""

@@ -56,13 +56,11 @@ def two_modes(distance: float = 6.0) -> StandIn:
 
 
 def test_several_starts_find_the_better_optimum() -> None:
-    alone = fit(two_modes(), starts=1)
-    several = fit(two_modes(), starts=8)
-    assert alone.elbo == pytest.approx(np.log(0.05), abs=0.1)  # the start at the prior median is on the wrong side
-    assert several.elbo == pytest.approx(np.log(0.95), abs=0.05)
-    assert len(several.starts) == 8
-    assert min(several.starts) == pytest.approx(np.log(0.05), abs=0.1)
-    assert max(several.starts) == pytest.approx(np.log(0.95), abs=0.1)
+    result = fit(two_modes(), starts=8)
+    assert result.elbo == pytest.approx(np.log(0.95), abs=0.05)
+    assert len(result.starts) == 8
+    assert max(result.starts) == pytest.approx(np.log(0.95), abs=0.1)
+    assert min(result.starts) == pytest.approx(np.log(0.05), abs=0.1)  # there is another one, and it was seen
 
 
 def test_equal_seeds_give_equal_results_and_other_seeds_do_not() -> None:
@@ -73,7 +71,7 @@ def test_equal_seeds_give_equal_results_and_other_seeds_do_not() -> None:
     assert first.elbo != other.elbo
 
 
-@pytest.mark.parametrize("steps", [1, 250, 617])
+@pytest.mark.parametrize("steps", [1, 617])
 def test_steps_makes_exactly_that_many(steps: int) -> None:
     seen: list[Progress] = []
     result = fit(gaussian([1.0], [0.5]), steps=steps, starts=2, progress=seen.append)
@@ -148,7 +146,7 @@ def test_a_density_that_is_zero_where_the_guide_reaches_is_an_error() -> None:
 def test_a_density_that_is_never_finite_stops_early() -> None:
     problem = StandIn("nan", (Site("x"),), lambda u, g: u[0] * jnp.nan, normal_prior([0.0], [1.0]))
     seen: list[Progress] = []
-    with pytest.raises(InferenceError, match="none of 250 steps from 8 starts"):
+    with pytest.raises(InferenceError, match="none of 250 steps from 16 starts"):
         fit(problem, progress=seen.append)
     assert not seen
 
