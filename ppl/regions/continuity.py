@@ -1,7 +1,4 @@
-"""Guards without a jump: both branches agree where the guard is zero (abs, hinges, splines), proved symbolically.
-
-Also the opposite: a branch that is unbounded at its own guard, for which no boundary term exists.
-"""
+"""Guards without a jump: both branches agree where the guard is zero (abs, hinges, splines), proved symbolically."""
 
 from __future__ import annotations
 
@@ -9,14 +6,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from ppl.core import ir, poly
-from ppl.diagnostics import Span
-from ppl.language.distributions import DISTRIBUTIONS
 from ppl.regions.lines import latent_of
 from ppl.regions.scope import Scope
 
 Roots = Mapping[ir.Expr, poly.Poly]
-
-SINGULAR_AT_ZERO = ("log", "log2", "log10", "logit", "lgamma", "digamma", "inv", "log_diff_exp", "inv_Phi")
 
 
 def root_of(scope: Scope, normal: poly.Poly) -> Roots | None:
@@ -79,8 +72,10 @@ def is_continuous(
             return False
         # Every expression with the guard in it is checked, so the variables it reads agree on the boundary: one side's
         # definitions serve for both.
-        sides = (poly.to_poly(side.resolve(e), on.expand, memo) for side in (on, off))
-        a, b = (poly.substitute(p, roots) for p in sides)
+        resolved = [side.resolve(e) for side in (on, off)]
+        if any(mentions(x, keys) for x in resolved):
+            return False  # decided in a way that `resolve` does not follow, such as `==` of two bools
+        a, b = (poly.substitute(poly.to_poly(x, on.expand, memo), roots) for x in resolved)
         if any(abs(c) > 1e-12 for c in poly.add(a, b, -1.0).values()):
             return False
     return True
@@ -137,65 +132,3 @@ class Side:
                 return self.conditions[c.name]
             case _:
                 return c
-
-
-# ------------------------------------------------------------------ singular
-
-
-def singular_at(scope: Scope, members: Mapping[int, bool], normal: poly.Poly) -> Span | None:
-    """Where a branch is unbounded at its own guard: a log, quotient or scale that vanishes on the boundary."""
-    roots = root_of(scope, normal)
-    if roots is None:
-        return None
-    keys = frozenset(members)
-    for _, s in ir.blocks(scope.program.body):
-        mask = None if isinstance(s, ir.Report) else s.mask
-        inside = mask is not None and depends_on(scope, mask, keys)
-        if isinstance(s, ir.Term | ir.Sample) and inside and s.distribution is not None:
-            d = DISTRIBUTIONS[s.distribution]
-            if any(p.domain == "positive" and vanishes(scope, a, roots) for p, a in zip(d.params, s.args, strict=True)):
-                return s.span
-        if isinstance(s, ir.Loop):
-            continue
-        for e in expressions_of_value(scope, s):
-            if _singular_in(scope, e, keys, roots, inside):
-                return s.span
-    return None
-
-
-def depends_on(scope: Scope, condition: ir.Expr, members: frozenset[int]) -> bool:
-    """Whether a condition reads one of the guards, through named conditions too."""
-    seen: set[str] = set()
-    queue = [condition]
-    while queue:
-        for x in ir.walk(queue.pop()):
-            if isinstance(x, ir.GuardRef) and x.index in members:
-                return True
-            if isinstance(x, ir.Var) and x.name in scope.definitions and x.name not in seen:
-                seen.add(x.name)
-                queue.append(scope.definitions[x.name])
-    return False
-
-
-def _singular_in(scope: Scope, e: ir.Expr, members: frozenset[int], roots: Roots, inside: bool) -> bool:
-    match e:
-        case ir.Select():
-            within = inside or depends_on(scope, e.condition, members)
-            return any(_singular_in(scope, x, members, roots, within) for x in (e.then, e.orelse))
-        case ir.Op():
-            if inside and e.op in SINGULAR_AT_ZERO and vanishes(scope, e.args[0], roots):
-                return True
-            if inside and e.op == "div" and vanishes(scope, e.args[1], roots):
-                return True
-            return any(_singular_in(scope, x, members, roots, inside) for x in e.args)
-        case _:
-            return False
-
-
-def vanishes(scope: Scope, e: ir.Expr, roots: Roots) -> bool:
-    if e.type.dims:
-        return False
-    p = scope.normal(e)
-    if not any(a in roots for a in poly.atoms(p)):
-        return False
-    return not any(abs(c) > 1e-12 for c in poly.substitute(p, roots).values())

@@ -9,7 +9,7 @@ from ppl.core import ir, poly
 from ppl.core.show import show
 from ppl.diagnostics import Diagnostics
 from ppl.elaborate.program import Elaborated
-from ppl.regions import continuity, lines
+from ppl.regions import continuity, lines, singular
 from ppl.regions.effects import effect_of
 from ppl.regions.flow import analyse, influenced
 from ppl.regions.hoist import hoist
@@ -109,7 +109,7 @@ def decide(
     terms = tuple(sorted({t for m in keys for t in influenced(scope.flow, m)}))
     if not terms:
         return replace(base, status="no-jump", reason="its outcome reaches no term of the density")
-    bad = continuity.singular_at(scope, members, form.normal)
+    bad = singular.singular_at(scope, members, form.normal)
     if bad is not None:
         sink.error(
             "PPL403",

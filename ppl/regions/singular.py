@@ -1,0 +1,101 @@
+"""A branch that is unbounded at its own guard, such as ``if x > 0 then log(x)``: no boundary term exists there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
+
+from ppl.core import ir, poly
+from ppl.diagnostics import Span
+from ppl.language.distributions import DISTRIBUTIONS
+from ppl.regions.continuity import Roots, expressions_of_value, root_of
+from ppl.regions.scope import Scope
+
+# Where a function of one argument is infinite.
+POLES: Mapping[str, tuple[float, ...]] = MappingProxyType({
+    "log": (0.0,), "log2": (0.0,), "log10": (0.0,), "lgamma": (0.0,), "digamma": (0.0,), "inv": (0.0,),
+    "log_diff_exp": (0.0,), "log1m_exp": (0.0,), "logit": (0.0, 1.0), "inv_Phi": (0.0, 1.0), "log1p": (-1.0,),
+    "log1m": (1.0,), "atanh": (-1.0, 1.0),
+})  # fmt: skip
+# Functions that are zero where their argument is.
+ZERO_AT_ZERO = ("sqrt", "square", "abs", "sin", "tan", "sinh", "tanh", "asin", "atan", "asinh", "expm1", "erf", "neg")
+# Where the density of a distribution may be zero or infinite in an argument.
+EDGES: Mapping[str, tuple[float, ...]] = MappingProxyType({"positive": (0.0,), "unit": (0.0, 1.0)})
+
+
+def singular_at(scope: Scope, members: Mapping[int, bool], normal: poly.Poly) -> Span | None:
+    """The statement with a log, quotient, power or scale in a branch that is singular on the branch's own boundary."""
+    roots = root_of(scope, normal)
+    if roots is None:
+        return None
+    keys = frozenset(members)
+    for _, s in ir.blocks(scope.program.body):
+        mask = None if isinstance(s, ir.Report) else s.mask
+        inside = mask is not None and depends_on(scope, mask, keys)
+        if isinstance(s, ir.Term | ir.Sample) and inside and s.distribution is not None:
+            d = DISTRIBUTIONS[s.distribution]
+            edges = ((EDGES.get(p.domain, ()), a) for p, a in zip(d.params, s.args, strict=True))
+            if any(equals(scope, a, edge, roots) for points, a in edges for edge in points):
+                return s.span
+        if any(_singular_in(scope, e, keys, roots, inside) for e in _expressions(scope, s)):
+            return s.span
+    return None
+
+
+def _expressions(scope: Scope, s: ir.Statement) -> Iterator[ir.Expr]:
+    if isinstance(s, ir.Loop):
+        yield from (c.out for c in s.carries)
+        yield from (r.delta for r in s.reductions)
+        yield from (c.element for c in s.collects)
+    else:
+        yield from expressions_of_value(scope, s)
+
+
+def depends_on(scope: Scope, condition: ir.Expr, members: frozenset[int]) -> bool:
+    """Whether a condition reads one of the guards, through named conditions too."""
+    seen: set[str] = set()
+    queue = [condition]
+    while queue:
+        for x in ir.walk(queue.pop()):
+            if isinstance(x, ir.GuardRef) and x.index in members:
+                return True
+            if isinstance(x, ir.Var) and x.name in scope.definitions and x.name not in seen:
+                seen.add(x.name)
+                queue.append(scope.definitions[x.name])
+    return False
+
+
+def _singular_in(scope: Scope, e: ir.Expr, members: frozenset[int], roots: Roots, inside: bool) -> bool:
+    match e:
+        case ir.Select():
+            within = inside or depends_on(scope, e.condition, members)
+            return any(_singular_in(scope, x, members, roots, within) for x in (e.then, e.orelse))
+        case ir.Op():
+            if inside and _is_pole(scope, e, roots):
+                return True
+            return any(_singular_in(scope, x, members, roots, inside) for x in e.args)
+        case _:
+            return False
+
+
+def _is_pole(scope: Scope, e: ir.Op, roots: Roots) -> bool:
+    match e:
+        case ir.Op(op="div", args=(_, below)):
+            return equals(scope, below, 0.0, roots)
+        case ir.Op(op="pow", args=(base, ir.Lit(value=power))):
+            return power < 0 and equals(scope, base, 0.0, roots)
+        case _:
+            return any(equals(scope, e.args[0], pole, roots) for pole in POLES.get(e.op, ()))
+
+
+def equals(scope: Scope, e: ir.Expr, value: float, roots: Roots) -> bool:
+    """Whether `e` moves with the latent of the root and has this value there."""
+    if e.type.dims:
+        return False
+    if value == 0 and isinstance(e, ir.Op) and e.op in ZERO_AT_ZERO:
+        return equals(scope, e.args[0], 0.0, roots)
+    p = scope.normal(e)
+    if not any(a in roots for a in poly.atoms(p)):
+        return False
+    rest = poly.add(poly.substitute(p, roots), poly.constant(value), -1.0)
+    return not any(abs(c) > 1e-12 for c in rest.values())
