@@ -76,6 +76,7 @@ def elbo_changepoint(params: Params, data: Mapping[str, Any], rate_prior: Callab
 
 def _truncated_moments(loc: Any, scale: Any, low: float, high: float) -> tuple[Any, Any, Any]:
     """E[1], E[x], E[x^2] over low < x < high for Gaussian x; infinite bounds allowed."""
+
     def edge(bound: float) -> tuple[Any, Any, Any]:  # Phi(z), phi(z) and z phi(z); no infinity may enter a gradient
         if np.isinf(bound):
             return float(bound > 0), 0.0, 0.0
@@ -219,8 +220,14 @@ def maximiser(elbo: Elbo, units: Params) -> Callable[[Params], tuple[float, Para
         if x.size > 50:
             options = {"maxiter": 20000, "maxfun": 40000, "gtol": 1e-6, "ftol": 1e-15, "maxcor": 50}
             x = minimize(evaluate, x, jac=True, method="L-BFGS-B", options=options).x
-        x = minimize(evaluate, x, jac=True, hess=lambda z: np.asarray(hessian(z)), method="trust-exact",
-                     options={"gtol": 1e-9, "maxiter": 1000 if x.size <= 50 else 30}).x
+        x = minimize(
+            evaluate,
+            x,
+            jac=True,
+            hess=lambda z: np.asarray(hessian(z)),
+            method="trust-exact",
+            options={"gtol": 1e-9, "maxiter": 1000 if x.size <= 50 else 30},
+        ).x
         value, grad = evaluate(x)
         return -value, unravel(jnp.asarray(x) * step), float(np.max(np.abs(grad)))
 
