@@ -241,8 +241,10 @@ def posterior_temperature(data: Data, step: float = 0.01) -> dict[str, Any]:
     steps = len(reading)
     edges = np.linspace(10, 30, round(20 / step) + 1)
     x = (edges[:-1] + edges[1:]) / 2
-    kernel = [step * np.exp(normal_lpdf(x[:, None], x + (32 - x - 21 * m) / 15, s * np.sqrt(2)))
-              for m, s in ((0, 0.2), (1, 0.22))]  # [mode][to, from]
+    kernel = [
+        step * np.exp(normal_lpdf(x[:, None], x + (32 - x - 21 * m) / 15, s * np.sqrt(2)))
+        for m, s in ((0, 0.2), (1, 0.22))
+    ]  # [mode][to, from]
     like = np.exp(normal_lpdf(reading[:, None], x, 1))
     low, high = x < 18, x > 22
 
@@ -290,6 +292,7 @@ def rounded(value: Any, digits: int = 7) -> Any:
 
 def compact(value: Any) -> str:
     """JSON with objects indented and arrays of numbers on one line."""
+
     def write(v: Any, depth: int) -> str:
         pad = " " * depth
         if isinstance(v, dict) and v:
