@@ -155,8 +155,9 @@ def sample(deaths: Array, chains: int, warmup: int, kept: int, thin: int, seed: 
     return {k: np.stack([draw[k] for draw in out], axis=1) for k in out[0]}
 
 
-def posterior_influenza(data: Mapping[str, Any], chains: int = 32, warmup: int = 100, kept: int = 500,
-                        thin: int = 2, seed: int = 1968) -> dict[str, Any]:
+def posterior_influenza(
+    data: Mapping[str, Any], chains: int = 32, warmup: int = 100, kept: int = 500, thin: int = 2, seed: int = 1968
+) -> dict[str, Any]:
     """Marginals of all 397 latents with the worst split R-hat and the smallest effective sample size among them."""
     from blackjax.diagnostics import effective_sample_size, potential_scale_reduction
 
@@ -170,7 +171,7 @@ def posterior_influenza(data: Mapping[str, Any], chains: int = 32, warmup: int =
     latents["f"]["probability_above_0"] = np.mean(draws["f"] > 0, axis=(0, 1))
     return {
         "method": f"collapsed Gibbs over the signs of f, {chains} chains from random signs, {warmup} warm-up sweeps, "
-                  f"{kept} draws kept every {thin} sweeps",
+        f"{kept} draws kept every {thin} sweeps",
         "seed": seed,
         "max_split_rhat": worst,
         "min_effective_sample_size": round(smallest),
