@@ -121,34 +121,82 @@ def sd_jump(u: Any) -> Any:
 
 
 CASES = {
-    "chained": Case(["affine"], ["x"], [0.4], [-0.2],
-                    lambda x: normal(x) + normal(0.8, np.where((x > -0.5) & (x < 1.2), 1.5, -0.3), 0.9), [[-0.5, 1.2]]),
-    "two_roots": Case(["polynomial"], ["x"], [0.1], [-0.1],
-                      lambda x: normal(x, 0.2, 1) + normal(1, np.where(x**2 - x < 0.75, x, 2), 0.8), [[-0.5, 1.5]]),
+    "chained": Case(
+        ["affine"],
+        ["x"],
+        [0.4],
+        [-0.2],
+        lambda x: normal(x) + normal(0.8, np.where((x > -0.5) & (x < 1.2), 1.5, -0.3), 0.9),
+        [[-0.5, 1.2]],
+    ),
+    "two_roots": Case(
+        ["polynomial"],
+        ["x"],
+        [0.1],
+        [-0.1],
+        lambda x: normal(x, 0.2, 1) + normal(1, np.where(x**2 - x < 0.75, x, 2), 0.8),
+        [[-0.5, 1.5]],
+    ),
     "log_guard": Case(["transform"], ["rate"], [0.4], [-0.5], log_guard, [[0.25]]),
     "logic": Case(["nested"], ["x", "y"], [-0.2, 0.4], [-0.1, 0.1], logic, [[-1, 0], lambda x: [0.5]]),
-    "fn_level": Case(["family"], ["knot"], [1.2], [-0.3],
-                     lambda k: normal(k, 1, 1) + normal(Y[:, None], np.where(T[:, None] < k, 1, 2.5 - 0.5 * T[:, None]),
-                                                        0.8).sum(axis=0),
-                     [T], {"n": 4, "t": T.tolist(), "y": Y.tolist()}),
-    "elements": Case(["affine"], ["w[0]", "w[1]"], [0.3, -0.1], [-0.2, 0.0],
-                     lambda a, b: normal(a) + normal(b) + normal(0.5, np.where(a + b > 0.4, a * b, 1), 0.9),
-                     [[], lambda a: [0.4 - a]]),
+    "fn_level": Case(
+        ["family"],
+        ["knot"],
+        [1.2],
+        [-0.3],
+        lambda k: (
+            normal(k, 1, 1) + normal(Y[:, None], np.where(T[:, None] < k, 1, 2.5 - 0.5 * T[:, None]), 0.8).sum(axis=0)
+        ),
+        [T],
+        {"n": 4, "t": T.tolist(), "y": Y.tolist()},
+    ),
+    "elements": Case(
+        ["affine"],
+        ["w[0]", "w[1]"],
+        [0.3, -0.1],
+        [-0.2, 0.0],
+        lambda a, b: normal(a) + normal(b) + normal(0.5, np.where(a + b > 0.4, a * b, 1), 0.9),
+        [[], lambda a: [0.4 - a]],
+    ),
     "sd_jump": Case(["transform"], ["s"], [-0.3], [-0.4], sd_jump, [[np.log(0.8)]]),
-    "counter": Case(["family", "sequential"], ["x"], [0.2], [-0.1], counter, [LEVEL],
-                    {"n": 3, "level": LEVEL.tolist()}),
+    "counter": Case(
+        ["family", "sequential"], ["x"], [0.2], [-0.1], counter, [LEVEL], {"n": 3, "level": LEVEL.tolist()}
+    ),
     "order": Case(["transform"], ["a", "b"], [-0.1, 0.2], [-0.4, -0.3], order, [[], lambda u: [u]]),
     "bounded": Case(["transform"], ["x", "y"], [0.6, -0.4], [0.1, 0.2], bounded, [[], lambda x: [logit(1.3 / 3)]]),
     "else_if": Case(["branch"], ["x"], [0.3], [0.0], else_if, [[-0.6, 0.4, 1.1]]),
-    "same_to_rounding": Case(["coincident"], ["x"], [0.2], [-0.2],
-                             lambda x: normal(x) + normal(0.9, np.where(x > 0.4, 1.4, -0.5), 1), [[0.4]]),
-    "clamped": Case(["kink"], ["x"], [0.5], [0.1],
-                    lambda x: normal(x, 0.4, 1) + normal(0.7, np.clip(x, -0.5, 0.9) + np.minimum(x, 0.2), 0.6),
-                    [[-0.5, 0.2, 0.9]]),
-    "abs_guard": Case(["kink"], ["x"], [0.1], [-0.2],
-                      lambda x: normal(x) + normal(1.2, np.where(np.abs(x - 0.3) < 0.5, 1, -x), 0.8), [[-0.2, 0.8]]),
-    "floored": Case(["jumping"], ["x"], [0.7], [-0.1],
-                    lambda x: normal(x, 0.5, 1) + normal(1, 0.6 * np.floor(x), 1), [range(-12, 13)]),
+    "same_to_rounding": Case(
+        ["coincident"],
+        ["x"],
+        [0.2],
+        [-0.2],
+        lambda x: normal(x) + normal(0.9, np.where(x > 0.4, 1.4, -0.5), 1),
+        [[0.4]],
+    ),
+    "clamped": Case(
+        ["kink"],
+        ["x"],
+        [0.5],
+        [0.1],
+        lambda x: normal(x, 0.4, 1) + normal(0.7, np.clip(x, -0.5, 0.9) + np.minimum(x, 0.2), 0.6),
+        [[-0.5, 0.2, 0.9]],
+    ),
+    "abs_guard": Case(
+        ["kink"],
+        ["x"],
+        [0.1],
+        [-0.2],
+        lambda x: normal(x) + normal(1.2, np.where(np.abs(x - 0.3) < 0.5, 1, -x), 0.8),
+        [[-0.2, 0.8]],
+    ),
+    "floored": Case(
+        ["jumping"],
+        ["x"],
+        [0.7],
+        [-0.1],
+        lambda x: normal(x, 0.5, 1) + normal(1, 0.6 * np.floor(x), 1),
+        [range(-12, 13)],
+    ),
 }
 
 
@@ -161,8 +209,13 @@ def small(case: Case) -> dict[str, Any]:
         return {site: float(v) for site, v in zip(case.sites, values, strict=True)}
 
     return {
-        "tags": case.tags, "data": case.data, "loc": named(case.loc), "log_scale": named(case.log_scale),
-        "elbo": elbo(case, theta), "grad_loc": named(grad[:dims]), "grad_log_scale": named(grad[dims:]),
+        "tags": case.tags,
+        "data": case.data,
+        "loc": named(case.loc),
+        "log_scale": named(case.log_scale),
+        "elbo": elbo(case, theta),
+        "grad_loc": named(grad[:dims]),
+        "grad_log_scale": named(grad[dims:]),
     }
 
 
@@ -200,9 +253,13 @@ def shipped(name: str, rng: np.random.Generator) -> dict[str, Any]:
     }
     value, grad = jax.value_and_grad(objective)(params)
     return {
-        "tags": ["shipped"], "data": {k: v.tolist() if isinstance(v, np.ndarray) else v for k, v in data.items()},
-        "loc": flat(params["loc"]), "log_scale": flat(params["log_scale"]), "elbo": float(value),
-        "grad_loc": flat(grad["loc"]), "grad_log_scale": flat(grad["log_scale"]),
+        "tags": ["shipped"],
+        "data": {k: v.tolist() if isinstance(v, np.ndarray) else v for k, v in data.items()},
+        "loc": flat(params["loc"]),
+        "log_scale": flat(params["log_scale"]),
+        "elbo": float(value),
+        "grad_loc": flat(grad["loc"]),
+        "grad_log_scale": flat(grad["log_scale"]),
     }
 
 
