@@ -34,12 +34,15 @@ def test_every_program_has_a_reference() -> None:
     assert sorted(path.stem for path in FOLDER.glob("*.ppl")) == sorted(NAMES)
 
 
-@pytest.mark.parametrize(("name", "field", "length", "total"), [
-    ("textmsg", "count", 74, 1461),
-    ("coal", "count", 112, 191),
-    ("temperature", "reading", 21, 429.029328687629),
-    ("influenza", "mortality", 132, 38.5258215),
-])
+@pytest.mark.parametrize(
+    ("name", "field", "length", "total"),
+    [
+        ("textmsg", "count", 74, 1461),
+        ("coal", "count", 112, 191),
+        ("temperature", "reading", 21, 429.029328687629),
+        ("influenza", "mortality", 132, 38.5258215),
+    ],
+)
 def test_data_are_complete(name: str, field: str, length: int, total: float) -> None:
     values = json.loads((FOLDER / f"{name}.data.json").read_text())[field]
     assert len(values) == length
@@ -67,8 +70,13 @@ def points(name: str, count: int = 4) -> list[dict[str, np.ndarray]]:
     """Unconstrained values with guards on both sides: small for the shocks, near the thresholds for the room."""
     rng = np.random.default_rng(11)
     centre, spread = ({"temp": 20.0}, {"temp": 3.0}) if name == "temperature" else ({}, {"v": 0.03, "w": 0.1})
-    return [{site: centre.get(site, 0.3) + spread.get(site, 1.0) * rng.standard_normal(shape)
-             for site, shape in SITES[name].items()} for _ in range(count)]
+    return [
+        {
+            site: centre.get(site, 0.3) + spread.get(site, 1.0) * rng.standard_normal(shape)
+            for site, shape in SITES[name].items()
+        }
+        for _ in range(count)
+    ]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -101,6 +109,11 @@ def test_every_guard_is_accounted_for(name: str) -> None:
     path = FOLDER / f"{name}.data.json"
     problem = ppl.load(str(FOLDER / f"{name}.ppl")).bind(str(path) if path.exists() else {})
     found = sum(guard.count for guard in problem.guards if guard.status == "boundary")
-    least, most = {"one_if": (1, 1), "textmsg": (73, 74), "coal": (111, 112), "temperature": (40, 40),
-                   "influenza": (133, 264)}[name]
+    least, most = {
+        "one_if": (1, 1),
+        "textmsg": (73, 74),
+        "coal": (111, 112),
+        "temperature": (40, 40),
+        "influenza": (133, 264),
+    }[name]
     assert least <= found <= most
