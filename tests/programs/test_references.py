@@ -55,14 +55,19 @@ def test_exact_elbo_and_gradient_of_the_conformance_cases() -> None:
     cases = json.loads((reference.ROOT / "tests" / "conformance" / "cases.json").read_text())
     objectives = {
         "changepoint": lambda p, data: meanfield.elbo_changepoint(
-            p, data, lambda m, s: meanfield.log_normal_prior(m, s, 1.5, 0.8)),
+            p, data, lambda m, s: meanfield.log_normal_prior(m, s, 1.5, 0.8)
+        ),
         "thermostat": lambda p, data: meanfield.elbo_temperature(p, data, first_mode=1.0),
     }
     for name, objective in objectives.items():
         case = cases[name]
         sites = case["loc"] if name == "changepoint" else {"temp": None}
-        params = {part: {k: np.asarray(case[part][k] if v is not None else list(case[part].values()))
-                         for k, v in sites.items()} for part in ("loc", "log_scale")}
+        params = {
+            part: {
+                k: np.asarray(case[part][k] if v is not None else list(case[part].values())) for k, v in sites.items()
+            }
+            for part in ("loc", "log_scale")
+        }
         value, grad = jax.value_and_grad(objective)(params, case["data"])
         assert float(value) == pytest.approx(case["elbo"], abs=1e-6)
         for part in ("loc", "log_scale"):
@@ -73,8 +78,11 @@ def test_exact_elbo_and_gradient_of_the_conformance_cases() -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_stored_optimum_is_one(name: str) -> None:
     stored = STORED[name]["meanfield"]
-    params = jax.tree.map(np.asarray, {part: dict(stored["params"][part]) for part in ("loc", "log_scale")},
-                          is_leaf=lambda x: isinstance(x, list))
+    params = jax.tree.map(
+        np.asarray,
+        {part: dict(stored["params"][part]) for part in ("loc", "log_scale")},
+        is_leaf=lambda x: isinstance(x, list),
+    )
     value, grad = jax.value_and_grad(lambda p: meanfield.ELBO[name](p, reference.load_data(name)))(params)
     assert float(value) == pytest.approx(stored["elbo"], rel=1e-5)
     # One sd of the guide along any coordinate would gain no more than the rounding of the stored numbers.
