@@ -28,7 +28,7 @@ def infer(options: argparse.Namespace) -> int:
         if path is not None:
             _check_writable(path)
     model = load_model(options.file, options.quiet)
-    _set_precision(options.precision)
+    _configure_jax(options.precision)
     problem = model.bind(data_for(options.file, options.data))
     show_notes(problem.diagnostics, model.sources, options.quiet)
     if options.estimator == "interior" and not options.quiet:
@@ -64,11 +64,30 @@ def infer(options: argparse.Namespace) -> int:
     return FINE
 
 
-def _set_precision(bits: int | None) -> None:
+def _configure_jax(bits: int | None) -> None:
+    """Precision, and a folder for compiled programs: the second fit of a model need not compile it again."""
     import jax
 
+    cache = _cache_folder()
+    if cache is not None:
+        jax.config.update("jax_compilation_cache_dir", cache)  # pyright: ignore[reportUnknownMemberType]
     wide = bits == 64 if bits is not None else jax.default_backend() == "cpu"
     jax.config.update("jax_enable_x64", wide)  # pyright: ignore[reportUnknownMemberType]
+
+
+def _cache_folder() -> str | None:
+    """The user's cache folder for pplc; None if it cannot be used, or JAX's own variable names another one."""
+    if "JAX_COMPILATION_CACHE_DIR" in os.environ:
+        return None
+    base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    folder = os.path.join(base, "pplc", "jax")
+    if not os.path.isabs(folder):
+        return None
+    try:
+        os.makedirs(folder, mode=0o700, exist_ok=True)
+    except OSError:
+        return None
+    return folder if os.access(folder, os.W_OK | os.X_OK) else None
 
 
 def _show(fit: Fit, as_json: bool) -> None:

@@ -29,6 +29,7 @@ from ppl.core.show import show
 Monomial = tuple[tuple[Expr, int], ...]  # atoms with their powers, in the order of their text
 Poly = Mapping[Monomial, float]
 Expand = Callable[[Var], Expr | None]
+Memo = dict[str, "Poly"]  # normal forms of variables already expanded
 
 _SAFE_OPS = ("add", "sub", "mul", "neg", "and", "or", "not", "lt", "le", "gt", "ge", "eq", "ne", "to_real")
 MAX_MONOMIALS = 64  # beyond, an expression is an atom: the normal form must not explode on (a+b+c)^9
@@ -74,41 +75,47 @@ def _product(a: Monomial, b: Monomial) -> Monomial:
     return tuple(sorted(powers.items(), key=lambda item: show(item[0])))
 
 
-def to_poly(e: Expr, expand: Expand = no_expand) -> Poly:
-    """The normal form of a numeric expression; variables are replaced by `expand(var)` where that is not None."""
+def to_poly(e: Expr, expand: Expand = no_expand, memo: Memo | None = None) -> Poly:
+    """The normal form of a numeric expression; variables are replaced by `expand(var)` where that is not None.
+
+    Each variable is expanded once, so the work is linear in the program even where definitions repeat each other.
+    """
+    memo = {} if memo is None else memo
     match e:
         case Lit():
             return constant(float(e.value))
         case Var():
-            definition = expand(e)
-            return atom(e) if definition is None else to_poly(definition, expand)
+            if e.name not in memo:
+                definition = expand(e)
+                memo[e.name] = atom(e) if definition is None else to_poly(definition, expand, memo)
+            return memo[e.name]
         case Op(op="add" | "sub"):
-            a, b = (to_poly(x, expand) for x in e.args)
+            a, b = (to_poly(x, expand, memo) for x in e.args)
             return _bounded(add(a, b, 1.0 if e.op == "add" else -1.0), e)
         case Op(op="neg"):
-            return add({}, to_poly(e.args[0], expand), -1.0)
+            return add({}, to_poly(e.args[0], expand, memo), -1.0)
         case Op(op="mul"):
-            a, b = (to_poly(x, expand) for x in e.args)
+            a, b = (to_poly(x, expand, memo) for x in e.args)
             return _bounded(mul(a, b), e) if len(a) * len(b) <= 4 * MAX_MONOMIALS else atom(e)
         case Op(op="div"):
-            a, b = (to_poly(x, expand) for x in e.args)
+            a, b = (to_poly(x, expand, memo) for x in e.args)
             if set(b) == {ONE}:
                 return {m: c / b[ONE] for m, c in a.items()}
             return _bounded(mul(a, atom(Op("inv", (to_expr(b),), REAL, e.args[1].random))), e) if b else atom(e)
         case Op(op="pow", args=(base, Lit(value=int() as n))) if 0 <= n <= 6 and not isinstance(n, bool):
             out = constant(1.0)
-            p = to_poly(base, expand)
+            p = to_poly(base, expand, memo)
             for _ in range(n):
                 out = mul(out, p)
                 if len(out) > MAX_MONOMIALS:
                     return atom(e)
             return out
         case Op(op="to_real", args=(inner,)):
-            return to_poly(inner, expand)
+            return to_poly(inner, expand, memo)
         case Select() if e.then.type.base != "bool":
-            return _select(e, expand)
+            return _select(e, expand, memo)
         case Op(op="square", args=(base,)):
-            p = to_poly(base, expand)
+            p = to_poly(base, expand, memo)
             return _bounded(mul(p, p), e) if len(p) <= 8 else atom(e)
         case _:
             return atom(e)
@@ -119,10 +126,10 @@ def indicator(condition: Expr) -> Expr:
     return Select(condition, literal(1), literal(0), INT, condition.random)
 
 
-def _select(e: Select, expand: Expand) -> Poly:
+def _select(e: Select, expand: Expand, memo: Memo) -> Poly:
     if e.then == literal(1) and e.orelse == literal(0):
         return atom(indicator(e.condition))
-    a, b = to_poly(e.then, expand), to_poly(e.orelse, expand)
+    a, b = to_poly(e.then, expand, memo), to_poly(e.orelse, expand, memo)
     if not all(is_simple(x) for p in (a, b) for x in atoms(p)):
         return atom(e)  # a function value may be undefined on the side that is not taken
     return _bounded(add(b, mul(atom(indicator(e.condition)), add(a, b, -1.0))), e)

@@ -6,7 +6,7 @@ from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from ppl.core import ir
+from ppl.core import ir, poly
 from ppl.diagnostics import Diagnostics, PplError, Span, did_you_mean, in_source_order
 from ppl.syntax import ast
 
@@ -113,6 +113,7 @@ class Context:
     fixed: list[ir.Guard] = field(default_factory=list[ir.Guard])
     sizes: list[SameSize] = field(default_factory=list[SameSize])
     definitions: dict[str, ir.Expr] = field(default_factory=dict[str, ir.Expr])
+    memo: poly.Memo = field(default_factory=dict[str, poly.Poly])
     statements: int = 0
     next_id: int = 0
 
@@ -180,6 +181,10 @@ class Context:
         finally:
             self.mask = saved
 
+    def normal(self, e: ir.Expr) -> poly.Poly:
+        """The normal form of an expression, with scalar variables expanded."""
+        return poly.to_poly(e, lambda v: None if v.type.dims else self.definitions.get(v.name), self.memo)
+
     def mask_random(self) -> bool:
         return self.mask is not None and self.mask.random
 
@@ -200,8 +205,6 @@ class Context:
 
     def same_size(self, a: ir.Expr, b: ir.Expr, span: Span, what: str) -> bool:
         """Whether two sizes agree; False (and an error) only if they certainly do not."""
-        from ppl.core import poly
-
         difference = poly.to_poly(ir.Op("sub", (a, b), ir.INT, False), self.expand_data)
         if not difference:
             return True

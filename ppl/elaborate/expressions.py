@@ -242,7 +242,7 @@ def new_guard(ctx: Context, op: str, a: ir.Expr, b: ir.Expr, span: Span) -> ir.E
     out = rebuild(parts, guarded)
     if len(ctx.guards) == before:
         ctx.fixed.append(ir.Guard(-1, value, ctx.text(span), ctx.loops, ctx.mask, span))
-    return out
+    return ctx.let("holds", out, span)  # named, because a condition is written once for each use
 
 
 def register_guard(ctx: Context, value: ir.Expr, text: str, span: Span) -> ir.Expr:
@@ -264,7 +264,7 @@ def if_expression(ctx: Context, e: ast.IfExpr) -> ir.Expr:
     while isinstance(node, ast.IfExpr):
         c = condition(ctx, node.condition)
         failed |= c is ERROR
-        c = ir.TRUE if c is ERROR else c
+        c = ir.TRUE if c is ERROR else ctx.let("case", c, node.condition.span)
         with ctx.under(c):
             arms.append((c, expression(ctx, node.then)))
         ctx.mask = ir.conjunction(ctx.mask, ir.negate(c))

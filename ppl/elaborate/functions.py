@@ -64,6 +64,7 @@ def run(ctx: Context, f: ast.Function, env: dict[str, Binding], e: ast.Call) -> 
 def body(ctx: Context, f: ast.Function, stmts: tuple[ast.Statement, ...]) -> ir.Expr | None:
     """The returned value of a statement list; None if some path does not return."""
     for k, s in enumerate(stmts):
+        ctx.count_statement(s.span)
         match s:
             case ast.Return():
                 value = expressions.expression(ctx, s.value)

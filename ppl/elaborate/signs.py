@@ -25,7 +25,7 @@ def parts_of(ctx: Context, value: ir.Expr) -> ir.Expr | None:
 
     The condition is made of `POSITIVE` operations on simpler values, which the caller turns into guards.
     """
-    p = poly.to_poly(value, lambda v: ctx.definitions.get(v.name) if not v.type.dims else None)
+    p = ctx.normal(value)
     if poly.is_constant(p):
         return positive(p)  # its latents cancel
     splitter = _Splitter(ctx)
@@ -83,7 +83,7 @@ class _Splitter:
         for a in poly.atoms(p):
             if isinstance(a, ir.Op) and a.op == "inv" and a.random:
                 power = max(dict(m).get(a, 0) for m in p)
-                d = self.normal(a.args[0])
+                d = self.ctx.normal(a.args[0])
                 cleared: poly.Poly = {}
                 for m, c in p.items():
                     factor: poly.Poly = {tuple(x for x in m if x[0] != a): c}
@@ -117,7 +117,7 @@ class _Splitter:
                 continue
             kind, values = choices
             slope = poly.value(split[0])
-            conditions = [self.sign(poly.add(split[1], self.normal(v), slope)) for v in values]
+            conditions = [self.sign(poly.add(split[1], self.ctx.normal(v), slope)) for v in values]
             join = either if (kind == "max") == (slope > 0) else both
             return join(conditions[0], conditions[1])
         return None
@@ -189,15 +189,12 @@ class _Splitter:
         threshold = inverse(f.op, -poly.value(split[1]) / slope)
         if threshold is None:
             return None
-        u = self.normal(f.args[0])
+        u = self.ctx.normal(f.args[0])
         if math.isinf(threshold):
             above: ir.Expr = ir.literal(threshold < 0)
         else:
             above = self.sign(poly.add(u, poly.constant(threshold), -1.0))
         return above if slope > 0 else ir.negate(above)
-
-    def normal(self, e: ir.Expr) -> poly.Poly:
-        return poly.to_poly(e, lambda v: self.ctx.definitions.get(v.name) if not v.type.dims else None)
 
 
 def polished(powers: dict[int, float], r: float) -> float:

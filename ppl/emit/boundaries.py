@@ -145,11 +145,9 @@ class BoundaryEmitter:
             printer = self.moved_printer(b)
             emitter = Emitter(self.facts, printer, self.w, point="root.point(side)")
             emitter.w_loops = info.loops
-            for let in part.recomputed:
-                emitter.statement(let)
             self.w.line("out = {}")
-            for g in part.outer_guards:
-                emitter.decide(ir.Decide(g, None, self.scope.program.guards[g].span))
+            for s in part.recomputed:
+                emitter.statement(s)
             emitter.block(part.body)
             if summed:
                 self.continuation(summed, printer, position)

@@ -123,6 +123,8 @@ class Printer:
 
     def _call(self, e: ir.Op, mask: ir.Expr | None) -> str:
         args = ", ".join(self.expr(a, mask) for a in e.args)
+        if e.op == "largest":
+            return f"control.largest({args})"
         if e.op == "to_real":
             return f"fn.real({args})"
         if e.op == "to_int":

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ppl.core import ir
 from ppl.core.reads import expressions_of
+from ppl.diagnostics import Diagnostic, PplError
 from ppl.regions.model import Regions
+
+MAX_INLINED = 200  # nodes
 
 
 @dataclass(frozen=True)
@@ -18,24 +21,44 @@ class Facts:
     regions: Regions
     carried: dict[str, frozenset[int]]
     static: frozenset[str]
+    weights: dict[str, int] = field(default_factory=dict[str, int])
+
+    def weight(self, e: ir.Expr) -> int:
+        """The number of nodes of `inline(e)`, without building it."""
+        total = 0
+        for x in ir.walk(e):
+            if isinstance(x, ir.Var) and x.name in self.regions.definitions:
+                if x.name not in self.weights:
+                    self.weights[x.name] = self.weight(self.regions.definitions[x.name])
+                total += self.weights[x.name]
+            else:
+                total += 1
+        return total
 
     def inline(self, e: ir.Expr) -> ir.Expr:
-        """A data-only expression without variables of the program."""
+        """A data-only expression without variables of the program. Raises PplError if it would be very large."""
+        if self.weight(e) > MAX_INLINED:
+            raise PplError([Diagnostic("PPL703", "the size of an array or support is too long an expression")])
+        return self._inline(e)
+
+    def _inline(self, e: ir.Expr) -> ir.Expr:
         match e:
             case ir.Var() if e.name in self.regions.definitions:
-                return self.inline(self.regions.definitions[e.name])
+                return self._inline(self.regions.definitions[e.name])
             case ir.Op():
-                return ir.Op(e.op, tuple(self.inline(a) for a in e.args), e.type, e.random)
+                return ir.Op(e.op, tuple(self._inline(a) for a in e.args), e.type, e.random)
             case ir.Index():
-                return ir.Index(self.inline(e.base), tuple(self.inline(a) for a in e.indices), e.type, e.random)
+                return ir.Index(self._inline(e.base), tuple(self._inline(a) for a in e.indices), e.type, e.random)
             case ir.Select():
-                return ir.Select(self.inline(e.condition), self.inline(e.then), self.inline(e.orelse), e.type, e.random)
+                return ir.Select(
+                    self._inline(e.condition), self._inline(e.then), self._inline(e.orelse), e.type, e.random
+                )
             case _:
                 return e
 
     def is_static(self, e: ir.Expr) -> bool:
         """Whether an int expression is a Python int when jax compiles: literals and sizes."""
-        return all(
+        return self.weight(e) <= MAX_INLINED and all(
             isinstance(x, ir.Lit) or (isinstance(x, ir.DataRef) and x.name in self.static)
             or (isinstance(x, ir.Op) and x.op in ("add", "sub", "mul", "floordiv", "mod", "neg"))
             for x in ir.walk(self.inline(e))

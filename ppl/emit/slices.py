@@ -7,21 +7,21 @@ from dataclasses import dataclass, field, replace
 
 from ppl.core import ir
 from ppl.core.reads import expressions_of
+from ppl.diagnostics import Span
 from ppl.regions.model import Boundary, Regions
 from ppl.regions.scope import Scope
 
 
 @dataclass
 class Slice:
-    """`body`: statements re-evaluated, in order. `recomputed`: variables from outside that move with the line.
+    """`body`: statements re-evaluated, in order. `recomputed`: variables and guards outside that move with the line.
     `variables`, `guards`: what is read from the main evaluation."""
 
     body: tuple[ir.Statement, ...] = ()
-    recomputed: list[ir.Let] = field(default_factory=list[ir.Let])
+    recomputed: list[ir.Let | ir.Decide] = field(default_factory=list["ir.Let | ir.Decide"])
     variables: list[ir.Var] = field(default_factory=list[ir.Var])
     arrays: list[str] = field(default_factory=list[str])
     guards: list[int] = field(default_factory=list[int])
-    outer_guards: list[int] = field(default_factory=list[int])  # decided outside the iteration, but they move
 
 
 def slice_of(regions: Regions, scope: Scope, loop: ir.Loop, b: Boundary, extra: Iterable[ir.Expr]) -> Slice:
@@ -41,6 +41,8 @@ class _Collector:
         self.arrays: dict[str, None] = {}
         self.guards: dict[int, None] = {b.guard: None}
         self.defined: set[str] = set()
+        self.out = Slice()
+        self.done: set[str] = set()
         self.decided: set[int] = set()
 
     def need(self, *expressions: ir.Expr) -> None:
@@ -110,38 +112,47 @@ class _Collector:
     # ----------------------------------------------------------------- imports
 
     def imports(self, out: Slice) -> None:
-        done: set[str] = set()
-        order: list[ir.Let] = []
-
-        def visit(v: ir.Var) -> None:
-            if v.name in done or v.name in self.defined:
-                return
-            done.add(v.name)
-            definition = self.scope.definitions.get(v.name)
-            is_moved = v.name == self.b.line.site and not self.b.line.indices
-            if is_moved:
-                return
-            if definition is not None and not self.scope.independent(v, self.b.line):
-                before = set(self.variables), set(self.guards), set(self.arrays)
-                self.need(definition)
-                for name in list(self.variables):
-                    if name not in before[0]:
-                        visit(self.variables[name])
-                for x in ir.walk(definition):
-                    if isinstance(x, ir.Var):
-                        visit(x)
-                order.append(ir.Let(v, definition, None, self.scope.program.guards[self.b.guard].span))
-                return
-            out.variables.append(v)
-
-        for g in list(self.guards):
-            if g not in self.decided and self.moves(g):
-                self.need(self.regions.guards[g].value)
+        """What the body reads from outside: recomputed, in an order in which it can be, if it moves, else imported."""
+        self.out = out
         for v in list(self.variables.values()):
-            visit(v)
-        out.recomputed = order
+            self.variable(v)
         for g in list(self.guards):
-            if g in self.decided:
-                continue
-            (out.outer_guards if self.moves(g) else out.guards).append(g)
+            self.guard(g)
         out.arrays = [a for a in self.arrays if a not in self.defined]
+
+    def variable(self, v: ir.Var) -> None:
+        own = v.name == self.b.line.site and not self.b.line.indices
+        if own or v.name in self.done or v.name in self.defined:
+            return
+        self.done.add(v.name)
+        definition = self.scope.definitions.get(v.name)
+        if definition is None or self.scope.independent(v, self.b.line):
+            self.out.variables.append(v)
+            return
+        self.outside(definition)
+        self.out.recomputed.append(ir.Let(v, definition, None, self.span))
+
+    def guard(self, g: int) -> None:
+        name = f"guard {g}"
+        if g in self.decided or name in self.done:
+            return
+        self.done.add(name)
+        if not self.moves(g):
+            self.out.guards.append(g)
+            return
+        self.outside(self.regions.guards[g].value)
+        self.out.recomputed.append(ir.Decide(g, None, self.span))
+
+    def outside(self, e: ir.Expr) -> None:
+        """Whatever an expression outside the iteration reads."""
+        for x in ir.walk(e):
+            if isinstance(x, ir.Var):
+                self.variable(x)
+            elif isinstance(x, ir.GuardRef):
+                self.guard(self.regions.resolve(x.index)[0])
+            elif isinstance(x, ir.Cell):
+                self.arrays.setdefault(x.array)
+
+    @property
+    def span(self) -> Span:
+        return self.scope.program.guards[self.b.guard].span

@@ -208,10 +208,10 @@ class Emitter:
 
     def range(self, s: ir.Loop) -> tuple[str, str]:
         """The first index and the number of iterations, the latter a Python int when jax compiles."""
-        lo, hi = self.facts.inline(s.lo), self.facts.inline(s.hi)
         first = self.printer.expr(s.lo)
-        if not (self.facts.is_static(lo) and self.facts.is_static(hi)):
+        if not (self.facts.is_static(s.lo) and self.facts.is_static(s.hi)):
             return first, f'size["extent_{s.id}"]'
+        lo, hi = self.facts.inline(s.lo), self.facts.inline(s.hi)
         if lo == ir.literal(0):
             return first, self.printer.expr(hi)
         return first, f"{self.printer.expr(hi, None, 6)} - {self.printer.expr(lo, None, 7)}"

@@ -57,7 +57,7 @@ def _places(u: jax.Array, starts: int) -> jax.Array:
 
 
 def _widths(spread: jax.Array, starts: int) -> jax.Array:
-    factor = jnp.resize(jnp.asarray(WIDTHS, spread.dtype), starts)
+    factor = jnp.resize(jnp.asarray(WIDTHS, spread.dtype), (starts,))
     return factor.reshape(-1, *[1] * spread.ndim) * spread
 
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.floating[Any]]
 
 MIN_CHUNKS = 4
-MAX_CHUNKS = 40  # a stage that has not settled by then is noise-bound: a smaller learning rate helps, more steps do not
+MAX_CHUNKS = 8  # a stage that has not settled by then is noise-bound: a smaller learning rate helps, more steps do not
 RHAT_SETTLED = 1.2
 DECAY = 0.25
 STAGES = 8

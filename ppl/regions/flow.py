@@ -102,7 +102,8 @@ def _statement(flow: Flow, s: ir.Statement, loops: tuple[int, ...]) -> None:
             arguments = flow.many(s.args) | flow.many(s.indices)
             own = Depends(frozenset({s.site}), frozenset({s.site}))
             flow.join(s.site, own | arguments if moves_with_arguments(s) else own)
-            _term(flow, s.id, own | arguments | flow.of(s.mask).decided(), loops)
+            if not s.noise:  # noise adds no term; what it decides does, through its variable
+                _term(flow, s.id, own | arguments | flow.of(s.mask).decided(), loops)
         case ir.Fill():
             flow.join(s.array, flow.of(s.value) | flow.of(s.mask).decided() | flow.many(s.indices))
         case ir.Term():

@@ -49,33 +49,34 @@ def candidates(scope: Scope, normal: poly.Poly) -> Iterator[Candidate]:
 
 
 def inside_sums(scope: Scope, normal: poly.Poly) -> Iterator[Candidate]:
-    """Coordinates of a vector latent in ``dot(w, x)`` or ``sum(w)``: its first element, whatever the length."""
+    """A coordinate of a vector latent in ``dot(w, x)`` or ``sum(w)``, whatever the length."""
     for a in poly.atoms(normal):
         split = poly.split_affine(normal, a)
         if not isinstance(a, ir.Op) or a.op not in ("dot", "sum") or split is None or not poly.is_constant(split[0]):
             continue
-        zero = (ir.literal(0),)
         for k, w in enumerate(a.args):
             if not isinstance(w, ir.Var) or len(w.type.dims) != 1:
                 continue
-            latent = latent_of(scope, ir.Cell(w.name, zero, w.type.element(), True))
             factors = [*a.args[:k], *a.args[k + 1 :]]
+            if any(x.random for x in factors):
+                continue
+            # The element with the largest factor: its slope vanishes only where all do.
+            where = (ir.Op("largest", (factors[0],), ir.INT, False),) if factors else (ir.literal(0),)
+            latent = latent_of(scope, ir.Cell(w.name, where, w.type.element(), True))
             others = [*factors, *poly.atoms(split[1])]
             if latent is None or not all(scope.independent(x, latent) for x in others):
                 continue
             slope: ir.Expr = poly.number(poly.value(split[0]))
             for x in factors:
-                item = first_element(x)
+                item = element(x, where[0])
                 slope = item if slope == ir.literal(1) else ir.Op("mul", (slope, item), ir.REAL, x.random)
-            if not slope.random:
-                yield Candidate(latent, slope, None, None, "all", bool(factors))
+            yield Candidate(latent, slope, None, None, "all", bool(factors))
 
 
-def first_element(e: ir.Expr) -> ir.Expr:
-    zero = ir.literal(0)
+def element(e: ir.Expr, index: ir.Expr) -> ir.Expr:
     if isinstance(e, ir.Index):
-        return replace(e, indices=(*e.indices, zero), type=e.type.element())
-    return ir.Index(e, (zero,), e.type.element(), e.random)
+        return replace(e, indices=(*e.indices, index), type=e.type.element())
+    return ir.Index(e, (index,), e.type.element(), e.random)
 
 
 def sound(scope: Scope, slope: poly.Poly, rest: poly.Poly) -> tuple[bool, bool]:

@@ -20,7 +20,7 @@ def may_coincide(scope: Scope, a: GuardInfo, b: GuardInfo, effect: str) -> bool:
         return not any(_own_coordinate(scope, x, a) for x in poly.atoms(a.normal))
     if scope.flow.of(a.guard.value).smooth != scope.flow.of(b.guard.value).smooth:
         return False
-    if a.loops and b.loops and a.loops == b.loops:
+    if a.loops == b.loops:
         return _proportional(a, b)
     return _shape(a) == _shape(b) or any(x.through for i in (a, b) for x in i.boundaries)
 

@@ -23,13 +23,15 @@ class Scope:
     entries: Mapping[str, ir.Loop]  # carried variable at the start of an iteration -> its loop
     decided: Mapping[int, tuple[int, ...]]  # guard -> loops around its decision
     live: frozenset[str]  # variables that some term or guard reads, directly or not
+    memo: poly.Memo  # normal forms of variables, filled as they are asked for
+    unmoved: dict[tuple[str, Latent], bool]  # answers of `independent` about variables
 
     def expand(self, v: ir.Var) -> ir.Expr | None:
         """The definition of a scalar variable, for normal forms."""
         return self.definitions.get(v.name) if not v.type.dims else None
 
     def normal(self, e: ir.Expr) -> poly.Poly:
-        return poly.to_poly(e, self.expand)
+        return poly.to_poly(e, self.expand, self.memo)
 
     def site(self, name: str) -> ir.Site:
         return next(s for s in self.program.sites if s.name == name)
@@ -67,6 +69,12 @@ class Scope:
                 return all(self.independent(x, latent) for x in ir.children(e))
 
     def _variable_independent(self, v: ir.Var, latent: Latent) -> bool:
+        key = (v.name, latent)
+        if key not in self.unmoved:
+            self.unmoved[key] = self._find_independence(v, latent)
+        return self.unmoved[key]
+
+    def _find_independence(self, v: ir.Var, latent: Latent) -> bool:
         if v.name == latent.site:
             return False
         if latent.site not in self.flow.variables.get(v.name, NOTHING).sites:
@@ -151,7 +159,7 @@ def scope_of(program: ir.Program, definitions: Mapping[str, ir.Expr], flow: Flow
                     home[c.final.name] = here
             case _:
                 pass
-    return Scope(program, definitions, flow, loops, home, entries, decided, live_variables(program))
+    return Scope(program, definitions, flow, loops, home, entries, decided, live_variables(program), {}, {})
 
 
 def live_variables(program: ir.Program) -> frozenset[str]:

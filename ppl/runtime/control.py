@@ -111,3 +111,8 @@ def scatter(array: Array, filled: Filled) -> Array:
 def stack(*items: ArrayLike) -> Array:
     """An array literal."""
     return jnp.stack([jnp.asarray(x) for x in items])
+
+
+def largest(x: ArrayLike) -> Array:
+    """The place of the element of a vector with the largest absolute value."""
+    return jnp.argmax(jnp.abs(jnp.asarray(x)))

@@ -1,5 +1,5 @@
 # jax leaves some of its parameter types open.
-# pyright: reportUnknownMemberType=false
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 """Arrays without elements, for data of size zero.
 
 A loop over such data has no iterations, but jax traces its body once, where an element is read. A plain array refuses
@@ -34,7 +34,7 @@ class Empty:
         return self.array
 
     def __getitem__(self, index: Any) -> Array:
-        items: tuple[Any, ...] = tuple(index) if isinstance(index, tuple) else (index,)  # pyright: ignore[reportUnknownArgumentType]
+        items: tuple[Any, ...] = tuple(index) if isinstance(index, tuple) else (index,)
         if any(isinstance(i, slice) for i in items):
             return self.array[index]
         return jnp.zeros(self.array.shape[len(items) :], self.array.dtype)
