@@ -46,11 +46,14 @@ CANNED = Fit(
 
 
 @pytest.fixture(autouse=True)
-def keep_precision() -> Iterator[None]:
-    """The command line chooses the precision of its process; here that is the test process."""
-    before = jax.config.jax_enable_x64
+def keep_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The command line chooses precision and cache of its process; here that is the test process."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR", raising=False)
+    before = {name: getattr(jax.config, name) for name in ("jax_enable_x64", "jax_compilation_cache_dir")}
     yield
-    jax.config.update("jax_enable_x64", before)
+    for name, value in before.items():
+        jax.config.update(name, value)
 
 
 @pytest.fixture
@@ -122,6 +125,18 @@ def test_precision_is_64_unless_asked_otherwise(pplc: Pplc, step: Path, asked: d
     assert jax.config.jax_enable_x64
     pplc("infer", step, "--precision", "32")
     assert not jax.config.jax_enable_x64
+
+
+def test_compiled_programs_are_kept_in_the_users_cache(
+    pplc: Pplc, step: Path, tmp_path: Path, asked: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pplc("infer", step)
+    assert jax.config.jax_compilation_cache_dir == str(tmp_path / "cache" / "pplc" / "jax")
+    jax.config.update("jax_compilation_cache_dir", None)
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))  # cannot hold a folder: do without
+    assert pplc("infer", step).code == 0
+    assert jax.config.jax_compilation_cache_dir is None
 
 
 def test_data_beside_the_program_are_used(pplc: Pplc, counts: Path, asked: dict[str, Any]) -> None:
