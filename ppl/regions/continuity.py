@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from ppl.core import ir, poly
+from ppl.regions.flow import NOTHING
 from ppl.regions.lines import latent_of
 from ppl.regions.scope import Scope
 
 Roots = Mapping[ir.Expr, poly.Poly]
+
+MAX_CONDITION = 50  # nodes; a longer condition stays under its name
 
 
 def root_of(scope: Scope, normal: poly.Poly) -> Roots | None:
@@ -22,11 +26,23 @@ def root_of(scope: Scope, normal: poly.Poly) -> Roots | None:
     return None
 
 
-def occurrences(scope: Scope, members: frozenset[int]) -> Iterator[tuple[ir.Expr, bool]]:
-    """Every expression in which a guard appears directly, and whether it is a mask (which cannot be continuous)."""
+def aliases(scope: Scope, members: frozenset[int]) -> frozenset[str]:
+    """Named conditions that a guard decides."""
+    return frozenset(
+        name
+        for name, e in scope.definitions.items()
+        if e.type.base == "bool" and bool(scope.flow.variables.get(name, NOTHING).guards & members)
+    )
+
+
+def occurrences(scope: Scope, members: frozenset[int], named: frozenset[str]) -> Iterator[tuple[ir.Expr, bool]]:
+    """Every expression in which a guard appears, itself or by a condition's name, and whether it is a mask (which
+    cannot be continuous)."""
     for _, s in ir.blocks(scope.program.body):
+        if isinstance(s, ir.Let) and s.var.name in named:
+            continue
         mask = None if isinstance(s, ir.Report) else s.mask
-        if mask is not None and mentions(mask, members) and isinstance(s, ir.Term | ir.Sample | ir.Fill):
+        if mask is not None and mentions(mask, members, named) and isinstance(s, ir.Term | ir.Sample | ir.Fill):
             yield mask, True
         own = (
             (*(c.out for c in s.carries), *(r.delta for r in s.reductions), *(c.element for c in s.collects))
@@ -34,7 +50,7 @@ def occurrences(scope: Scope, members: frozenset[int]) -> Iterator[tuple[ir.Expr
             else expressions_of_value(scope, s)
         )
         for e in own:
-            if mentions(e, members):
+            if mentions(e, members, named):
                 yield e, False
 
 
@@ -52,8 +68,11 @@ def expressions_of_value(scope: Scope, s: ir.Statement) -> tuple[ir.Expr, ...]:
             return ()
 
 
-def mentions(e: ir.Expr, members: frozenset[int]) -> bool:
-    return any(isinstance(x, ir.GuardRef) and x.index in members for x in ir.walk(e))
+def mentions(e: ir.Expr, members: frozenset[int], named: frozenset[str]) -> bool:
+    return any(
+        (isinstance(x, ir.GuardRef) and x.index in members) or (isinstance(x, ir.Var) and x.name in named)
+        for x in ir.walk(e)
+    )
 
 
 def is_continuous(
@@ -64,16 +83,17 @@ def is_continuous(
     if roots is None:
         return False
     keys = frozenset(members)
+    named = aliases(scope, keys)
     on = Side(scope, {k: not flipped for k, flipped in members.items()}, roots, normals)
     off = Side(scope, {k: flipped for k, flipped in members.items()}, roots, normals)
     memo: poly.Memo = {}
-    for e, is_mask in occurrences(scope, keys):
+    for e, is_mask in occurrences(scope, keys, named):
         if is_mask or e.type.base == "bool" or e.type.dims:
             return False
         # Every expression with the guard in it is checked, so the variables it reads agree on the boundary: one side's
         # definitions serve for both.
         resolved = [side.resolve(e) for side in (on, off)]
-        if any(mentions(x, keys) for x in resolved):
+        if any(mentions(x, keys, named) for x in resolved):
             return False  # decided in a way that `resolve` does not follow, such as `==` of two bools
         a, b = (poly.substitute(poly.to_poly(x, on.expand, memo), roots) for x in resolved)
         if any(abs(c) > 1e-12 for c in poly.add(a, b, -1.0).values()):
@@ -128,7 +148,8 @@ class Side:
             case ir.Var() if c.name in self.scope.definitions:
                 if c.name not in self.conditions:
                     out = self.condition(self.scope.definitions[c.name])
-                    self.conditions[c.name] = out if isinstance(out, ir.Lit) else c
+                    short = next(itertools.islice(ir.walk(out), MAX_CONDITION, None), None) is None
+                    self.conditions[c.name] = out if short else c
                 return self.conditions[c.name]
             case _:
                 return c
