@@ -77,7 +77,7 @@ def fit(
             message = f"the checkpoint is at step {run.step}, past the {steps} steps asked for"
             raise refuse(message, "ask for more steps, or start afresh without --resume")
     clock = _Clock(began, earlier)
-    run = _optimise(run, machine, steps, progress, file, clock)
+    run = _optimise(problem, settings, run, machine, steps, progress, file, clock)
     result = _finish(problem, settings, machine, run, steps, draws, clock, compile_seconds)
     if require_converged and not result.converged:
         raise InferenceError([Diagnostic("PPL802", f"the fit did not converge: {result.stop_reason}")])
@@ -125,6 +125,8 @@ def _prepare(problem: ProblemLike, settings: Settings) -> tuple[Machine, Run, fl
 
 
 def _optimise(
+    problem: ProblemLike,
+    settings: Settings,
     run: Run,
     machine: Machine,
     steps: int | None,
@@ -137,7 +139,9 @@ def _optimise(
     try:
         while run.step < limit and not (steps is None and _settled(run)):
             run = advance(run, machine, limit)
-            _refuse_dead(run)
+            if _dead(run):
+                made = f"none of {run.step} steps from {settings.starts} starts had a finite ELBO and gradient"
+                raise _not_finite(problem, settings, machine.layout.like, made)
             if progress is not None:
                 level, se = stopping.elbo_level(run.trace[-1])
                 progress(Progress(run.step, steps, level, se, run.lr, clock.seconds()))
@@ -153,16 +157,16 @@ def _settled(run: Run) -> bool:
     return run.converged_at is not None or run.stages >= stopping.STAGES
 
 
-def _refuse_dead(run: Run) -> None:
+def _dead(run: Run) -> bool:
     """A run that has not had one finite step in any start will never have one: params only move on finite steps."""
-    if run.step >= CHUNK and np.all(np.asarray(run.loop.skipped) >= run.step):
-        starts = len(run.loop.skipped)
-        raise _not_finite(f"none of {run.step} steps from {starts} starts had a finite ELBO and gradient")
+    return run.step >= CHUNK and bool(np.all(np.asarray(run.loop.skipped) >= run.step))
 
 
-def _not_finite(message: str) -> InferenceError:
+def _not_finite(problem: ProblemLike, settings: Settings, params: Any, message: str) -> InferenceError:
+    """The error, at the first statement of the program that is to blame."""
+    spans = problem.not_finite_at(params, jax.random.key(settings.seed), BLOCK, settings.guide)
     hint = "a density may be zero, or undefined, where the guide reaches"
-    return InferenceError([Diagnostic("PPL801", message, hint=hint)])
+    return InferenceError([Diagnostic("PPL801", message, next(iter(spans), None), hint)], problem.sources)
 
 
 def _finish(
@@ -184,7 +188,8 @@ def _finish(
     trace = np.concatenate(run.trace)
     if not np.isfinite(elbo) or np.any(np.isneginf(trace[-CHUNK:, best])):
         bad = float(np.mean(~np.isfinite(posterior.log_weight)))
-        raise _not_finite(f"{bad:.2%} of the draws of the fitted guide have no finite log density")
+        message = f"{bad:.2%} of the draws of the fitted guide have no finite log density"
+        raise _not_finite(problem, settings, params, message)
     tail = run.tail(machine)
     rhat = stopping.split_rhat(tail, best) if len(tail) > 1 else run.rhat
     names = tuple(s.name for s in problem.sites if not s.noise)

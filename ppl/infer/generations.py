@@ -20,7 +20,8 @@ from ppl.infer.stopping import Floats
 GENERATIONS = 4
 WORTH = 0.1  # nats: a generation that brings less is the last one
 KEPT = 2  # the best starts survive as they are
-SHARES = (0.1, 0.3, 1.0)  # of the coordinates of a copy, how many are thrown
+FEWEST = 2  # coordinates of a copy that are thrown on average, at least
+SHARES = (0.0, 0.1, 0.3, 1.0)  # of all coordinates, if that is more
 WIDTHS = (1.0, 0.1)  # scales of thrown coordinates, in prior standard deviations
 
 
@@ -32,7 +33,8 @@ def next_generation(rows: Floats, elbos: Floats, layout: Layout, key: jax.Array)
     new = np.repeat(rows[order[:1]], starts, axis=0)
     new[:kept] = rows[order[:kept]]
     unit = layout.unit[layout.loc]
-    share, width = np.resize(SHARES, starts)[:, None], np.resize(WIDTHS, starts)[:, None]
+    share = np.maximum(np.resize(SHARES, starts), FEWEST / unit.size)[:, None]
+    width = np.resize(np.repeat(WIDTHS, len(SHARES)), starts)[:, None]
     k_which, k_where = jax.random.split(key)
     thrown = np.asarray(jax.random.uniform(k_which, (starts, unit.size))) < share
     shift = unit * np.asarray(jax.random.normal(k_where, (starts, unit.size)))

@@ -18,6 +18,7 @@ from jax.core import Tracer
 from jax.typing import ArrayLike, DTypeLike
 
 from ppl.bind import Bound
+from ppl.core import ir
 from ppl.diagnostics import Diagnostic, Span
 from ppl.driver import Compiled
 from ppl.problem import assemble
@@ -80,6 +81,10 @@ class Problem:
         self.name = compiled.name
         self.guards = guards
         self.diagnostics = notes
+        self.sources = compiled.sources
+        self._spans = {
+            f"t{s.id}": s.span for _, s in ir.blocks(compiled.regions.body) if isinstance(s, ir.Term | ir.Sample)
+        }
         program = compiled.elaborated.program
         self.sites = tuple(Site(s.name, bound.shapes[s.name], s.support, s.noise, s.span) for s in program.sites)
         self.data = dict(bound.arrays)
@@ -153,14 +158,12 @@ class Problem:
         def loss(params: Params, key: Array, data: Mapping[str, Any]) -> Array:
             dtype = self._dtype(params)
 
-            def one(k: Array) -> Array:
-                k_guide, k_noise = jax.random.split(k)
-                eps = family.noise(k_guide, self._shapes, dtype)
-                noise = self._code.noise(k_noise, data, self.sizes, dtype)
+            def one(eps: dict[str, Array], noise: dict[str, Array]) -> Array:
                 return surrogate(self._code, family, estimator, params, eps, noise, data, self.sizes)
 
+            draws = self._base_draws(family, key, samples, dtype, data)
             # Terms without a latent are computed in jax's default precision.
-            return -jnp.mean(jax.vmap(one)(jax.random.split(key, samples))).astype(dtype)
+            return -jnp.mean(jax.vmap(one)(*draws)).astype(dtype)
 
         jitted = jax.jit(loss)
         return lambda params, key: jitted(params, key, self._data(params["loc"]))
@@ -183,11 +186,8 @@ class Problem:
         """`n` independent draws from the guide."""
         family, dtype, data = self._guide(guide), self._dtype(params), self._data(params["loc"])
 
-        def one(k: Array) -> Draws:
-            k_guide, k_noise = jax.random.split(k)
-            eps = family.noise(k_guide, self._shapes, dtype)
+        def one(eps: dict[str, Array], noise: dict[str, Array]) -> Draws:
             point = family.point(params, eps)
-            noise = self._code.noise(k_noise, data, self.sizes, dtype)
             at = Point({**point.u, **noise}, point.loc, point.scale, point.log_q)
             out = self._code.model(at, data, self.sizes)
             latents: dict[str, Array] = {}
@@ -200,6 +200,20 @@ class Problem:
             return Draws(latents, reports, dict(point.u), log_density(out, self._code.TERMS), log_q)
 
         return jax.vmap(one)(jax.random.split(key, n))
+
+    def not_finite_at(self, params: Params, key: Array, n: int, guide: str = "meanfield") -> tuple[Span, ...]:
+        """The statements whose term of the log density is not finite for some of `n` draws from the guide."""
+        family, dtype, data = self._guide(guide), self._dtype(params), self._data(params["loc"])
+
+        def one(k: Array) -> dict[str, Array]:
+            k_guide, k_noise = jax.random.split(k)
+            point = family.point(params, family.noise(k_guide, self._shapes, dtype))
+            noise = self._code.noise(k_noise, data, self.sizes, dtype)
+            out = self._code.model(Point({**point.u, **noise}, point.loc, point.scale, point.log_q), data, self.sizes)
+            return {t: ~jnp.isfinite(log_density(out, (t,))) for t in self._code.TERMS}
+
+        bad = jax.vmap(one)(jax.random.split(key, n))
+        return tuple(self._spans[t] for t in self._code.TERMS if bool(jnp.any(bad[t])))
 
     def prior(self, key: Array, n: int, dtype: DTypeLike | None = None) -> dict[str, Array]:
         """`n` unconstrained draws of all latents from the program's prior, 0 where a latent does not exist.
@@ -247,6 +261,17 @@ class Problem:
             raise ValueError(f"no guide {name!r}: one of {', '.join(GUIDES)}")
         return GUIDES[name]()
 
+    def _base_draws(
+        self, family: MeanField, key: Array, n: int, dtype: DTypeLike, data: Mapping[str, Any]
+    ) -> tuple[dict[str, Array], dict[str, Array]]:
+        """`n` draws of the guide's noise and of the program's, axis 0 the draws."""
+        k_guide, k_noise = jax.random.split(key)
+        eps = family.noise(k_guide, self._shapes, dtype, n)
+        if not any(s.noise for s in self.sites):
+            return eps, {}
+        noise = jax.vmap(lambda k: self._code.noise(k, data, self.sizes, dtype))(jax.random.split(k_noise, n))
+        return eps, noise
+
     def _model(self, at: Point) -> dict[str, Any]:
         return self._code.model(at, self._data(at.u), self.sizes)
 
@@ -254,9 +279,10 @@ class Problem:
         """One evaluation, for its structure."""
         family = MeanField()
         dtype = jnp.result_type(float)
-        point = family.point(family.init(self._shapes, dtype), family.noise(key, self._shapes, dtype))
-        data = self._data(point.u)
-        noise = self._code.noise(key, data, self.sizes, dtype)
+        params = family.init(self._shapes, dtype)
+        data = self._data(params["loc"])
+        eps, noise = jax.tree.map(lambda x: x[0], self._base_draws(family, key, 1, dtype, data))
+        point = family.point(params, eps)
         out = self._code.model(Point({**point.u, **noise}, point.loc, point.scale, point.log_q), data, self.sizes)
         return {"report": out["report"]}
 

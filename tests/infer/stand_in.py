@@ -56,6 +56,7 @@ class StandIn:
     report: Callable[[dict[str, Array]], dict[str, Array]] = lambda z: {}
     reports: tuple[str, ...] = ()
     diagnostics: tuple[Any, ...] = ()
+    sources: dict[str, str] = field(default_factory=dict)
     data: dict[str, Any] = field(default_factory=dict)
 
     def _split(self, flat: Array) -> dict[str, Array]:
@@ -138,6 +139,9 @@ class StandIn:
             return Draws(z, self.report(z), self._split(u), self.density(u, self._guards(u)) - log_q, log_q)
 
         return jax.vmap(one)(eps)
+
+    def not_finite_at(self, params: Params, key: Array, n: int, guide: str) -> tuple[Any, ...]:
+        return ()
 
     def prior(self, key: Array, n: int) -> dict[str, Array]:
         return self._split(jax.vmap(self.prior_draw)(jax.random.split(key, n)))
