@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import jax
@@ -29,10 +30,16 @@ class MeanField:
             "log_scale": {k: jnp.zeros(s, dtype) for k, s in shapes.items()},
         }
 
-    def noise(self, key: Array, shapes: Mapping[str, tuple[int, ...]], dtype: DTypeLike) -> dict[str, Array]:
-        """Standard normal draws, one per coordinate."""
-        keys = jax.random.split(key, max(len(shapes), 1))
-        return {k: jax.random.normal(keys[i], s, dtype) for i, (k, s) in enumerate(shapes.items())}
+    def noise(self, key: Array, shapes: Mapping[str, tuple[int, ...]], dtype: DTypeLike, n: int) -> dict[str, Array]:
+        """`n` standard normal draws of every coordinate, axis 0 the draws; one call of the generator for all sites."""
+        sizes = [math.prod(s) for s in shapes.values()]
+        flat = jax.random.normal(key, (n, sum(sizes)), dtype)
+        out: dict[str, Array] = {}
+        start = 0
+        for (name, shape), size in zip(shapes.items(), sizes, strict=True):
+            out[name] = flat[:, start : start + size].reshape((n, *shape))
+            start += size
+        return out
 
     def point(self, params: Params, eps: Mapping[str, Array]) -> Point:
         """The point that `eps` stands for, differentiable in the parameters at fixed `eps`."""

@@ -199,20 +199,18 @@ class Problem:
             reports = {k: jnp.asarray(v) for k, v in out["report"].items()}
             return Draws(latents, reports, dict(point.u), log_density(out, self._code.TERMS), log_q)
 
-        return jax.vmap(one)(jax.random.split(key, n))
+        return jax.vmap(one)(*self._base_draws(family, key, n, dtype, data))
 
     def not_finite_at(self, params: Params, key: Array, n: int, guide: str = "meanfield") -> tuple[Span, ...]:
         """The statements whose term of the log density is not finite for some of `n` draws from the guide."""
         family, dtype, data = self._guide(guide), self._dtype(params), self._data(params["loc"])
 
-        def one(k: Array) -> dict[str, Array]:
-            k_guide, k_noise = jax.random.split(k)
-            point = family.point(params, family.noise(k_guide, self._shapes, dtype))
-            noise = self._code.noise(k_noise, data, self.sizes, dtype)
+        def one(eps: dict[str, Array], noise: dict[str, Array]) -> dict[str, Array]:
+            point = family.point(params, eps)
             out = self._code.model(Point({**point.u, **noise}, point.loc, point.scale, point.log_q), data, self.sizes)
             return {t: ~jnp.isfinite(log_density(out, (t,))) for t in self._code.TERMS}
 
-        bad = jax.vmap(one)(jax.random.split(key, n))
+        bad = jax.vmap(one)(*self._base_draws(family, key, n, dtype, data))
         return tuple(self._spans[t] for t in self._code.TERMS if bool(jnp.any(bad[t])))
 
     def prior(self, key: Array, n: int, dtype: DTypeLike | None = None) -> dict[str, Array]:
