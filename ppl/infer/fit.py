@@ -17,6 +17,7 @@ import numpy as np
 from ppl.diagnostics import Diagnostic, InferenceError, PplError
 from ppl.infer import stopping
 from ppl.infer.checkpoint import refuse
+from ppl.infer.hoist import compiled
 from ppl.infer.layout import Layout, flatten
 from ppl.infer.loop import CHUNK, initial_state, make_chunk
 from ppl.infer.problem import DrawsLike, ProblemLike
@@ -109,8 +110,8 @@ def _prepare(problem: ProblemLike, settings: Settings) -> tuple[Machine, Run, fl
     like = jax.tree.map(lambda x: x[0], params)
     began = time.perf_counter()
     arguments = (run.loop, steps_key, *loop_arguments(run, CHUNK))
-    chunk = jax.jit(make_chunk(fn, unit, settings.starts)).lower(*arguments).compile()
-    draw = jax.jit(lambda p, k: problem.draw(p, k, BLOCK, settings.guide)).lower(like, key).compile()
+    chunk = compiled(make_chunk(fn, unit, settings.starts), *arguments)
+    draw = compiled(lambda p, k: problem.draw(p, k, BLOCK, settings.guide), like, key)
     seconds = time.perf_counter() - began
     compare_key = jax.random.fold_in(key, _COMPARE)
     machine = Machine(
