@@ -11,7 +11,7 @@ from ppl.infer.stopping import Chunk
 STEPS = 250
 
 
-def stage(drift: float, rise: float, chunks: int = 8, seed: int = 0, noise: float = 0.1) -> list[Chunk]:
+def stage(drift: float, rise: float, chunks: int = 6, seed: int = 0, noise: float = 0.1) -> list[Chunk]:
     """Chunks of a run with two starts: iterates that drift and an ELBO that rises by so much per chunk."""
     rng = np.random.default_rng(seed)
     out: list[Chunk] = []
