@@ -1,0 +1,349 @@
+"""Random well-typed programs with data, from a seed.
+
+Values stay moderate by construction (small coefficients, bounded functions), so that the log density has moments
+under any Gaussian guide of moderate width and the estimator has a finite variance. Programs are text: what the parser
+reads is part of the test.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from generator_words import Names, Words
+
+
+@dataclass(frozen=True)
+class Program:
+    """A program, its data, and the seed it came from."""
+
+    text: str
+    data: dict[str, Any]
+    seed: int
+
+
+def generate(seed: int) -> Program:
+    """The program of a seed: the same one on every machine."""
+    g = _Generator(np.random.default_rng([seed, 20181202]))
+    return Program(g.program(), g.data, seed)
+
+
+class _Generator(Words):
+    # -------------------------------------------------------------- statements
+
+    def program(self) -> str:
+        if self.chance(0.75):
+            self.declare_data()
+        while self.chance(0.25) and len(self.functions) < 2:
+            self.function()
+        self.site()
+        for _ in range(int(self.rng.integers(2, 7))):
+            self.statement(2)
+        for _ in range(6):
+            if self.budget <= 0:
+                break
+            self.site()
+            self.statement(2)
+        if self.terms == 0 or self.chance(0.6):
+            self.observe()
+        if self.chance(0.1):
+            self.emit(f"report r = {self.expr(1)}")
+        return "\n".join(self.lines) + "\n"
+
+    def declare_data(self) -> None:
+        n = int(self.rng.integers(2, 6))
+        self.data["n"] = n
+        self.emit("data n: int")
+        grid = np.round(self.rng.uniform(-1, 1.5, 3), 1)
+        tied = self.chance(0.4)
+        self.data["t"] = [
+            float(x) for x in (self.rng.choice(grid, n) if tied else np.round(self.rng.uniform(-1, 1.5, n), 2))
+        ]
+        self.emit("data t: real[n]")
+        if self.chance(0.7):
+            self.data["y"] = [float(x) for x in np.round(self.rng.normal(0.3, 0.8, n), 2)]
+            self.emit("data y: real[n]")
+        if self.chance(0.4):
+            self.data["c"] = [int(x) for x in self.rng.integers(0, 4, n)]
+            self.emit("data c: int[n]")
+        if self.chance(0.4):
+            self.data["level"] = float(np.round(self.rng.uniform(-0.8, 0.8), 1))
+            self.emit(f"data level: real = {self.number(-0.5, 0.5)}")
+            self.names.numbers.append("level")
+
+    def function(self) -> None:
+        name, arity = self.fresh("f"), int(self.rng.integers(1, 3))
+        saved, self.names, guards = self.names, Names(), self.guards
+        parameters = ["a", "b"][:arity]
+        self.names.latents = list(parameters)
+        self.guards = []
+        self.emit(f"fn {name}({', '.join(f'{p}: real' for p in parameters)}) -> real {{")
+        self.indent += 1
+        if self.chance(0.5):
+            self.emit(f"return if {self.guard(0)} then {self.expr(1)} else {self.expr(1)}")
+        elif self.chance(0.5):
+            self.emit(f"if {self.guard(1)} {{ return {self.expr(1)} }}")
+            self.emit(f"return {self.expr(1)}")
+        else:
+            local = self.fresh("k")
+            self.emit(f"{local} = {self.affine()} + 0.0")
+            self.emit(f"if {self.guard(0)} {{ {local} = {self.affine()} + 0.0 }}")
+            self.names.values.append(local)
+            self.names.affine.append(local)
+            self.emit(f"return {self.expr(2)}")
+        self.indent -= 1
+        self.emit("}")
+        self.names, self.guards = saved, guards
+        self.functions.append((name, arity))
+
+    def statement(self, depth: int) -> None:
+        can_site = self.budget > 0 and self.loop is None
+        has_data = "n" in self.data and self.loop is None
+        self.weighted(
+            (3 if can_site else 0, self.site),
+            (1.5, self.assign),
+            (0.7 if self.names.values else 0, self.update),
+            (0.4, self.bool_assign),
+            (3 if depth > 0 else 0, lambda: self.branch(depth)),
+            (2, self.observe),
+            (1, self.factor),
+            (2.5 if has_data and depth > 0 else 0, lambda: self.for_loop(depth)),
+            (0.5 if has_data else 0, self.comprehension),
+            (0.6 if has_data and self.budget >= 2 and not self.in_branch else 0, self.walk),
+        )
+
+    def site(self) -> None:
+        if self.noise and self.names.latents and self.chance(0.4) and not self.in_branch:
+            self.noise -= 1
+            e = self.fresh("e")
+            law = self.pick(("Normal(0, 1)", "Uniform(0, 1)", f"Normal({self.atom()}, {self.number(0.5, 1.2)})",
+                             "Gamma(2, 1.5)", f"Exponential({self.positive()})",
+                             f"Uniform(-1, {self.positive()})"))  # fmt: skip
+            self.emit(f"noise {e} ~ {law}")
+            self.names.latents.append(e)
+            return
+        if self.budget <= 0:
+            return
+        kind = self.pick(("real", "real", "real", "positive", "interval"))
+        if self.budget >= 2 and self.chance(0.1) and not self.in_branch:
+            w = self.fresh("w")
+            self.emit(f"{w}: real[2] ~ {self.pick(('Normal(0, 1)', 'Exponential(1.2)', 'Uniform(-1, 1.4)'))}")
+            self.names.latents += [f"{w}[0]", f"{w}[1]"]
+            self.budget -= 2
+            return
+        self.budget -= 1
+        x = self.fresh("x")
+        self.emit(f"{x} ~ {self.law(kind)}")
+        self.names.latents.append(x)
+        if kind == "positive":
+            self.names.positive.append(x)
+
+    def assign(self) -> None:
+        v = self.fresh("v")
+        affine = self.chance(0.5)
+        self.emit(f"{v} = {self.affine() if affine else self.expr(2) + ' + 0.0'}")
+        self.names.values.append(v)
+        if affine:
+            self.names.affine.append(v)
+
+    def update(self) -> None:
+        v = self.pick(self.names.values)
+        self.emit(f"{v} = {self.affine() + ' + 0.0' if v in self.names.affine else self.expr(2) + ' + 0.0'}")
+
+    def bool_assign(self) -> None:
+        b = self.fresh("b")
+        self.emit(f"{b} = {self.guard(1)}")
+        self.names.bools.append(b)
+
+    def observed(self) -> str:
+        if self.loop and "y" in self.data and self.chance(0.8):
+            return f"y[{self.loop}]"
+        return self.number(-1, 1.5)
+
+    def observe(self) -> None:
+        self.terms += 1
+        counts = f"c[{self.loop}]" if self.loop and "c" in self.data else str(int(self.rng.integers(0, 4)))
+        self.weighted(
+            (6, lambda: self.emit(f"observe {self.observed()} ~ Normal({self.expr(2)}, {self.positive()})")),
+            (1.5, lambda: self.emit(f"observe {counts} ~ Poisson({self.positive()})")),
+            (0.7, lambda: self.emit(f"observe {self.pick('01')} ~ BernoulliLogit({self.expr(1)})")),
+            (0.5, lambda: self.emit(f"observe {self.pick('01')} ~ Bernoulli(0.1 + 0.8 * inv_logit({self.expr(1)}))")),
+            (0.7, lambda: self.emit(f"observe {self.observed()} ~ StudentT(4, {self.expr(1)}, {self.positive()})")),
+            (0.4, lambda: self.emit(f"observe {self.observed()} ~ Laplace({self.atom()}, {self.positive()})")),
+            (0.4, lambda: self.emit(f"observe {self.number(0.2, 2)} ~ Gamma({self.positive()}, {self.positive()})")),
+            (0.4, lambda: self.emit(f"observe {self.number(0.2, 2)} ~ Exponential({self.positive()})")),
+            (0.3, lambda: self.emit(f"observe {counts} ~ NegativeBinomial({self.positive()}, {self.positive()})")),
+            (0.3, lambda: self.emit(f"observe 2 ~ Binomial(4, 0.1 + 0.8 * inv_logit({self.expr(1)}))")),
+            (0.3, lambda: self.emit(f"observe 0.4 ~ Logistic({self.expr(1)}, {self.positive()})")),
+        )
+
+    def factor(self) -> None:
+        self.terms += 1
+        self.emit(f"factor {self.number(-0.8, 0.8)} * {self.pick(('', 'tanh', 'sin'))}({self.expr(1)})")
+
+    # ----------------------------------------------------- blocks of statements
+
+    def branch(self, depth: int) -> None:
+        arms = int(self.rng.choice([1, 2, 2, 2, 3]))
+        joint = self.fresh("v") if arms > 1 and self.chance(0.6) else None
+        affine = self.chance(0.5)
+        shared = self.fresh("x") if arms > 1 and self.budget > 0 and self.loop is None and self.chance(0.15) else None
+        kind = self.pick(("real", "positive"))
+        if shared:
+            self.budget -= 1
+        outer, was, guards = self.names, self.in_branch, self.guards
+        for k in range(arms):
+            last = k == arms - 1 and arms > 1
+            if k == 0:
+                self.emit(f"if {self.guard(1)} {{")
+            else:
+                self.emit("} else {" if last else f"}} else if {self.guard(1)} {{")
+            self.indent, self.in_branch, self.names = self.indent + 1, True, outer.copy()
+            self.guards = list(guards)
+            if shared:
+                self.emit(f"{shared} ~ {self.law(kind)}")
+                self.names.latents.append(shared)
+            for _ in range(int(self.rng.integers(0 if joint or shared else 1, 3))):
+                self.statement(depth - 1)
+            if joint:
+                self.emit(f"{joint} = {self.affine() if affine else self.expr(1)} + 0.0")
+            self.indent, self.in_branch, self.names = self.indent - 1, was, outer
+            self.guards = guards
+        self.emit("}")
+        if joint:
+            self.names.values.append(joint)
+            if affine:
+                self.names.affine.append(joint)
+        if shared:
+            self.names.latents.append(shared)
+            if kind == "positive":
+                self.names.positive.append(shared)
+
+    def for_loop(self, depth: int) -> None:
+        """A loop over the data: a family of guards, a sum, carried state, or several of them."""
+        i = self.fresh("i")
+        total = self.fresh("s") if self.chance(0.6) else None
+        hits = self.fresh("k") if self.chance(0.3) else None
+        if total:
+            self.emit(f"{total} = {self.number(-0.5, 0.5)}")
+        if hits:
+            self.emit(f"{hits} = 0")
+        outer, guards = self.names, self.guards
+        self.emit(f"for {i} in {self.pick(('0', '0', '0', '1'))}..n {{")
+        self.indent, self.loop, self.names, self.guards = self.indent + 1, i, outer.copy(), []
+        self.names.numbers += [f"t[{i}]"] * 3
+        state = total is not None and self.chance(0.4)
+        if total and state:
+            self.names.values.append(total)
+            self.names.affine.append(total)
+        if total:
+            self.accumulate(total, i, state)
+        if hits:
+            self.emit(f"if {self.loop_guard(i)} {{ {hits} = {hits} + 1 }}")
+        if not total or self.chance(0.5):
+            self.family(i)
+        if self.chance(0.3):
+            self.statement(depth - 1)
+        self.indent, self.loop, self.names, self.guards = self.indent - 1, None, outer, guards
+        self.emit("}")
+        if total:
+            self.names.values.append(total)
+        if hits:
+            self.names.ints.append(hits)
+
+    def loop_guard(self, i: str) -> str:
+        return str(
+            self.weighted(
+                (4, lambda: f"{self.latent()} {self.op()} t[{i}]"),
+                (1, lambda: f"{self.join('{a} + {k} * {b}')} {self.op()} t[{i}]"),
+                (1, lambda: f"t[{i}] * {self.latent()} {self.op()} {self.number(-1, 1)}"),
+                (1, lambda: f"{self.latent()} {self.op()} {i}"),
+                (1, lambda: self.guard(1)),
+            )
+        )
+
+    def accumulate(self, total: str, i: str, state: bool) -> None:
+        if state:
+            self.emit(f"if {total} {self.op()} {self.threshold()} {{ {total} = {self.state()} + 0.0 }}")
+            if self.chance(0.5):
+                self.emit(f"{total} = {self.number(-0.8, 0.8)} * {total} + {self.state()}")
+            return
+        self.weighted(
+            (
+                2,
+                lambda: self.emit(
+                    f"{total} = {total} + (if {self.loop_guard(i)} then {self.expr(1)} else {self.number()})"
+                ),
+            ),
+            (1, lambda: self.emit(f"if {self.loop_guard(i)} {{ {total} = {total} + {self.expr(1)} }}")),
+            (1, lambda: self.emit(f"if {self.loop_guard(i)} {{ {total} = {self.expr(1)} + 0.0 }}")),
+        )
+
+    def state(self) -> str:
+        return self.expr(1) if self.wild else self.pick((self.number(), self.affine()))
+
+    def family(self, i: str) -> None:
+        self.terms += 1
+        if "c" in self.data and self.chance(0.4):
+            a, b = self.number(0.5, 1.2), self.positive()
+            self.emit(f"observe c[{i}] ~ Poisson(if {self.loop_guard(i)} then {a} else {b})")
+            return
+        mean = f"if {self.loop_guard(i)} then {self.expr(1)} else {self.expr(1)}"
+        self.emit(f"observe {self.observed()} ~ Normal({mean}, {self.positive()})")
+
+    def comprehension(self) -> None:
+        i, v = self.fresh("i"), self.fresh("v")
+        outer, guards = self.names, self.guards
+        self.names, self.guards, self.loop = outer.copy(), [], i
+        self.names.numbers += [f"t[{i}]"] * 3
+        reduce = self.pick(("sum", "mean", "max", "min"))
+        self.emit(
+            f"{v} = 0.4 * {reduce}([if {self.loop_guard(i)} then {self.expr(1)} else {self.number()} for {i} in 0..n])"
+        )
+        self.names, self.guards, self.loop = outer, guards, None
+        self.names.values.append(v)
+
+    def walk(self) -> None:
+        """A short random walk in a `var` array, with state carried along."""
+        z, s, i, steps = (
+            self.fresh("z"),
+            self.fresh("s"),
+            self.fresh("i"),
+            min(self.budget, int(self.rng.integers(2, 4))),
+        )
+        self.budget -= steps
+        self.emit(f"var {z}: real[{steps}]")
+        self.emit(f"{s} = {self.number(-0.6, 0.6)}")
+        start = 0
+        if self.chance(0.4):
+            self.emit(f"{z}[0] ~ {self.law('real')}")
+            start = 1
+        self.emit(f"for {i} in {start}..{steps} {{")
+        outer, guards = self.names, self.guards
+        self.indent, self.loop, self.names, self.guards = self.indent + 1, i, outer.copy(), []
+        past = f"0.6 * {z}[{i} - 1]" if start else self.pick(("0", s))
+        before = self.chance(0.5)
+        move = "" if before else f"0.5 * {z}[{i}] + "
+        step = f"{s} = {s} + {move}(if {s} < {self.threshold()} then {self.number()} else {self.number()})"
+        if before:
+            self.emit(step)
+            past = s
+        self.emit(f"{z}[{i}] ~ Normal({past}, {self.number(0.7, 1.3)})")
+        self.names.latents.append(f"{z}[{i}]")
+        if not before:
+            self.emit(step)
+        self.names.values.append(s)
+        self.names.affine.append(s)
+        if self.chance(0.6):
+            self.emit(
+                f"if {self.pick((f'{z}[{i}]', s))} {self.op()} {self.threshold()} {{ {s} = {self.state()} + 0.0 }}"
+            )
+        self.terms += 1
+        seen = self.observed() if steps <= self.data["n"] else self.number()
+        self.emit(f"observe {seen} ~ Normal({self.expr(1)}, {self.positive()})")
+        self.indent, self.loop, self.names, self.guards = self.indent - 1, None, outer, guards
+        self.emit("}")
+        self.names.values.append(s)
+        self.names.affine.append(s)
+        self.names.latents += [f"{z}[{k}]" for k in range(steps)]

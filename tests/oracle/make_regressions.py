@@ -1,0 +1,51 @@
+"""Writes the exact values of the programs in ``regressions/`` that ``values.json`` does not have yet.
+
+python tests/oracle/make_regressions.py
+"""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import sys
+import zlib
+from typing import Any
+
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE.parents[1])]
+
+from density import Guide, random_guide, read  # noqa: E402
+from exact import exact  # noqa: E402
+from interpreter import sites  # noqa: E402
+
+DATA: dict[str, dict[str, Any]] = {
+    "guard_read_in_local_slice": {"n": 2, "t": [-0.3, 0.4]},
+    "mate_outside_slice": {"n": 2, "t": [0.59, -0.2]},
+}
+
+
+def entry(name: str) -> dict[str, Any]:
+    module, data = read((HERE / "regressions" / f"{name}.ppl").read_text()), DATA.get(name, {})
+    guide: Guide = random_guide(sites(module, data), zlib.crc32(name.encode()))
+    truth = exact(module, data, guide, lines=2048, seed=1)
+    return {
+        "data": data,
+        "loc": {k: v.tolist() for k, v in guide.loc.items()},
+        "log_scale": {k: v.tolist() for k, v in guide.log_scale.items()},
+        "elbo": truth.elbo,
+        "grad_loc": {k: [x.tolist() for x in v] for k, v in truth.loc.items()},
+        "grad_log_scale": {k: [x.tolist() for x in v] for k, v in truth.log_scale.items()},
+    }
+
+
+def main() -> None:
+    table = HERE / "regressions" / "values.json"
+    values = json.loads(table.read_text()) if table.exists() else {}
+    for path in sorted((HERE / "regressions").glob("*.ppl")):
+        if path.stem not in values:
+            values[path.stem] = entry(path.stem)
+    table.write_text(json.dumps(dict(sorted(values.items())), indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
