@@ -8,13 +8,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from ppl.bind import Bound, bind
-from ppl.data import beside, bind_data
-from ppl.diagnostics import Diagnostic, Diagnostics, Span
+from ppl.diagnostics import Diagnostic, Diagnostics, PplError, Span
 from ppl.driver import Compiled, compile_source
 from ppl.regions import GuardInfo
 
 if TYPE_CHECKING:
+    from ppl.bind import Bound
     from ppl.infer import Fit
     from ppl.problem import Problem
 
@@ -78,6 +77,9 @@ class Model:
         return {"sites": sites, "guards": guards}
 
     def _bind(self, data: Data) -> tuple[Bound, tuple[Diagnostic, ...]]:
+        from ppl.bind import bind  # numpy is imported when there are data, not to check a program
+        from ppl.data import bind_data
+
         c = self._compiled
         sink = Diagnostics(dict(c.sources))
         values = bind_data(c.data, data, sink)
@@ -132,7 +134,12 @@ def load_module(compiled: Compiled) -> ModuleType:
 def load(path: str | os.PathLike[str]) -> Model:
     """Compiles a ``.ppl`` file. Raises OSError if it cannot be read and PplError if it is rejected."""
     file = Path(path)
-    return Model(compile_source(file.read_text(encoding="utf-8"), str(path), file.stem, file.parent))
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        message = f"the file is not UTF-8: byte {error.start} cannot be read"
+        raise PplError([Diagnostic("PPL001", message, Span(str(path), 1, 1, 1, 1))]) from error
+    return Model(compile_source(text, str(path), file.stem, file.parent))
 
 
 def compile_text(source: str, name: str = "model", folder: str | os.PathLike[str] | None = None) -> Model:
@@ -140,4 +147,4 @@ def compile_text(source: str, name: str = "model", folder: str | os.PathLike[str
     return Model(compile_source(source, f"{name}.ppl", name, None if folder is None else Path(folder)))
 
 
-__all__ = ["Data", "Model", "beside", "compile_text", "load"]
+__all__ = ["Data", "Model", "compile_text", "load"]

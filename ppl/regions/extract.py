@@ -206,7 +206,9 @@ def with_mates(scope: Scope, infos: tuple[GuardInfo, ...]) -> tuple[GuardInfo, .
             mates = tuple(
                 other.guard.index
                 for other in active
-                if set(b.terms) & set(other.boundaries[0].terms) and may_coincide(scope, info, other, b.effect)
+                if set(b.terms) & set(other.boundaries[0].terms)
+                and not scope.independent(ir.GuardRef(other.guard.index), b.line)
+                and may_coincide(scope, info, other, b.effect)
             )
             new.append(replace(b, mates=mates))
         out[info.guard.index] = replace(info, boundaries=tuple(new))
