@@ -19,6 +19,7 @@ from exact import exact  # noqa: E402
 from interpreter import sites  # noqa: E402
 
 DATA: dict[str, dict[str, Any]] = {
+    "bounds_with_data_branch": {"k": 1},
     "guard_read_in_local_slice": {"n": 2, "t": [-0.3, 0.4]},
     "mate_outside_slice": {"n": 2, "t": [0.59, -0.2]},
 }
