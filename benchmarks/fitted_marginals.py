@@ -1,6 +1,6 @@
 """Fits every shipped program with default options from three seeds and writes docs/fits.md.
 
-    python benchmarks/fitted_marginals.py
+    python benchmarks/fitted_marginals.py [PROGRAM ...] [--out FILE]
 
 Beside each fit stand the exact or long-run posterior and the best mean-field ELBO of docs/reference_posteriors.json,
 which were made without this compiler.
@@ -8,6 +8,7 @@ which were made without this compiler.
 
 from __future__ import annotations
 
+import argparse
 import json
 from pathlib import Path
 from typing import Any
@@ -69,13 +70,17 @@ def section(name: str, reference: dict[str, Any]) -> list[str]:
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("programs", nargs="*", default=PROGRAMS)
+    parser.add_argument("--out", type=Path, default=ROOT / "docs" / "fits.md")
+    args = parser.parse_args()
     jax.config.update("jax_enable_x64", True)
     reference = json.loads((ROOT / "docs" / "reference_posteriors.json").read_text())
     lines = [HEAD]
-    for name in PROGRAMS:
+    for name in args.programs:
         lines += section(name, reference[name])
+        args.out.write_text("\n".join(lines))
         print(f"{name} done", flush=True)
-    (ROOT / "docs" / "fits.md").write_text("\n".join(lines))
 
 
 if __name__ == "__main__":

@@ -89,9 +89,7 @@ class BoundaryEmitter:
         return out
 
     def root(self, b: Boundary, live: Printer) -> None:
-        draw = next(
-            s for _, s in ir.blocks(self.scope.program.body) if isinstance(s, ir.Sample) and s.site == b.line.site
-        )
+        draw = draw_of(self.scope, b)
         d = DISTRIBUTIONS[draw.distribution]
         index = ""
         if b.line.indices:
@@ -250,11 +248,17 @@ def docstring(info: GuardInfo, b: Boundary, facts: Facts) -> str:
     return text.replace("\\", "\\\\").replace('"""', "'''")
 
 
+def draw_of(scope: Scope, b: Boundary) -> ir.Sample:
+    """The (first) draw of the site whose coordinate a boundary moves."""
+    return next(s for _, s in ir.blocks(scope.program.body) if isinstance(s, ir.Sample) and s.site == b.line.site)
+
+
 def reads_of(facts: Facts, scope: Scope, info: GuardInfo) -> set[str]:
     """Variables of the program that the boundaries of a guard ask the main evaluation for."""
     out: set[str] = set()
     for b in info.boundaries:
-        for e in (b.slope, *(() if b.rest is None else (b.rest,))):
+        draw = draw_of(scope, b)
+        for e in (b.slope, *(() if b.rest is None else (b.rest,)), *draw.args):
             out |= _leaves(e)
         if b.effect == "global" or not info.loops:
             continue

@@ -55,7 +55,8 @@ def normalise(scope: Scope, g: ir.Guard) -> Normalised:
     p = scope.normal(g.value)
     items = poly.ordered(p)
     lead = items[0][1] if items else 1.0
-    canonical = tuple((m, c / abs(lead) * (1 if lead > 0 else -1)) for m, c in items)
+    # Twins may be written with constants that differ in the last digit, 0.1 + 0.2 and 0.3.
+    canonical = tuple((m, float(f"{c / lead:.12g}")) for m, c in items)
     home = scope.decided.get(g.index, g.loops)
     needed = max((scope.loops_needed(a) for a in poly.atoms(p)), key=len, default=())
     movable = len(needed) < len(home) and all(poly.is_simple(a) for a in poly.atoms(p))

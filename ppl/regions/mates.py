@@ -48,7 +48,8 @@ def _proportional(a: GuardInfo, b: GuardInfo) -> bool:
     difference = poly.add(
         {m: c for m, c in a.normal.items() if m not in p}, {m: c for m, c in b.normal.items() if m not in q}, -ratio
     )
-    return not (poly.is_constant(difference) and difference)
+    scale = max((abs(c) for m, c in a.normal.items() if m not in p), default=0.0)
+    return not (poly.is_constant(difference) and abs(poly.value(difference)) > 1e-9 * scale)
 
 
 def _shape(info: GuardInfo) -> tuple[str, ...]:
