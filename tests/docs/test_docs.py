@@ -68,7 +68,7 @@ def test_commands_print_what_is_shown(page: Path, body: str) -> None:
 
 
 def compare_fits(printed: str, shown: str) -> None:
-    """The table and the ELBO agree to 0.06; how long it took and how the last steps went may differ."""
+    """The table and the ELBO agree to 0.1; how long it took and how the last steps went may differ."""
 
     def facts(text: str) -> list[str]:
         lines = text.strip().splitlines()
@@ -77,7 +77,7 @@ def compare_fits(printed: str, shown: str) -> None:
     a, b = facts(printed), facts(shown)
     assert [NUMBER.sub("", x).split() for x in a] == [NUMBER.sub("", x).split() for x in b]
     for x, y in zip(a, b, strict=True):
-        assert [float(v) for v in NUMBER.findall(x)] == pytest.approx([float(v) for v in NUMBER.findall(y)], abs=0.06)
+        assert [float(v) for v in NUMBER.findall(x)] == pytest.approx([float(v) for v in NUMBER.findall(y)], abs=0.1)
 
 
 # ------------------------------------------------------------------------------------------------------------- tables
