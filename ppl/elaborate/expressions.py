@@ -227,7 +227,11 @@ def compare_pair(ctx: Context, op: str, a: ir.Expr, b: ir.Expr, span: Span) -> i
 
 
 def new_guard(ctx: Context, op: str, a: ir.Expr, b: ir.Expr, span: Span) -> ir.Expr:
-    hi, lo = (b, a) if op in ("<", "<=") else (a, b)
+    """The condition ``a op b``. A guard is strict, so ``a <= b`` is ``not a > b``: a branch can make them equal."""
+    if op in ("<=", ">="):
+        opposite = new_guard(ctx, ">" if op == "<=" else "<", a, b, span)
+        return ir.negate(opposite)
+    hi, lo = (b, a) if op == "<" else (a, b)
     value = hi if lo == ir.literal(0) else ir.Op("sub", (hi, lo), ir.REAL, True, span)
     parts = signs.parts_of(ctx, value)
     if parts is None:

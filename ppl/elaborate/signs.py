@@ -50,7 +50,8 @@ def either(a: ir.Expr, b: ir.Expr) -> ir.Expr:
     return ir.negate(both(ir.negate(a), ir.negate(b)))
 
 
-def same(a: ir.Expr, b: ir.Expr) -> ir.Expr:
+def agree(a: ir.Expr, b: ir.Expr) -> ir.Expr:
+    """``a == b``, for conditions on continuous values."""
     for x, y in ((a, b), (b, a)):
         if isinstance(x, ir.Lit):
             return y if x.value else ir.negate(y)
@@ -88,8 +89,7 @@ class _Splitter:
                     for _ in range(power - dict(m).get(a, 0)):
                         factor = poly.mul(factor, d)
                     cleared = poly.add(cleared, factor)
-                rest = self.sign(cleared)
-                return same(rest, self.sign(d)) if power % 2 else rest
+                return self.product(cleared, d) if power % 2 else self.sign(cleared)
         return None
 
     def factor(self, p: poly.Poly) -> ir.Expr | None:
@@ -99,8 +99,25 @@ class _Splitter:
             if power == 0 or not a.random or (len(p) == 1 and len(next(iter(p))) == 1 and power == 1):
                 continue
             rest = {self.reduced(m, a, power): c for m, c in p.items()}
-            return same(self.sign(poly.atom(a)), self.sign(rest)) if power % 2 else self.sign(rest)
+            if isinstance(a, ir.Select):  # an indicator
+                return both(a.condition, self.sign(rest)) if a.then == ir.literal(1) else None
+            if power % 2:
+                return self.product(poly.atom(a), rest)
+            return self.sign(rest) if self.continuous(a) else both(self.nonzero(a), self.sign(rest))
         return None
+
+    def product(self, p: poly.Poly, q: poly.Poly) -> ir.Expr:
+        """The condition ``p * q > 0``, false where one of them is zero."""
+        minus = [poly.add({}, x, -1.0) for x in (p, q)]
+        return either(both(self.sign(p), self.sign(q)), both(self.sign(minus[0]), self.sign(minus[1])))
+
+    def nonzero(self, a: ir.Expr) -> ir.Expr:
+        return either(self.sign(poly.atom(a)), self.sign({((a, 1),): -1.0}))
+
+    def continuous(self, a: ir.Expr) -> bool:
+        """Whether an atom is a latent, which equals a given number with probability zero only."""
+        name = a.name if isinstance(a, ir.Var) else a.array if isinstance(a, ir.Cell) else ""
+        return name in self.ctx.sites and self.ctx.sites[name].support != "int"
 
     @staticmethod
     def reduced(m: poly.Monomial, a: ir.Expr, power: int) -> poly.Monomial:
@@ -157,6 +174,8 @@ class _Splitter:
         if len(atoms) != 1:
             return None
         x = atoms[0]
+        if not self.continuous(x):
+            return None
         powers = {(m[0][1] if m else 0): c for m, c in p.items()}
         degree = max(powers)
         if not 2 <= degree <= MAX_DEGREE:
@@ -174,7 +193,7 @@ class _Splitter:
                 crossings.append(r)
         out: ir.Expr = ir.literal(powers[degree] > 0)
         for r in crossings:
-            out = same(out, self.sign(poly.add(poly.atom(x), poly.constant(-polished(powers, r)))))
+            out = agree(out, self.sign(poly.add(poly.atom(x), poly.constant(-polished(powers, r)))))
         return out
 
     def function(self, p: poly.Poly) -> ir.Expr | None:
@@ -191,10 +210,9 @@ class _Splitter:
             return None
         u = self.ctx.normal(f.args[0])
         if math.isinf(threshold):
-            above: ir.Expr = ir.literal(threshold < 0)
-        else:
-            above = self.sign(poly.add(u, poly.constant(threshold), -1.0))
-        return above if slope > 0 else ir.negate(above)
+            return ir.literal((threshold < 0) == (slope > 0))
+        above = poly.add(u, poly.constant(threshold), -1.0)
+        return self.sign(above if slope > 0 else poly.add({}, above, -1.0))
 
 
 def polished(powers: dict[int, float], r: float) -> float:

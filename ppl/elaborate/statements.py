@@ -48,6 +48,8 @@ def statement(ctx: Context, s: ast.Statement) -> None:
             )
         case ast.Report():
             report(ctx, s)
+        case ast.Return() if ctx.calls:
+            ctx.error("PPL110", "`return` inside a loop is not supported", s.span, "assign, and return after the loop")
         case ast.Return():
             ctx.error("PPL110", "`return` outside a function", s.span, "use `report` to output a value")
         case ast.Data() | ast.Function() | ast.Use():

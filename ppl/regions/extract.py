@@ -29,6 +29,7 @@ class Normalised:
     flipped: bool  # the canonical form has the other sign
     loops: tuple[int, ...]
     hoisted: bool
+    null: bool  # it is zero with probability zero
 
 
 def extract(elaborated: Elaborated, sink: Diagnostics) -> Regions:
@@ -60,7 +61,8 @@ def normalise(scope: Scope, g: ir.Guard) -> Normalised:
     home = scope.decided.get(g.index, g.loops)
     needed = max((scope.loops_needed(a) for a in poly.atoms(p)), key=len, default=())
     movable = len(needed) < len(home) and all(poly.is_simple(a) for a in poly.atoms(p))
-    return Normalised(p, canonical, lead < 0, needed if movable else home, movable)
+    null = continuity.root_of(scope, p) is not None
+    return Normalised(p, canonical, lead < 0, needed if movable else home, movable, null)
 
 
 def twins(forms: Mapping[int, Normalised]) -> dict[int, dict[int, bool]]:
@@ -68,7 +70,8 @@ def twins(forms: Mapping[int, Normalised]) -> dict[int, dict[int, bool]]:
     by_key: dict[tuple[object, ...], int] = {}
     classes: dict[int, dict[int, bool]] = {}
     for k, f in forms.items():
-        key = (f.loops, f.canonical)
+        # `v > 0` and `v < 0` are one boundary only if v is zero with probability zero.
+        key = (f.loops, f.canonical, f.flipped and not f.null)
         first = by_key.setdefault(key, k)
         classes.setdefault(first, {})[k] = f.flipped != forms[first].flipped
     return classes
