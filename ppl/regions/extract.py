@@ -11,6 +11,7 @@ from ppl.diagnostics import Diagnostics
 from ppl.elaborate.program import Elaborated
 from ppl.regions import continuity, lines, singular
 from ppl.regions.effects import effect_of
+from ppl.regions.fills import check_fills
 from ppl.regions.flow import analyse, influenced
 from ppl.regions.hoist import hoist
 from ppl.regions.mates import may_coincide
@@ -35,6 +36,7 @@ class Normalised:
 def extract(elaborated: Elaborated, sink: Diagnostics) -> Regions:
     """Classifies every guard of a program. What has no boundary term yet is reported to `sink`."""
     program = elaborated.program
+    check_fills(program, sink)
     flow = analyse(program.body, program.guards)
     scope = scope_of(program, elaborated.definitions, flow)
     forms = {g.index: normalise(scope, g) for g in program.guards}
