@@ -134,11 +134,14 @@ def load_module(compiled: Compiled) -> ModuleType:
 def load(path: str | os.PathLike[str]) -> Model:
     """Compiles a ``.ppl`` file. Raises OSError if it cannot be read and PplError if it is rejected."""
     file = Path(path)
+    raw = file.read_bytes()
     try:
-        text = file.read_text(encoding="utf-8-sig")
+        text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        message = f"the file is not UTF-8: byte {error.start} cannot be read"
-        raise PplError([Diagnostic("PPL001", message, Span(str(path), 1, 1, 1, 1))]) from error
+        before = raw[: error.start].decode("utf-8", "replace").split("\n")
+        line, column = len(before), len(before[-1]) + 1
+        span = Span(str(path), line, column, line, column + 1)
+        raise PplError([Diagnostic("PPL001", "the file is not UTF-8 here", span)]) from error
     return Model(compile_source(text, str(path), file.stem, file.parent))
 
 

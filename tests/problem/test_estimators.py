@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from exact import elbo, gradient
+from one_latent import elbo, gradient
 from scipy.stats import norm
 
 import ppl
