@@ -9,13 +9,13 @@ import sys
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 from ppl.core.fuse import fuse
 from ppl.diagnostics import Diagnostic, Diagnostics, in_source_order
 from ppl.elaborate import elaborate
 from ppl.elaborate.program import Elaborated
-from ppl.emit import emit
 from ppl.regions import Regions, extract
 from ppl.resources import stdlib_path
 from ppl.syntax import ast, parse
@@ -29,9 +29,17 @@ class Compiled:
     tree: ast.Module
     elaborated: Elaborated
     regions: Regions
-    source_code: str
+    file: str
     diagnostics: tuple[Diagnostic, ...]  # warnings and notes
     sources: dict[str, str]
+
+    @cached_property
+    def source_code(self) -> str:
+        """The emitted JAX module, made when it is first asked for: checking a program does not need it."""
+        from ppl.emit import emit
+
+        with deep_recursion():
+            return emit(self.regions, self.file)
 
     @property
     def data(self) -> tuple[ast.Data, ...]:
@@ -54,8 +62,7 @@ def compile_source(text: str, file: str, name: str, folder: Path | None = None) 
         elaborated = replace(elaborated, program=program, definitions=definitions)
         regions = extract(elaborated, sink)
         sink.raise_if_errors()
-        code = emit(regions, file)
-    return Compiled(name, tree, elaborated, regions, code, in_source_order(sink.items), dict(sink.sources))
+    return Compiled(name, tree, elaborated, regions, file, in_source_order(sink.items), dict(sink.sources))
 
 
 @contextmanager
