@@ -152,7 +152,9 @@ def planted(old: str, new: str) -> Callable[[str], Model]:
         compiled = ppl.compile(text)._compiled
         head, found, tail = compiled.source_code.rpartition(old)
         assert found, f"the emitted code has no {old!r} any more: plant the error anew"
-        return Model(dataclasses.replace(compiled, source_code=head + new + tail))
+        faulty = dataclasses.replace(compiled)
+        vars(faulty)["source_code"] = head + new + tail  # where the cached property looks first
+        return Model(faulty)
 
     return build
 
