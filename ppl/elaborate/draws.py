@@ -129,7 +129,6 @@ def sample(ctx: Context, s: ast.Sample) -> None:
         return
     t = ir.REAL if s.type is None else statements.type_of(ctx, s.type)
     if found is None or t is None or not site_type(ctx, s, found[0], t):
-        ctx.env[name] = SiteBinding(ir.Var(name, ir.Type("error"), True), span)
         ctx.env[name] = statements.Local(ERROR, span, (span,))
         return
     d, args = found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from ppl.core import ir
@@ -141,7 +141,3 @@ def moves_with_arguments(s: ir.Sample) -> bool:
 def influenced(flow: Flow, guard: int) -> tuple[int, ...]:
     """The terms that a guard's outcome reaches, in program order."""
     return tuple(t for t, d in sorted(flow.terms.items()) if guard in d.guards)
-
-
-def loops_of(body: tuple[ir.Statement, ...]) -> Mapping[int, ir.Loop]:
-    return {s.id: s for _, s in ir.blocks(body) if isinstance(s, ir.Loop)}
