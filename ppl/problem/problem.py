@@ -201,6 +201,22 @@ class Problem:
 
         return jax.vmap(one)(*self._base_draws(family, key, n, dtype, data))
 
+    def unconstrained_draws(self, params: Params, key: Array, n: int, guide: str = "meanfield") -> dict[str, Array]:
+        """`n` draws of all latents from the guide, unconstrained, and of the program's noise: what `log_weight` takes.
+
+        The same key gives `draw` and the estimators the same draws.
+        """
+        family, data = self._guide(guide), self._data(params["loc"])
+        eps, noise = self._base_draws(family, key, n, self._dtype(params), data)
+        return {**jax.vmap(lambda e: family.point(params, e).u)(eps), **noise}
+
+    def log_weight(self, params: Params, u: Values, guide: str = "meanfield") -> Array:
+        """log p(data, T(u)) + log |dT/du| - log q(u) at one unconstrained draw: its mean over the guide is the ELBO."""
+        at = {k: jnp.asarray(v) for k, v in u.items()}
+        point = self._guide(guide).at(params, {k: at[k] for k in self._shapes})
+        out = self._model(Point({**at, **point.u}, point.loc, point.scale, point.log_q))
+        return log_density(out, self._code.TERMS)
+
     def not_finite_at(self, params: Params, key: Array, n: int, guide: str = "meanfield") -> tuple[Span, ...]:
         """The statements whose term of the log density is not finite for some of `n` draws from the guide."""
         family, dtype, data = self._guide(guide), self._dtype(params), self._data(params["loc"])

@@ -106,3 +106,15 @@ observe 1.0 ~ Normal(t, 1)
     value, grad = problem.elbo_and_grad(samples=4)(problem.init_params(), jax.random.key(0))
     assert np.isfinite(value)
     assert np.isfinite(grad["loc"]["a"])
+
+
+def test_log_weight_is_the_weight_of_the_draws_that_the_same_key_gives() -> None:
+    source = "noise e ~ Normal(1, 2)\nx ~ LogNormal(0, 1)\nif x > e { y ~ Normal(x, 1) }\nobserve 0.5 ~ Normal(x, 1)\n"
+    problem = ppl.compile(source).bind()
+    params, key = problem.init_params(), jax.random.key(5)
+    u = problem.unconstrained_draws(params, key, 50)
+    drawn = problem.draw(params, key, 50)
+    assert set(u) == {"e", "x", "y"}
+    np.testing.assert_array_equal(u["y"], drawn.unconstrained["y"])
+    weights = jax.vmap(lambda at: problem.log_weight(params, at))(u)
+    np.testing.assert_allclose(weights, drawn.log_weight, rtol=1e-6)
