@@ -7,7 +7,6 @@
 The command line is ``pplc``; see the README. Nothing here imports jax until data is bound.
 """
 
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
 from ppl.diagnostics import DataError, Diagnostic, InferenceError, InternalError, PplError, Span
@@ -18,10 +17,7 @@ if TYPE_CHECKING:
     from ppl.infer import Fit, load_fit
     from ppl.problem import Problem
 
-try:
-    __version__ = version("pplc")
-except PackageNotFoundError:  # a source tree that was never installed
-    __version__ = "0+unknown"
+__version__: str
 
 __all__ = [
     "DataError",
@@ -41,7 +37,9 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    """Names that need jax are imported when they are first asked for."""
+    """What takes long to import is imported when it is first asked for: names that need jax, and the version."""
+    if name == "__version__":
+        return _version()
     if name in ("Fit", "load_fit"):
         import ppl.infer
 
@@ -51,3 +49,13 @@ def __getattr__(name: str) -> object:
 
         return Problem
     raise AttributeError(f"module 'ppl' has no attribute {name!r}")
+
+
+def _version() -> str:
+    """The version of the installed package; reading it imports a mail parser, among others."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("pplc")
+    except PackageNotFoundError:  # a source tree that was never installed
+        return "0+unknown"

@@ -14,10 +14,10 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "ppl"
 # Each part of the package may import from the parts before it. `runtime` is what emitted code needs: it stands alone.
 ORDER = (
-    "runtime", "diagnostics", "resources", "language", "syntax", "core", "elaborate", "regions", "emit", "driver",
-    "data", "bind", "problem", "infer", "model", "ppl", "cli",
+    "runtime", "record", "diagnostics", "resources", "language", "syntax", "core", "elaborate", "regions", "emit",
+    "driver", "data", "bind", "problem", "infer", "model", "ppl", "cli",
 )  # fmt: skip
-WITHOUT_JAX = ORDER[ORDER.index("diagnostics") : ORDER.index("problem")]
+WITHOUT_JAX = ORDER[ORDER.index("record") : ORDER.index("problem")]
 
 
 def parts() -> list[str]:

@@ -11,12 +11,13 @@ Array variables (array latents, `var` arrays, comprehensions) are filled at most
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from ppl.diagnostics import Span
+from ppl.record import record
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Type:
     """A scalar or an array; `dims` are data-only int expressions."""
 
@@ -37,21 +38,21 @@ class Type:
 # ---------------------------------------------------------------- expressions
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Lit:
     value: int | float | bool
     type: Type
     random: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class DataRef:
     name: str
     type: Type
     random: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Var:
     """A single-assignment variable; `random` if it depends on a latent, a noise or a guard."""
 
@@ -60,14 +61,14 @@ class Var:
     random: bool
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class LoopVar:
     name: str
     type: Type = Type("int")
     random: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Op:
     """Arithmetic (add sub mul div floordiv mod pow neg), comparisons of ints and data (lt le gt ge eq ne), `and or
     not`, or a built-in function by its name."""
@@ -79,7 +80,7 @@ class Op:
     span: Span | None = field(default=None, compare=False, repr=False)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Select:
     condition: Expr
     then: Expr
@@ -88,7 +89,7 @@ class Select:
     random: bool
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class GuardRef:
     """The outcome of a guard: true where its value is positive."""
 
@@ -97,7 +98,7 @@ class GuardRef:
     random: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Cell:
     """One element of an array variable, all indices given."""
 
@@ -107,7 +108,7 @@ class Cell:
     random: bool
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Index:
     """``base[i, ...]`` where `base` is not an array variable read in full, or fewer indices than dimensions."""
 
@@ -117,7 +118,7 @@ class Index:
     random: bool
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Slice:
     """``base[lo..hi]`` on the first axis. The length is ``type.dims[0]``."""
 
@@ -128,7 +129,7 @@ class Slice:
     random: bool
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Array:
     items: tuple[Expr, ...]
     type: Type
@@ -198,7 +199,7 @@ def conjunction(a: Expr | None, b: Expr | None) -> Expr | None:
 # ----------------------------------------------------------------- statements
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Let:
     var: Var
     value: Expr
@@ -206,7 +207,7 @@ class Let:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Decide:
     """Here guard `index` takes its outcome."""
 
@@ -215,7 +216,7 @@ class Decide:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Sample:
     """A draw of (an element of) a site. `var` holds the value of a scalar site or of a whole array site; an element of
     a `var` array is read through `Cell` and has `indices`."""
@@ -231,7 +232,7 @@ class Sample:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Fill:
     """``array[indices] = value``"""
 
@@ -242,7 +243,7 @@ class Fill:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Term:
     """A summand of the log density: an observation (`distribution` given) or a factor."""
 
@@ -254,7 +255,7 @@ class Term:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Carry:
     """State that a loop hands on: `entry` inside the body, `out` at its end, `final` after the loop."""
 
@@ -265,7 +266,7 @@ class Carry:
     final: Var
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Reduction:
     """A sum over the iterations: ``final = init + sum(delta)``; nothing in the body reads the running value."""
 
@@ -275,7 +276,7 @@ class Reduction:
     final: Var
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Collect:
     """An array with one element per iteration (a comprehension)."""
 
@@ -283,7 +284,7 @@ class Collect:
     final: Var
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Loop:
     id: int
     var: LoopVar
@@ -297,7 +298,7 @@ class Loop:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Report:
     name: str
     value: Expr
@@ -310,7 +311,7 @@ Statement = Let | Decide | Sample | Fill | Term | Loop | Report
 # -------------------------------------------------------------------- program
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class DataField:
     name: str
     type: Type
@@ -318,7 +319,7 @@ class DataField:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Site:
     """A named random quantity. `dims` of an array latent; `bounds` are those of its first draw."""
 
@@ -331,7 +332,7 @@ class Site:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class FilledArray:
     """A `var` array; `site` if any of its elements is sampled."""
 
@@ -341,7 +342,7 @@ class FilledArray:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Guard:
     """An atomic comparison as written: positive `value` means true. `loops` are the ids of the enclosing loops."""
 
@@ -354,7 +355,7 @@ class Guard:
     continuous: bool = False  # from abs, min, max, ...: a kink, not a jump
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Kink:
     """A use of abs, min, max, clamp or relu on a random argument: continuous, so no boundary; listed by `explain`."""
 
@@ -363,7 +364,7 @@ class Kink:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Program:
     name: str
     data: tuple[DataField, ...]

@@ -8,25 +8,26 @@ from dataclasses import dataclass, field
 
 from ppl.core import ir, poly
 from ppl.diagnostics import Diagnostics, PplError, Span, did_you_mean, in_source_order
+from ppl.record import record
 from ppl.syntax import ast
 
 ERROR = ir.Lit(0.0, ir.Type("error"))  # the value of an expression that has been reported already
 MAX_STATEMENTS = 50_000  # after inlining; beyond, a program is refused rather than compiled for minutes
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class DataBinding:
     ref: ir.DataRef
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class LoopBinding:
     var: ir.LoopVar
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class SiteBinding:
     """A latent or noise in scope: a scalar, or an array sampled as a whole."""
 
@@ -34,7 +35,7 @@ class SiteBinding:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ArrayBinding:
     """A `var` array, filled element by element."""
 
@@ -43,7 +44,7 @@ class ArrayBinding:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Local:
     """An assigned variable. `declared` is where it was first assigned and identifies it when types are widened."""
 
@@ -52,7 +53,7 @@ class Local:
     spans: tuple[Span, ...]  # the first assignments in each branch, when an `if` declared it
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Partial:
     """A name that has a value on some paths only."""
 
@@ -82,7 +83,7 @@ class Facts:
             self.changed = True
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class SameSize:
     """Two sizes that must agree; checked at bind if they cannot be compared here."""
 

@@ -7,11 +7,12 @@ two tables name the same functions with the same number of arguments.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 
+from ppl.record import record
 
-@dataclass(frozen=True, slots=True)
+
+@record
 class Param:
     """An argument of a distribution. `domain`: real, positive, unit (closed [0, 1]), int_nonnegative, simplex."""
 
@@ -20,7 +21,7 @@ class Param:
     ndim: int = 0  # event dimensions of the argument: 1 for a vector of probabilities
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Support:
     """Where the density is not zero. `kind`: real, lower, interval, nonnegative_int, bounded_int, categories.
 
@@ -31,7 +32,7 @@ class Support:
     bounds: tuple[str | float, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Distribution:
     name: str
     function: str

@@ -13,11 +13,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 
+from ppl.record import record
 
-@dataclass(frozen=True, slots=True)
+
+@record
 class Builtin:
     name: str
     arity: tuple[int, ...]

@@ -5,12 +5,13 @@ Every node carries its span, and comparing nodes ignores spans. Nodes are immuta
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from ppl.diagnostics import Span
+from ppl.record import record
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Node:
     span: Span = field(compare=False, repr=False)
 
@@ -18,40 +19,40 @@ class Node:
 # ---------------------------------------------------------------- expressions
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Number(Node):
     value: int | float  # an int literal is an int, anything with a point or exponent a float
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Boolean(Node):
     value: bool
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Constant(Node):
     name: str  # "pi" or "inf"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Name(Node):
     name: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Unary(Node):
     op: str  # "-", "+" or "not"
     operand: Expr
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Binary(Node):
     op: str  # + - * / // % ^ and or
     left: Expr
     right: Expr
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Compare(Node):
     """``a < b <= c``: operators between consecutive operands, all of which must hold."""
 
@@ -59,20 +60,20 @@ class Compare(Node):
     ops: tuple[str, ...]  # < <= > >= == !=
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class IfExpr(Node):
     condition: Expr
     then: Expr
     orelse: Expr
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Argument(Node):
     name: str | None
     value: Expr
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Call(Node):
     """A function call, or (as the right side of ``~``) a distribution with its arguments."""
 
@@ -81,13 +82,13 @@ class Call(Node):
     name_span: Span = field(compare=False, repr=False)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Range(Node):
     lo: Expr
     hi: Expr
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Index(Node):
     """``base[i, j]`` or ``base[a..b]``; an item is an expression or a range."""
 
@@ -95,12 +96,12 @@ class Index(Node):
     items: tuple[Expr | Range, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ArrayLiteral(Node):
     items: tuple[Expr, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Comprehension(Node):
     element: Expr
     variable: str
@@ -113,7 +114,7 @@ Expr = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class TypeExpr(Node):
     """``real``, ``int[n]``, ``real[n, 2]``; a dimension of None is the empty ``real[]`` of a parameter."""
 
@@ -124,7 +125,7 @@ class TypeExpr(Node):
 # ----------------------------------------------------------------- statements
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Data(Node):
     name: str
     type: TypeExpr
@@ -132,13 +133,13 @@ class Data(Node):
     name_span: Span = field(compare=False, repr=False)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Parameter(Node):
     name: str
     type: TypeExpr
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Function(Node):
     name: str
     parameters: tuple[Parameter, ...]
@@ -147,13 +148,13 @@ class Function(Node):
     name_span: Span = field(compare=False, repr=False)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Use(Node):
     name: str
     name_span: Span = field(compare=False, repr=False)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Target(Node):
     """The left side of ``~`` and ``=``: a name, or an element ``z[t]`` (indices non-empty)."""
 
@@ -161,7 +162,7 @@ class Target(Node):
     indices: tuple[Expr | Range, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Sample(Node):
     """``x ~ D(...)``, ``w: real[2] ~ D(...)``, ``z[t] ~ D(...)``, each also with ``noise``."""
 
@@ -171,7 +172,7 @@ class Sample(Node):
     noise: bool
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Var(Node):
     """``var z: real[n]``"""
 
@@ -180,13 +181,13 @@ class Var(Node):
     name_span: Span = field(compare=False, repr=False)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Assign(Node):
     target: Target
     value: Expr
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class For(Node):
     """``for i in a..b { }``, with an optional ``while c`` that leaves the loop for good."""
 
@@ -197,7 +198,7 @@ class For(Node):
     variable_span: Span = field(compare=False, repr=False)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class While(Node):
     """``while c limit N { }``"""
 
@@ -206,7 +207,7 @@ class While(Node):
     body: tuple[Statement, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class If(Node):
     """An if-statement; ``else if`` is an If as the only statement of `orelse`. No else: `orelse` is empty."""
 
@@ -215,25 +216,25 @@ class If(Node):
     orelse: tuple[Statement, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Observe(Node):
     value: Expr
     distribution: Call
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Factor(Node):
     value: Expr
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Report(Node):
     name: str
     value: Expr
     name_span: Span = field(compare=False, repr=False)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Return(Node):
     value: Expr
 
@@ -241,7 +242,7 @@ class Return(Node):
 Statement = Data | Function | Use | Sample | Var | Assign | For | While | If | Observe | Factor | Report | Return
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Module(Node):
     """One parsed file."""
 

@@ -7,17 +7,18 @@ its parts, all of them (the grammar is loaded with `keep_all_tokens`), so first 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from ppl.diagnostics import Span
+from ppl.record import record
 from ppl.syntax import ast
 from ppl.syntax.tokens import Lexeme
 
 Children = Sequence[Any]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Block:
     """The statements between two braces; `span` includes the braces."""
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from ppl.diagnostics import Span
+from ppl.record import record
 from ppl.syntax.tokens import OPERATORS, Lexeme, after
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Place:
     """Where the parser is stuck: at ``tokens[at]``, in the statement that starts at ``tokens[start]``.
 
@@ -52,7 +51,7 @@ class Place:
         return all(self.tokens[i].type in ("END", "RBRACE", "EOF") for i in rest)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Fault:
     """A message, and how to go on.
 

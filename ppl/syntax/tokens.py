@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from ppl.diagnostics import Diagnostic, Span
+from ppl.record import record
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Lexeme:
     """`type` is the name of a terminal in ``grammar/ppl.lark``; the attribute has that name because lark reads it."""
 

@@ -89,7 +89,7 @@ def test_resources_are_found_in_an_installed_package(tmp_path: Path, monkeypatch
         (tmp_path / folder).mkdir()
     (tmp_path / "_grammar" / "ppl.lark").write_text("installed")
     (tmp_path / "_stdlib" / "prelude.ppl").write_text("")
-    monkeypatch.setattr(resources, "files", lambda _: tmp_path)
+    monkeypatch.setattr(resources, "PACKAGE", tmp_path)
     assert resources.grammar_text() == "installed"
     assert resources.tables_text() is None
     assert resources.stdlib_path() == tmp_path / "_stdlib"
@@ -101,7 +101,6 @@ def test_resources_are_found_in_a_checkout() -> None:
 
 
 def test_a_broken_installation_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(resources, "files", lambda _: tmp_path)
-    monkeypatch.setattr(resources, "__file__", str(tmp_path / "ppl" / "resources.py"))
+    monkeypatch.setattr(resources, "PACKAGE", tmp_path / "ppl")
     with pytest.raises(InternalError, match="grammar"):
         resources.grammar_text()
