@@ -11,8 +11,10 @@ import difflib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
+from ppl.record import record
 
-@dataclass(frozen=True, slots=True)
+
+@record
 class Span:
     """A half-open region of a source text. Lines and columns are 1-based, columns count characters."""
 

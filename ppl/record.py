@@ -21,6 +21,7 @@ def record(cls: type[T]) -> type[T]:
 
     Fields with ``compare=False`` do not count in comparisons and hashes, those with ``repr=False`` are not shown.
     """
+    cls.__doc__ = cls.__doc__ or f"A `{cls.__name__}`."  # or dataclass would make one, from the signature
     made: Any = dataclass(init=False, repr=False, eq=False, slots=True)(cls)
     declared = fields(made)
     compared = [f.name for f in declared if f.compare]

@@ -17,7 +17,7 @@ from ppl.language.functions import FUNCTIONS
 ELEMENTWISE = ("add", "sub", "mul", "div", "floordiv", "mod", "pow", "neg", "to_real", "to_int")
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Fusion:
     """The program while it is rewritten."""
 

@@ -63,7 +63,7 @@ class Partial:
 Binding = DataBinding | LoopBinding | SiteBinding | ArrayBinding | Local | Partial
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Facts:
     """What earlier attempts learned: an elaboration is repeated until nothing new is found."""
 
@@ -93,7 +93,7 @@ class SameSize:
     what: str
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Context:
     sink: Diagnostics
     facts: Facts

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from ppl.core import ir
 from ppl.diagnostics import Diagnostics
@@ -12,13 +11,14 @@ from ppl.elaborate.context import Binding, Context, DataBinding, Facts, Local, S
 from ppl.elaborate.loops import reductions
 from ppl.language.distributions import DISTRIBUTIONS
 from ppl.language.functions import FUNCTIONS
+from ppl.record import record
 from ppl.syntax import ast
 
 MAX_ATTEMPTS = 64
 PRELUDE = "stdlib/prelude.ppl"  # its functions give way to those of the program
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Elaborated:
     program: ir.Program
     sizes: tuple[SameSize, ...]  # to be compared once data is bound

@@ -6,9 +6,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from ppl.core import ir
+from ppl.record import record
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Depends:
     """`smooth`: sites whose value moves it; `sites`: those and the sites that decide it through guards; `guards`: the
     guards whose outcome decides it, those behind other guards included."""

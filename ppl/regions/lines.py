@@ -4,14 +4,15 @@ that the value reads, branches included, stays constant."""
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from ppl.core import ir, poly
+from ppl.record import record
 from ppl.regions.model import Latent
 from ppl.regions.scope import Scope
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Candidate:
     latent: Latent
     slope: ir.Expr

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from ppl.core import ir, poly
 from ppl.core.reads import expressions_of
+from ppl.record import record
 from ppl.regions.flow import NOTHING, Flow
 from ppl.regions.model import Latent
 
 
-@dataclass(frozen=True)
+@record
 class Scope:
     """Indexes of one program that the analyses share."""
 

@@ -24,7 +24,7 @@ def lay_out(tokens: list[Lexeme], faults: Faults) -> list[Lexeme]:
     return layout.out
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class _Layout:
     tokens: list[Lexeme]
     faults: Faults

@@ -16,6 +16,7 @@ from lark import Token, UnexpectedToken
 from lark.parsers.lalr_analysis import Shift
 
 from ppl.diagnostics import Diagnostics, InternalError, Span
+from ppl.record import record
 from ppl.syntax import ast, tables
 from ppl.syntax.habits import replace_habits
 from ppl.syntax.layout import lay_out
@@ -86,7 +87,7 @@ def _lexeme(token: Token, file: str) -> Lexeme:
     return Lexeme(token.type, str(token), Span(file, line, column, end_line, end_column))
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _Automaton:
     """Lark's LALR automaton, fed by hand: `height` and `cut` are what recovery needs beyond its public interface."""
 
@@ -131,7 +132,7 @@ def _can_shift(table: _States, stack: list[int], terminal: str) -> bool:
     return False
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class _Parser:
     """Feeds the tokens, and knows for every open block where its current statement began."""
 

@@ -55,7 +55,7 @@ class TooManyErrors(Exception):
     """Ends a parse that has found enough faults; never leaves :func:`ppl.syntax.parse`."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Faults:
     """The diagnostics of one parse, at most `MAX_ERRORS`."""
 
