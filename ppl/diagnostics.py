@@ -7,7 +7,6 @@ Rendering is in :func:`render`, and nowhere else.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -82,7 +81,6 @@ CODES: dict[str, str] = {
     "PPL307": "density is zero where the guide reaches",
     "PPL308": "observed value outside the support of its distribution",
     # 4xx: guards and boundaries
-    "PPL401": "guard whose boundary is not supported yet",
     "PPL402": "guard with no coordinate that moves it alone",
     "PPL403": "branch unbounded at its own guard",
     # 5xx: data
@@ -194,6 +192,8 @@ class InternalError(Exception):
 
 def did_you_mean(name: str, known: Iterable[str]) -> str | None:
     """``did you mean `x`?`` for the closest of `known`, or None."""
+    import difflib  # only a program with a mistake pays for it
+
     close = difflib.get_close_matches(name, sorted(set(known)), n=1, cutoff=0.6)
     return f"did you mean `{close[0]}`?" if close else None
 

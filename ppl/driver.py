@@ -5,19 +5,19 @@ source -> tree -> AST (syntax) -> core program (elaborate, fuse) -> regions (reg
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
 
 from ppl.core.fuse import fuse
 from ppl.diagnostics import Diagnostic, Diagnostics, in_source_order
 from ppl.elaborate import elaborate
 from ppl.elaborate.program import Elaborated
 from ppl.regions import Regions, extract
-from ppl.resources import stdlib_path
+from ppl.resources import read_text, stdlib_path
 from ppl.syntax import ast, parse
 
 
@@ -46,7 +46,7 @@ class Compiled:
         return tuple(s for s in self.tree.statements if isinstance(s, ast.Data))
 
 
-def compile_source(text: str, file: str, name: str, folder: Path | None = None) -> Compiled:
+def compile_source(text: str, file: str, name: str, folder: str | None = None) -> Compiled:
     """Runs all phases on a program. Raises PplError with everything that is wrong with it.
 
     `file` is the name that diagnostics show, `folder` where `use NAME` looks beside the standard library.
@@ -76,7 +76,7 @@ def deep_recursion(frames: int = 20_000) -> Generator[None]:
         sys.setrecursionlimit(before)
 
 
-def imports(tree: ast.Module, folder: Path | None, sink: Diagnostics) -> tuple[ast.Module, ...]:
+def imports(tree: ast.Module, folder: str | None, sink: Diagnostics) -> tuple[ast.Module, ...]:
     """The prelude and every file that is used, each once, in the order they are met."""
     modules: list[ast.Module] = []
     seen: set[str] = {"prelude"}
@@ -98,20 +98,20 @@ def imports(tree: ast.Module, folder: Path | None, sink: Diagnostics) -> tuple[a
     return tuple(modules)
 
 
-def read_module(name: str, use: ast.Use | None, folder: Path | None, sink: Diagnostics) -> tuple[str, str] | None:
+def read_module(name: str, use: ast.Use | None, folder: str | None, sink: Diagnostics) -> tuple[str, str] | None:
     """(file, text) of a used module: from the standard library or from beside the model, never from both."""
-    library = stdlib_path() / f"{name}.ppl"
-    beside = None if folder is None or use is None else folder / f"{name}.ppl"
-    in_library, is_beside = library.is_file(), beside is not None and beside.is_file()
+    library = os.path.join(stdlib_path(), f"{name}.ppl")
+    beside = None if folder is None or use is None else os.path.join(folder, f"{name}.ppl")
+    in_library, is_beside = os.path.isfile(library), beside is not None and os.path.isfile(beside)
     span = None if use is None else use.name_span
     if in_library and is_beside:
         sink.error("PPL107", f"`{name}` is in the standard library and beside the model", span, "rename your file")
         return None
     if in_library:
-        return f"stdlib/{name}.ppl", library.read_text(encoding="utf-8")
+        return f"stdlib/{name}.ppl", read_text(library)
     if beside is not None and is_beside:
         try:
-            return str(beside), beside.read_text(encoding="utf-8")
+            return beside, read_text(beside)
         except (OSError, UnicodeDecodeError) as e:
             sink.error("PPL107", f"`{name}.ppl` cannot be read: {e}", span)
             return None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -133,21 +132,23 @@ def load_module(compiled: Compiled) -> ModuleType:
 
 def load(path: str | os.PathLike[str]) -> Model:
     """Compiles a ``.ppl`` file. Raises OSError if it cannot be read and PplError if it is rejected."""
-    file = Path(path)
-    raw = file.read_bytes()
+    file = os.fspath(path)
+    with open(file, "rb") as opened:
+        raw = opened.read()
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         before = raw[: error.start].decode("utf-8", "replace").split("\n")
         line, column = len(before), len(before[-1]) + 1
-        span = Span(str(path), line, column, line, column + 1)
+        span = Span(file, line, column, line, column + 1)
         raise PplError([Diagnostic("PPL001", "the file is not UTF-8 here", span)]) from error
-    return Model(compile_source(text, str(path), file.stem, file.parent))
+    name = os.path.splitext(os.path.basename(file))[0]
+    return Model(compile_source(text, file, name, os.path.dirname(file)))
 
 
 def compile_text(source: str, name: str = "model", folder: str | os.PathLike[str] | None = None) -> Model:
     """Compiles program text; `use` looks in `folder`. Raises PplError if it is rejected."""
-    return Model(compile_source(source, f"{name}.ppl", name, None if folder is None else Path(folder)))
+    return Model(compile_source(source, f"{name}.ppl", name, None if folder is None else os.fspath(folder)))
 
 
 __all__ = ["Data", "Model", "compile_text", "load"]

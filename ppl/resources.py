@@ -6,31 +6,37 @@ package, as `ppl/_grammar/` and `ppl/_stdlib/`.
 
 from __future__ import annotations
 
-from pathlib import Path
+import os
 
 from ppl.diagnostics import InternalError
 
-PACKAGE = Path(__file__).resolve().parent  # importlib.resources would find them too, but takes 10 ms to import
+PACKAGE = os.path.dirname(os.path.realpath(__file__))  # importlib.resources and pathlib would take 10 ms to import
 
 
 def grammar_text() -> str:
     """The text of ``ppl.lark``."""
-    return (_folder("grammar") / "ppl.lark").read_text(encoding="utf-8")
+    return read_text(os.path.join(_folder("grammar"), "ppl.lark"))
 
 
 def tables_text() -> str | None:
     """The text of the parse tables prepared from the grammar (see ``ppl/syntax/tables.py``), None where absent."""
-    tables = _folder("grammar") / "ppl.tables.json"
-    return tables.read_text(encoding="utf-8") if tables.is_file() else None
+    tables = os.path.join(_folder("grammar"), "ppl.tables.json")
+    return read_text(tables) if os.path.isfile(tables) else None
 
 
-def stdlib_path() -> Path:
+def stdlib_path() -> str:
     """The folder with the standard library's ``NAME.ppl`` files."""
     return _folder("stdlib")
 
 
-def _folder(name: str) -> Path:
-    for folder in (PACKAGE / f"_{name}", PACKAGE.parent / name):
-        if folder.is_dir():
+def read_text(path: str) -> str:
+    """The text of a UTF-8 file, with line ends normalised. Raises OSError and UnicodeDecodeError."""
+    with open(path, encoding="utf-8") as file:
+        return file.read()
+
+
+def _folder(name: str) -> str:
+    for folder in (os.path.join(PACKAGE, f"_{name}"), os.path.join(os.path.dirname(PACKAGE), name)):
+        if os.path.isdir(folder):
             return folder
     raise InternalError(f"the folder `{name}` of the compiler is missing: the installation is incomplete")

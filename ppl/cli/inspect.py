@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ppl.cli.console import show_error, show_notes, tell
@@ -48,10 +47,7 @@ def data_for(file: str, data: str | None) -> str | None:
     """The data file that goes with program `file`: `data` if given, else NAME.data.json beside it, else None."""
     from ppl.data import beside
 
-    if data is not None or file == "-":
-        return data
-    neighbour = beside(file)
-    return None if neighbour is None else str(neighbour)
+    return data if data is not None or file == "-" else beside(file)
 
 
 def check(options: argparse.Namespace) -> int:
@@ -88,7 +84,8 @@ def emit(options: argparse.Namespace) -> int:
         sys.stdout.write(source)
         return FINE
     try:
-        Path(options.output).write_text(source, encoding="utf-8")
+        with open(options.output, "w", encoding="utf-8") as file:
+            file.write(source)
     except OSError as error:
         raise UsageError(f"cannot write {options.output}: {error.strerror or error}") from error
     return FINE

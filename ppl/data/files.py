@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -37,18 +36,19 @@ def load_file(path: str | os.PathLike[str]) -> Mapping[str, object]:
     reject(what, name, hint="data files are .json, .csv or .npz")
 
 
-def beside(path: str | os.PathLike[str]) -> Path | None:
+def beside(path: str | os.PathLike[str]) -> str | None:
     """``NAME.data.json`` next to ``NAME.ppl``, if there is such a file."""
-    program = Path(path)
-    if not program.name:
+    program = os.fsdecode(path)
+    if not os.path.basename(program):
         return None
-    candidate = program.with_name(f"{program.stem}.data.json")
-    return candidate if candidate.is_file() else None
+    candidate = f"{os.path.splitext(program)[0]}.data.json"
+    return candidate if os.path.isfile(candidate) else None
 
 
 def _read_text(name: str) -> str:
     try:
-        raw = Path(name).read_bytes()
+        with open(name, "rb") as file:
+            raw = file.read()
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         reject(f"cannot be opened: {_reason(error)}", name)
     try:

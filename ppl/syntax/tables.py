@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterator
 from functools import cache
-from pathlib import Path
 from typing import Any, cast
 
 from lark import Lark, Token, __version__
@@ -72,8 +72,9 @@ def serialise(grammar: str) -> str:
 
 def write() -> None:
     """Prepares ``grammar/ppl.tables.json`` of a source checkout."""
-    tables = Path(__file__).parents[2] / "grammar" / "ppl.tables.json"
-    tables.write_text(serialise(resources.grammar_text()), encoding="utf-8")
+    checkout = os.path.dirname(resources.PACKAGE)
+    with open(os.path.join(checkout, "grammar", "ppl.tables.json"), "w", encoding="utf-8") as tables:
+        tables.write(serialise(resources.grammar_text()))
 
 
 def _key(grammar: str) -> str:

@@ -298,6 +298,6 @@ def test_beside(tmp_path):
     assert beside(program) is None
     data.rmdir()
     data.write_text(json.dumps({"n": 1}))
-    assert beside(program) == data
-    assert beside(str(program)) == data
+    assert beside(program) == str(data)
+    assert beside(str(program)) == str(data)
     assert beside("") is None

@@ -89,18 +89,18 @@ def test_resources_are_found_in_an_installed_package(tmp_path: Path, monkeypatch
         (tmp_path / folder).mkdir()
     (tmp_path / "_grammar" / "ppl.lark").write_text("installed")
     (tmp_path / "_stdlib" / "prelude.ppl").write_text("")
-    monkeypatch.setattr(resources, "PACKAGE", tmp_path)
+    monkeypatch.setattr(resources, "PACKAGE", str(tmp_path))
     assert resources.grammar_text() == "installed"
     assert resources.tables_text() is None
-    assert resources.stdlib_path() == tmp_path / "_stdlib"
+    assert resources.stdlib_path() == str(tmp_path / "_stdlib")
 
 
 def test_resources_are_found_in_a_checkout() -> None:
     assert resources.grammar_text() == (ROOT / "grammar" / "ppl.lark").read_text(encoding="utf-8")
-    assert resources.stdlib_path().is_dir()
+    assert (Path(resources.stdlib_path()) / "prelude.ppl").is_file()
 
 
 def test_a_broken_installation_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(resources, "PACKAGE", tmp_path / "ppl")
+    monkeypatch.setattr(resources, "PACKAGE", str(tmp_path / "ppl"))
     with pytest.raises(InternalError, match="grammar"):
         resources.grammar_text()
