@@ -102,7 +102,7 @@ def count(info: GuardInfo, found: Mapping[int, Extent]) -> int:
     if not info.loops:
         return 1
     extent = found[info.loops[-1]]
-    if not info.boundaries:
+    if not info.boundaries or info.boundaries[0].search is not None:
         return extent.total
     each = {"all": extent.total, "first": extent.runs, "rest": extent.total - extent.runs}
     return sum(each[b.part] for b in info.boundaries)

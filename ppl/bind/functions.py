@@ -181,6 +181,7 @@ TABLE: Mapping[str, Callable[..., Array]] = MappingProxyType(
         "mean": lambda x: np.sum(x, axis=_inner(x)) / np.float64(math.prod(x.shape[1:])),
         "cumsum": lambda x: np.cumsum(x, axis=1),
         "dot": lambda x, y: np.sum(x * y, axis=1),
+        "largest": lambda x: np.argmax(np.abs(x), axis=1),
     }
 )
 

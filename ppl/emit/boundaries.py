@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from ppl.core import ir
 from ppl.core.show import show
-from ppl.emit.printer import Moved, Printer
+from ppl.emit.printer import Printer
+from ppl.emit.search import SearchEmitter, draw_of, leaves, moved, reads_of_search
 from ppl.emit.shape import Facts
 from ppl.emit.slices import Slice, slice_of
 from ppl.emit.statements import Emitter, tuple_text
@@ -28,13 +30,16 @@ class BoundaryEmitter:
     def function(self, info: GuardInfo, b: Boundary) -> str:
         """Writes the function of one boundary and returns its name."""
         name = f"boundary_{b.guard}" + ("" if b.part == "all" else f"_{b.part}")
+        if len(info.boundaries) > 1 and b.part == "all":
+            name += f"_{info.boundaries.index(b)}"
         loops = [self.scope.loops[x] for x in info.loops]
         with self.w.block(f"def {name}(at, data, size, main):"):
             self.w.line(f'"""{docstring(info, b, self.facts)}"""')
             for line in self.unpack:
                 self.w.line(line)
             self.w.line("still = surface.still(main)")
-            variables = ", ".join(self.names[x.var.name] for x in loops)
+            element = b.search.element if b.search is not None else ()
+            variables = ", ".join(self.names[x.name] for x in (*(x.var for x in loops), *element))
             with self.w.block(f"def one({variables}):"):
                 self.one(info, b, loops)
             self.w.line(f"return surface.total(one{''.join(', ' + r for r in self.ranges(b, loops))})")
@@ -57,6 +62,9 @@ class BoundaryEmitter:
                 lo = f"lambda {', '.join(outer)}: {lo}"
             out.append(f"({lo}, {extent})")
             outer.append(self.names[loop.var.name])
+        if b.search is not None and b.search.element:
+            dims = self.scope.site(b.line.site).type.dims
+            out.extend(f"(0, {emitter.printer.expr(self.facts.inline(d))})" for d in dims)
         return out
 
     # -------------------------------------------------------------- one instance
@@ -64,6 +72,13 @@ class BoundaryEmitter:
     def one(self, info: GuardInfo, b: Boundary, loops: list[ir.Loop]) -> None:
         position = self.position(loops)
         live = self.live_printer(position)
+        if b.search is not None:
+            source = partial(self.source, position=position, evaluation="main")
+            emitter = SearchEmitter(
+                self.facts, self.scope, self.names, self.w, info, b, b.search, position, live, source
+            )
+            emitter.write(lambda: self.jump(info, b, loops, position))
+            return
         if b.rest is None:
             self.w.line(f"slope = {live.expr(b.slope)}")
             here = live.expr(b.line.expr(ir.REAL))
@@ -73,12 +88,8 @@ class BoundaryEmitter:
         else:
             self.w.line(f"slope, rest = {live.expr(b.slope)}, {live.expr(b.rest)}")
         self.root(b, live)
-        if b.effect == "global" or not loops:
-            self.w.line("def evaluate(side, path):")
-            self.w.line("    return model(root.point(side), data, size, path)")
-        else:
-            self.local(info, b, loops[-1], position)
-        self.jump(info, b, position)
+        self.jump(info, b, loops, position)
+        self.w.line("return surface.surface(root, slope, rest, gap)")
 
     def position(self, loops: list[ir.Loop]) -> dict[int, str]:
         """The place of this instance in the outputs of its loops."""
@@ -89,7 +100,7 @@ class BoundaryEmitter:
         return out
 
     def root(self, b: Boundary, live: Printer) -> None:
-        draw = draw_of(self.scope, b)
+        draw = draw_of(self.scope, b.line)
         d = DISTRIBUTIONS[draw.distribution]
         index = ""
         if b.line.indices:
@@ -110,7 +121,13 @@ class BoundaryEmitter:
         text = live.expr(a, None, 10)
         return f"{text}[{', '.join(live.expr(i) for i in b.line.indices)}]" if a.type.dims else text
 
-    def jump(self, info: GuardInfo, b: Boundary, position: dict[int, str]) -> None:
+    def jump(self, info: GuardInfo, b: Boundary, loops: list[ir.Loop], position: dict[int, str]) -> None:
+        """`gap`, the jump at `root`, on which the guard's derivative along the line is `slope`."""
+        if b.effect == "global" or not loops:
+            self.w.line("def evaluate(side, path):")
+            self.w.line("    return model(root.point(side), data, size, path)")
+        else:
+            self.local(info, b, loops[-1], position)
         in_loop = info.loops and b.effect == "global"
         if in_loop:
             where = tuple_text(list(position.values()))
@@ -127,7 +144,6 @@ class BoundaryEmitter:
             )
             mates = f", {{{items}}}"
         self.w.line(f'gap = surface.jump(evaluate, slope, "g{b.guard}", {on}, {off}, {terms}{mates})')
-        self.w.line("return surface.surface(root, slope, rest, gap)")
 
     # ------------------------------------------------------------------- slices
 
@@ -181,16 +197,19 @@ class BoundaryEmitter:
             if a not in {s.name for s in self.scope.program.sites}:
                 self.w.line(f"{self.names[a]} = {self.source(a, position)}")
         self.w.line(f"{site}_moved = root.z(side)" if b.line.indices else f"{site} = root.z(side)")
+        if b.line.indices and any(v.name == b.line.site for v in part.variables):  # read as a whole
+            where = ", ".join(self.printer().expr(i) for i in b.line.indices)
+            self.w.line(f"{site} = {site}.at[{where}].set({site}_moved)")
         for g in part.guards:
             home = [position[x] for x in self.facts.regions.guards[g].loops]
             at = f'surface.row(still["g{g}"], {tuple_text(home)})' if home else f'still["g{g}"]'
             self.w.line(f"g{g} = {at}")
 
-    def source(self, name: str, position: dict[int, str]) -> str:
+    def source(self, name: str, position: dict[int, str], evaluation: str = "still") -> str:
         """Where the main evaluation left a variable, for this instance."""
         home = self.scope.home.get(name, ())
         where = ", ".join(position[x] for x in home)
-        return f'still["v_{name}"][{where}]' if where else f'still["v_{name}"]'
+        return f'{evaluation}["v_{name}"][{where}]' if where else f'{evaluation}["v_{name}"]'
 
     # ------------------------------------------------------------------ printers
 
@@ -200,13 +219,7 @@ class BoundaryEmitter:
     def moved_printer(self, b: Boundary) -> Printer:
         if not b.line.indices:
             return self.printer()
-        latent = b.line
-        moved = Moved(
-            latent, f"{self.names[latent.site]}_moved",
-            lambda i: self.scope.same_element(i, latent.indices),
-            lambda i: self.scope.different_element(i, latent.indices),
-        )  # fmt: skip
-        return Printer(self.facts.regions, self.names, moved)
+        return Printer(self.facts.regions, self.names, (moved(self.scope, b.line, f"{self.names[b.line.site]}_moved"),))
 
     def live_printer(self, position: dict[int, str]) -> Printer:
         """Prints slope and rest from the main evaluation, through which gradients flow."""
@@ -215,7 +228,7 @@ class BoundaryEmitter:
             if name not in {x.var.name for x in self.scope.loops.values()}:
                 home = self.scope.home[name]
                 if all(x in position for x in home):
-                    aliases[name] = self.source(name, position).replace("still", "main", 1)
+                    aliases[name] = self.source(name, position, "main")
         for a in self.scope.program.arrays:
             if not a.site:
                 aliases[a.name] = f'main["v_{a.name}"]'
@@ -225,7 +238,7 @@ class BoundaryEmitter:
             for i in self.facts.regions.guards
             if all(x in position for x in i.loops)
         }
-        return LivePrinter(self.facts.regions, self.names, None, aliases, guards)
+        return LivePrinter(self.facts.regions, self.names, (), aliases, guards)
 
 
 @dataclass(frozen=True)
@@ -248,18 +261,14 @@ def docstring(info: GuardInfo, b: Boundary, facts: Facts) -> str:
     return text.replace("\\", "\\\\").replace('"""', "'''")
 
 
-def draw_of(scope: Scope, b: Boundary) -> ir.Sample:
-    """The (first) draw of the site whose coordinate a boundary moves."""
-    return next(s for _, s in ir.blocks(scope.program.body) if isinstance(s, ir.Sample) and s.site == b.line.site)
-
-
 def reads_of(facts: Facts, scope: Scope, info: GuardInfo) -> set[str]:
     """Variables of the program that the boundaries of a guard ask the main evaluation for."""
     out: set[str] = set()
     for b in info.boundaries:
-        draw = draw_of(scope, b)
+        draw = draw_of(scope, b.line)
         for e in (b.slope, *(() if b.rest is None else (b.rest,)), *draw.args):
-            out |= _leaves(e)
+            out |= leaves(e)
+        out |= reads_of_search(facts, scope, info, b)
         if b.effect == "global" or not info.loops:
             continue
         loop = scope.loops[info.loops[-1]]
@@ -273,7 +282,3 @@ def reads_of(facts: Facts, scope: Scope, info: GuardInfo) -> set[str]:
         part = slice_of(facts.regions, scope, loop, b, [r.delta for r in summed])
         out |= {v.name for v in part.variables} | set(part.arrays)
     return out
-
-
-def _leaves(e: ir.Expr) -> set[str]:
-    return {x.name if isinstance(x, ir.Var) else x.array for x in ir.walk(e) if isinstance(x, ir.Var | ir.Cell)}

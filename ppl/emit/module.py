@@ -52,6 +52,7 @@ def all_names(regions: Regions) -> list[str]:
                 out.extend(c.final.name for c in s.collects)
             case _:
                 pass
+    out.extend(x.name for i in regions.guards for b in i.boundaries if b.search is not None for x in b.search.element)
     return out
 
 
@@ -70,7 +71,8 @@ def header(w: Writer, regions: Regions, file: str) -> None:
     w.line("import jax")
     w.line("import jax.numpy as jnp")
     w.line()
-    w.line("from ppl.runtime import control, samplers, supports, surface")
+    searched = any(b.search is not None for i in regions.guards for b in i.boundaries)
+    w.line(f"from ppl.runtime import control, {'crossings, ' if searched else ''}samplers, supports, surface")
     w.line("from ppl.runtime import densities as dist")
     w.line("from ppl.runtime import functions as fn")
     w.line()
@@ -135,8 +137,12 @@ def noise(w: Writer, facts: Facts, names: dict[str, str], unpack: tuple[str, ...
     with w.block("def noise(key, data, size, dtype):"):
         w.line('"""Draws of the noise sites, by name."""')
         sites = [s for s in facts.regions.program.sites if s.noise]
+        subsets = any(
+            b.search is not None and b.search.method == "smooth" for i in facts.regions.guards for b in i.boundaries
+        )
         if not sites:
-            w.line("return {}")
+            chance = '"?": jax.random.uniform(key, (), dtype)' if subsets else ""
+            w.line(f"return {{{chance}}}", "the start of random subsets of boundaries" if subsets else "")
         else:
             for line in unpack:
                 w.line(line)
@@ -152,6 +158,9 @@ def noise(w: Writer, facts: Facts, names: dict[str, str], unpack: tuple[str, ...
                 w.line(f'out["{site.name}"] = samplers.sample("{d.function}", {key}, {args}, {shape}, dtype)',
                        f":{s.span.line}")  # fmt: skip
         if sites:
+            if subsets:
+                w.line(f'out["?"] = jax.random.uniform(jax.random.fold_in(key, {len(sites)}), (), dtype)',
+                       "the start of random subsets of boundaries")  # fmt: skip
             w.line("return out")
     w.line()
     w.line()

@@ -6,14 +6,14 @@ import keyword
 import re
 from collections.abc import Iterable
 
-_OURS = re.compile(r"(g|t|loop_|boundary_|slice_|at_|seen_)\d+$")
+_OURS = re.compile(r"((g|t|loop_|boundary_|slice_|at_|seen_)\d+|.*_at_\d+)$")
 # fmt: off
 _RESERVED = frozenset(
     {
         "jax", "jnp", "fn", "dist", "supports", "samplers", "control", "surface", "at", "data", "size", "path",
         "out", "more", "main", "root", "slope", "rest", "side", "one", "model", "boundary", "noise",
         "noise_log_density", "still", "state", "evaluate", "gap", "after", "rest_of_path", "u", "key", "dtype", "k",
-        "v", "TERMS", "SITES", "min", "jump", "None", "True", "False",
+        "v", "TERMS", "SITES", "min", "jump", "None", "True", "False", "crossings", "value", "on", "across",
     }
 )
 # fmt: on

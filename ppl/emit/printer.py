@@ -45,7 +45,7 @@ class Printer:
 
     regions: Regions
     names: Mapping[str, str]
-    moved: Moved | None = None
+    moved: tuple[Moved, ...] = ()
     aliases: Mapping[str, str] = field(default_factory=dict[str, str])
 
     def name(self, name: str) -> str:
@@ -89,13 +89,14 @@ class Printer:
         return _wrap(text, _UNARY if text.startswith("-") else _CALL, level)
 
     def _cell(self, e: ir.Cell, mask: ir.Expr | None) -> str:
-        if self.moved is not None and e.array == self.moved.latent.site:
-            if self.moved.same(e.indices):
-                return self.moved.name
-            if not self.moved.different(e.indices):
-                mine = ", ".join(self.expr(i) for i in self.moved.latent.indices)
+        for m in self.moved:
+            if e.array == m.latent.site and m.same(e.indices):
+                return m.name
+        for m in self.moved:
+            if e.array == m.latent.site and not m.different(e.indices):
+                mine = ", ".join(self.expr(i) for i in m.latent.indices)
                 inside = ", ".join(self.expr(i, mask) for i in e.indices)
-                return f"{self.name(e.array)}.at[{mine}].set({self.moved.name})[{inside}]"
+                return f"{self.name(e.array)}.at[{mine}].set({m.name})[{inside}]"
         return f"{self.name(e.array)}[{', '.join(self.expr(i, mask) for i in e.indices)}]"
 
     def _op(self, e: ir.Op, mask: ir.Expr | None, level: int) -> str:

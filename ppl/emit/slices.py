@@ -7,8 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from ppl.core import ir
 from ppl.core.reads import expressions_of
-from ppl.diagnostics import Span
-from ppl.regions.model import Boundary, Regions
+from ppl.regions.model import Boundary, GuardInfo, Latent, Regions
 from ppl.regions.scope import Scope
 
 
@@ -26,7 +25,7 @@ class Slice:
 
 def slice_of(regions: Regions, scope: Scope, loop: ir.Loop, b: Boundary, extra: Iterable[ir.Expr]) -> Slice:
     """The slice of boundary `b` in an iteration of `loop`; `extra` are further expressions it must evaluate."""
-    collector = _Collector(regions, scope, b)
+    collector = _Collector(regions, scope, (b.line,), b.guard, b.terms)
     collector.need(*extra)
     body = collector.select(loop.body)
     out = Slice(body)
@@ -34,12 +33,33 @@ def slice_of(regions: Regions, scope: Scope, loop: ir.Loop, b: Boundary, extra: 
     return out
 
 
+def value_slice(
+    regions: Regions, scope: Scope, info: GuardInfo, lines: tuple[Latent, ...], given: frozenset[str]
+) -> Slice:
+    """What has to be evaluated again to have a guard's value while all of `lines` move; the sites `given` are given as
+    a whole. It has no body."""
+    collector = _Collector(regions, scope, lines, masked=True)
+    collector.done |= given
+    collector.need(info.value, *(() if info.guard.mask is None else (info.guard.mask,)))
+    out = Slice()
+    collector.imports(out)
+    return out
+
+
 class _Collector:
-    def __init__(self, regions: Regions, scope: Scope, b: Boundary) -> None:
-        self.regions, self.scope, self.b = regions, scope, b
+    """`crossed`: the guard whose outcome is decided by the caller. `masked`: what is recomputed keeps its mask, because
+    it will be evaluated, and differentiated, away from the root too."""
+
+    def __init__(
+        self, regions: Regions, scope: Scope, lines: tuple[Latent, ...], crossed: int | None = None,
+        terms: tuple[int, ...] = (), masked: bool = False,
+    ) -> None:  # fmt: skip
+        self.regions, self.scope, self.lines, self.terms = regions, scope, lines, frozenset(terms)
+        self.crossed, self.masked = crossed, masked
+        self.lets = {s.var.name: s for _, s in ir.blocks(regions.program.body) if isinstance(s, ir.Let)}
         self.variables: dict[str, ir.Var] = {}
         self.arrays: dict[str, None] = {}
-        self.guards: dict[int, None] = {b.guard: None}
+        self.guards: dict[int, None] = {} if crossed is None else {crossed: None}
         self.defined: set[str] = set()
         self.out = Slice()
         self.done: set[str] = set()
@@ -67,7 +87,7 @@ class _Collector:
     def keep(self, s: ir.Statement) -> ir.Statement | None:
         match s:
             case ir.Term() | ir.Sample():
-                if s.id not in self.b.terms:
+                if s.id not in self.terms:
                     return None
             case ir.Let():
                 if s.var.name not in self.variables:
@@ -92,7 +112,7 @@ class _Collector:
         reductions = tuple(r for r in s.reductions if r.final.name in self.variables)
         collects = tuple(c for c in s.collects if c.final.name in self.variables or c.final.name in self.arrays)
         state = any(c.final.name in self.variables for c in s.carries)
-        if not (reductions or collects or state or inside & set(self.b.terms)):
+        if not (reductions or collects or state or inside & self.terms):
             return None
         self.defined.update(r.final.name for r in reductions)
         self.defined.update(c.final.name for c in collects)
@@ -105,9 +125,14 @@ class _Collector:
 
     def moves(self, guard: int) -> bool:
         """Whether a guard may take another outcome beside the root than in the main evaluation."""
-        if guard == self.b.guard or self.b.guard in self.scope.flow.of(ir.GuardRef(guard)).guards:
+        if self.crossed is not None and (
+            guard == self.crossed or self.crossed in self.scope.flow.of(ir.GuardRef(guard)).guards
+        ):
             return True
-        return not self.scope.independent(ir.GuardRef(guard), self.b.line)
+        return not self.stays(ir.GuardRef(guard))
+
+    def stays(self, e: ir.Expr) -> bool:
+        return all(self.scope.independent(e, line) for line in self.lines)
 
     # ----------------------------------------------------------------- imports
 
@@ -121,16 +146,20 @@ class _Collector:
         out.arrays = [a for a in self.arrays if a not in self.defined]
 
     def variable(self, v: ir.Var) -> None:
-        own = v.name == self.b.line.site and not self.b.line.indices
+        own = any(v.name == line.site and not line.indices for line in self.lines)
         if own or v.name in self.done or v.name in self.defined:
             return
         self.done.add(v.name)
         definition = self.scope.definitions.get(v.name)
-        if definition is None or self.scope.independent(v, self.b.line):
+        if definition is None or self.stays(v):
             self.out.variables.append(v)
             return
+        let = self.lets[v.name]
+        mask = let.mask if self.masked else None
         self.outside(definition)
-        self.out.recomputed.append(ir.Let(v, definition, None, self.span))
+        if mask is not None:
+            self.outside(mask)
+        self.out.recomputed.append(ir.Let(v, definition, mask, let.span))
 
     def guard(self, g: int) -> None:
         name = f"guard {g}"
@@ -140,8 +169,12 @@ class _Collector:
         if not self.moves(g):
             self.out.guards.append(g)
             return
-        self.outside(self.regions.guards[g].value)
-        self.out.recomputed.append(ir.Decide(g, None, self.span))
+        info = self.regions.guards[g]
+        mask = info.guard.mask if self.masked else None
+        self.outside(info.value)
+        if mask is not None:
+            self.outside(mask)
+        self.out.recomputed.append(ir.Decide(g, mask, info.guard.span))
 
     def outside(self, e: ir.Expr) -> None:
         """Whatever an expression outside the iteration reads."""
@@ -152,7 +185,3 @@ class _Collector:
                 self.guard(self.regions.resolve(x.index)[0])
             elif isinstance(x, ir.Cell):
                 self.arrays.setdefault(x.array)
-
-    @property
-    def span(self) -> Span:
-        return self.scope.program.guards[self.b.guard].span

@@ -281,8 +281,6 @@ class Problem:
         """`n` draws of the guide's noise and of the program's, axis 0 the draws."""
         k_guide, k_noise = jax.random.split(key)
         eps = family.noise(k_guide, self._shapes, dtype, n)
-        if not any(s.noise for s in self.sites):
-            return eps, {}
         noise = jax.vmap(lambda k: self._code.noise(k, data, self.sizes, dtype))(jax.random.split(k_noise, n))
         return eps, noise
 

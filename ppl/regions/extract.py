@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from ppl.core import ir, poly
 from ppl.core.show import show
 from ppl.diagnostics import Diagnostics
 from ppl.elaborate.program import Elaborated
+from ppl.record import record
 from ppl.regions import continuity, lines, singular
 from ppl.regions.effects import effect_of
 from ppl.regions.fills import check_fills
@@ -17,11 +18,12 @@ from ppl.regions.hoist import hoist
 from ppl.regions.mates import may_coincide
 from ppl.regions.model import Boundary, GuardInfo, Regions
 from ppl.regions.scope import Scope, scope_of
+from ppl.regions.search import searches
 
 RANK = {"local": 0, "incremental": 1, "global": 2}
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Normalised:
     """A guard in canonical form: sign and positive scale are fixed, so that twins are equal."""
 
@@ -124,15 +126,10 @@ def decide(
             "keep the singularity away from the guard, for example `if x > 0.01 then log(x) ...`",
         )
         return base
-    boundaries = lines_for(scope, base, keys, terms)
-    if not boundaries:
-        unsupported(scope, g, form, sink)
-        return base
+    boundaries = lines_for(scope, base, keys, terms) or searched(scope, base, keys, terms)
     chosen = boundaries[-1]
-    site = scope.site(chosen.line.site)
-    kind = "affine" if site.support == "real" or site.noise else "invertible"
     effect = max((b.effect for b in boundaries), key=lambda e: RANK[e])
-    direction = show(chosen.line.expr(ir.REAL)) + (" (noise)" if site.noise else "")
+    kind, direction = kind_of(scope, boundaries), direction_of(scope, boundaries)
     return replace(
         base, status="boundary", kind=kind, direction=direction, effect=effect, boundaries=boundaries,
         reason=reason_of(scope, chosen, len(terms)),
@@ -182,24 +179,35 @@ def best(
     return min(ranked, key=lambda item: item[0])[1] if ranked else None
 
 
-def unsupported(scope: Scope, g: ir.Guard, form: Normalised, sink: Diagnostics) -> None:
-    latents = [a for a in poly.atoms(form.normal) if lines.latent_of(scope, a) is not None]
-    affine = [a for a in latents if poly.split_affine(form.normal, a) is not None]
-    if affine:
-        names = ", ".join(f"`{show(a)}`" for a in affine)
-        sink.error(
-            "PPL402",
-            f"no single latent moves `{g.text}` and leaves everything else it reads unchanged (tried {names})",
-            g.span,
-            "guards on values that other branches decide along the same latent are not supported yet",
-        )
-        return
-    sink.error(
-        "PPL401",
-        f"the boundary of `{g.text}` is not supported yet: it is not affine in any latent",
-        g.span,
-        "rewrite it so that one latent stands alone, for example `x < exp(1)` for `log(x) < 1`",
-    )
+def searched(scope: Scope, base: GuardInfo, members: frozenset[int], terms: tuple[int, ...]) -> tuple[Boundary, ...]:
+    """The lines that share the boundary of a guard that no single coordinate crosses in closed form."""
+    out: list[Boundary] = []
+    for line, s in searches(scope, replace(base.guard, value=base.value), base.normal):
+        effect = effect_of(scope, members, base.loops, terms, line)
+        if not s.arguments and base.loops:
+            effect = "global"
+        out.append(Boundary(base.guard.index, line, ir.literal(1), None, None, "all", effect, terms, (), s))
+    return tuple(out)
+
+
+def kind_of(scope: Scope, boundaries: tuple[Boundary, ...]) -> str:
+    methods = {b.search.method for b in boundaries if b.search is not None}
+    if methods:
+        return methods.pop() if len(methods) == 1 else "smooth"
+    site = scope.site(boundaries[-1].line.site)
+    return "affine" if site.support == "real" or site.noise else "invertible"
+
+
+def direction_of(scope: Scope, boundaries: tuple[Boundary, ...]) -> str:
+    """The lines in words; those that share a boundary are joined."""
+    used = boundaries if boundaries[-1].search is not None else boundaries[-1:]
+    return " and ".join(dict.fromkeys(text_of(scope, b) for b in used))
+
+
+def text_of(scope: Scope, b: Boundary) -> str:
+    every = b.search is not None and b.search.element
+    text = f"every {b.line.site}" if every else show(b.line.expr(ir.REAL))
+    return text + (" (noise)" if scope.site(b.line.site).noise else "")
 
 
 def with_mates(scope: Scope, infos: tuple[GuardInfo, ...]) -> tuple[GuardInfo, ...]:

@@ -18,11 +18,21 @@ def may_coincide(scope: Scope, a: GuardInfo, b: GuardInfo, effect: str) -> bool:
         if not a.loops or effect != "global":
             return False
         return not any(_own_coordinate(scope, x, a) for x in poly.atoms(a.normal))
-    if scope.flow.of(a.guard.value).smooth != scope.flow.of(b.guard.value).smooth:
+    mine, other = (scope.flow.of(x.guard.value).smooth for x in (a, b))
+    if _piecewise(a) or _piecewise(b):
+        return bool(mine & other)  # they may coincide on some paths only
+    if mine != other:
         return False
     if a.loops == b.loops:
         return _proportional(a, b)
     return _shape(a) == _shape(b) or any(x.through for i in (a, b) for x in i.boundaries)
+
+
+def _piecewise(info: GuardInfo) -> bool:
+    """Whether a guard's value is not one polynomial: branches decide it, or it is searched for along its line."""
+    return any(b.search is not None for b in info.boundaries) or any(
+        isinstance(x, ir.Select) and x.random for x in poly.atoms(info.normal)
+    )
 
 
 def _own_coordinate(scope: Scope, atom: ir.Expr, info: GuardInfo) -> bool:

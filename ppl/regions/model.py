@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from ppl.core import ir
 from ppl.core.poly import Poly
+from ppl.record import record
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Latent:
     """One coordinate: a scalar site, or an element of an array site."""
 
@@ -20,13 +20,30 @@ class Latent:
         return ir.Cell(self.site, self.indices, t, True) if self.indices else ir.Var(self.site, t, True)
 
 
-@dataclass(frozen=True, slots=True)
+@record
+class Search:
+    """How the zeros of a guard are found along a line on which it is not affine.
+
+    `method`: "polynomial" (all real roots, from `coefficients`, the constant first), "monotone" (one root) or "smooth"
+    (roots isolated on a grid). `arguments`: the coordinates, or whole array sites, that the value is re-evaluated for;
+    they share the boundary. Empty where it takes the whole program to re-evaluate it; then all coordinates of `sites`
+    share. `element`: the indices, beyond those of the guard's loops, that run over the elements of the line's site.
+    """
+
+    method: str
+    arguments: tuple[Latent, ...]
+    sites: tuple[str, ...]
+    coefficients: tuple[ir.Expr, ...] = ()
+    element: tuple[ir.LoopVar, ...] = ()
+
+
+@record
 class Boundary:
     """One surface term: the instances of a guard, and the line along which each is crossed.
 
-    The guard's value is ``slope * z + rest`` in the latent `line`. With `through` set, it depends on the latent through
-    that carried state of the previous iteration; then `rest` is not spelled out, and the root is found from the guard's
-    value at the sample.
+    The guard's value is ``slope * z + rest`` in the latent `line`, unless `search` says how it is crossed. With
+    `through` set, it depends on the latent through that carried state of the previous iteration; then `rest` is not
+    spelled out, and the root is found from the guard's value at the sample.
 
     `part`: "all" iterations, or, where the guard reads carried state, "first" or "rest" of them.
     `effect`: "local" (the slice is re-evaluated), "incremental" (a running sum is updated, then what follows it is
@@ -42,9 +59,10 @@ class Boundary:
     effect: str
     terms: tuple[int, ...]  # the summands of the log density that the guard reaches
     mates: tuple[int, ...]  # guards whose boundary may coincide with this one and that reach the same terms
+    search: Search | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class GuardInfo:
     """A guard of the source with its classification."""
 
@@ -62,7 +80,7 @@ class GuardInfo:
     boundaries: tuple[Boundary, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Regions:
     """The program with its guards classified; `body` has each guard decided where it belongs."""
 

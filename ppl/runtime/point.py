@@ -45,7 +45,8 @@ class Point:
     `u` maps a site to its unconstrained values (of noise: to standard normal draws, or to the draws themselves where
     the distribution has no such form). With `constrained` it maps to values on the support. `loc` and `scale` are the
     guide's conditional centre and spread of each coordinate; `log_q` its log density, elementwise. `replaced` overrides
-    sums over loops by name. `keys` asks for prior draws.
+    sums over loops by name. `keys` asks for prior draws. ``u["?"]``, which is no site's name, is uniform on (0, 1), for
+    boundaries of which a random subset is taken.
     """
 
     u: Mapping[str, Array]
@@ -161,10 +162,10 @@ class Point:
         log_p = density(at, *still_args)
         ok = jnp.isfinite(log_p)
         if drawn:
-            transform: Transform | _Noise | None = None
+            transform: Transform | Noise | None = None
             u, value = at, at
         else:
-            transform = _Noise(density.name)
+            transform = Noise(density.name)
             u = samplers.to_normal(density.name, at, *still_args)
             ok = ok & jnp.isfinite(u)
             u = lax.stop_gradient(jnp.where(ok, u, 0.0))
@@ -174,14 +175,20 @@ class Point:
         return Root(self.still(), site, index, u, one, one, ok, p, value, transform, still_args)
 
 
-class _Noise:
-    """The quantile transform of a noise, with the interface of a support's transform that a root needs."""
+@dataclass(frozen=True)
+class Noise:
+    """The quantile transform of a noise, with the interface of a support's transform that a line needs."""
 
-    def __init__(self, name: str) -> None:
-        self.name = name
+    name: str
 
     def forward(self, u: ArrayLike, *args: ArrayLike) -> Array:
         return samplers.from_normal(self.name, u, *args)
+
+    def inverse_or(self, z: ArrayLike, *args: ArrayLike) -> tuple[Array, Array]:
+        """``(u, ok)``: the inverse where it is finite, and u = 0 elsewhere."""
+        u = samplers.to_normal(self.name, z, *args)
+        ok = jnp.isfinite(u)
+        return jnp.where(ok, u, 0.0), ok
 
 
 def _stand_in(mask: Array, density: Density, args: tuple[ArrayLike, ...]) -> tuple[ArrayLike, ...]:
@@ -207,7 +214,7 @@ class Root:
     ok: Array
     density: Array
     value: Array
-    transform: Transform | _Noise | None
+    transform: Transform | Noise | None
     args: tuple[Array, ...]
 
     def shifted(self, side: ArrayLike) -> Array:

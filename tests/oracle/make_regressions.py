@@ -1,4 +1,4 @@
-"""Writes the exact values of the programs in ``regressions/`` that ``values.json`` does not have yet.
+"""Writes the exact values of the programs in ``regressions/`` and ``kinds/`` that their ``values.json`` lack.
 
 python tests/oracle/make_regressions.py
 """
@@ -25,8 +25,9 @@ DATA: dict[str, dict[str, Any]] = {
 }
 
 
-def entry(name: str) -> dict[str, Any]:
-    module, data = read((HERE / "regressions" / f"{name}.ppl").read_text()), DATA.get(name, {})
+def entry(path: pathlib.Path) -> dict[str, Any]:
+    name = path.stem
+    module, data = read(path.read_text()), DATA.get(name, {})
     guide: Guide = random_guide(sites(module, data), zlib.crc32(name.encode()))
     truth = exact(module, data, guide, lines=2048, seed=1)
     return {
@@ -40,12 +41,13 @@ def entry(name: str) -> dict[str, Any]:
 
 
 def main() -> None:
-    table = HERE / "regressions" / "values.json"
-    values = json.loads(table.read_text()) if table.exists() else {}
-    for path in sorted((HERE / "regressions").glob("*.ppl")):
-        if path.stem not in values:
-            values[path.stem] = entry(path.stem)
-    table.write_text(json.dumps(dict(sorted(values.items())), indent=1) + "\n")
+    for folder in ("regressions", "kinds"):
+        table = HERE / folder / "values.json"
+        values = json.loads(table.read_text()) if table.exists() else {}
+        for path in sorted((HERE / folder).glob("*.ppl")):
+            if path.stem not in values:
+                values[path.stem] = entry(path)
+        table.write_text(json.dumps(dict(sorted(values.items())), indent=1) + "\n")
 
 
 if __name__ == "__main__":

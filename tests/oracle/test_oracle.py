@@ -25,7 +25,9 @@ from ppl.model import Model
 
 HERE = pathlib.Path(__file__).resolve().parent
 CONFORMANCE = HERE.parent / "conformance"
-REGRESSIONS: dict[str, Any] = json.loads((HERE / "regressions" / "values.json").read_text())
+TABLES: dict[str, dict[str, Any]] = {
+    folder: json.loads((HERE / folder / "values.json").read_text()) for folder in ("kinds", "regressions")
+}
 DENSITY_SEEDS = range(30000, 30016)
 GRADIENT_SEEDS = range(31000, 31010)
 
@@ -200,19 +202,28 @@ def test_shrinker_keeps_the_fault_and_little_else() -> None:
 # --------------------------------------------------------------------------------------------------- regressions
 
 
-@pytest.mark.parametrize("name", sorted(p.stem for p in (HERE / "regressions").glob("*.ppl")))
-def test_regression(name: str) -> None:
-    """Programs that were once compiled wrongly, or crashed."""
-    case = REGRESSIONS[name]
+RECORDED = sorted(f"{folder}/{name}" for folder, values in TABLES.items() for name in values)
+
+
+@pytest.mark.parametrize("name", RECORDED)
+def test_recorded_gradient(name: str) -> None:
+    """`regressions`: programs that were once compiled wrongly, or crashed. `kinds`: one program for each kind of guard."""
+    folder, stem = name.split("/")
+    case = TABLES[folder][stem]
     guide = Guide(*({k: np.asarray(v) for k, v in case[part].items()} for part in ("loc", "log_scale")))
     grads = (
         {k: tuple(np.asarray(x) for x in v) for k, v in case["grad_" + part].items()} for part in ("loc", "log_scale")
     )
     truth = Exact(tuple(case["elbo"]), *grads, jumps=0.0, evaluations=0)
-    text = (HERE / "regressions" / f"{name}.ppl").read_text()
+    text = (HERE / f"{name}.ppl").read_text()
     with jax.enable_x64(True):
         problem = ppl.compile(text).bind(case["data"])
     assert not density_faults(read(text), case["data"], problem, guide, 1)
-    found = estimate(problem, guide, ("combined",), 40_000, 7)[0]
+    found = estimate(problem, guide, ("combined",), 15_000, 7)[0]
     off = {k: c for k, c in deviations(found, truth).items() if c[0] > LIMIT}
     assert not off
+
+
+def test_every_recorded_program_is_there() -> None:
+    on_disk = sorted(f"{p.parent.name}/{p.stem}" for folder in TABLES for p in (HERE / folder).glob("*.ppl"))
+    assert on_disk == RECORDED

@@ -1,0 +1,75 @@
+"""Guards that are strictly monotone in one latent: they have at most one root on its line."""
+
+from __future__ import annotations
+
+from ppl.core import ir, poly
+from ppl.language.functions import FUNCTIONS
+from ppl.regions.model import Latent
+from ppl.regions.scope import Scope
+
+POSITIVE_SUPPORTS = ("Exponential", "Gamma", "InverseGamma", "HalfNormal", "HalfCauchy", "LogNormal", "Weibull", "Beta")
+POSITIVE_VALUES = ("exp", "cosh", "inv_logit", "Phi", "log1p_exp", "erfc")
+
+
+def direction(scope: Scope, p: poly.Poly, latent: Latent) -> int:
+    """+1 or -1 where `p` certainly rises or falls strictly with `latent`; 0 where that is not known."""
+    found: set[int] = set()
+    for m, c in p.items():
+        moving = [(a, k) for a, k in m if not scope.independent(a, latent)]
+        if not moving:
+            continue
+        if len(moving) > 1 or moving[0][1] != 1:
+            return 0
+        sign = 1 if c > 0 else -1
+        for a, k in m:
+            if a != moving[0][0]:
+                sign *= 1 if k % 2 == 0 and is_nonzero(scope, a) else sign_of(scope, a) ** k
+        found.add(sign * _atom(scope, moving[0][0], latent))
+    return found.pop() if len(found) == 1 else 0
+
+
+def _atom(scope: Scope, a: ir.Expr, latent: Latent) -> int:
+    match a:
+        case ir.Var():
+            return 1 if a.name == latent.site and not latent.indices else 0
+        case ir.Cell():
+            return 1 if a.array == latent.site and scope.same_element(a.indices, latent.indices) else 0
+        case ir.Op(args=(inner,)) if not inner.type.dims and a.op in FUNCTIONS and FUNCTIONS[a.op].monotone:
+            return FUNCTIONS[a.op].monotone * direction(scope, scope.normal(inner), latent)
+        case ir.Op(op="inv", args=(inner,)):
+            p = scope.normal(inner)
+            return -direction(scope, p, latent) if _sign(scope, p) else 0
+        case _:
+            return 0
+
+
+def sign_of(scope: Scope, a: ir.Expr) -> int:
+    """The sign of an atom that is the same everywhere, else 0."""
+    match a:
+        case ir.Lit():
+            return 1 if a.value > 0 else -1 if a.value < 0 else 0
+        case ir.Op() if a.op in POSITIVE_VALUES:
+            return 1
+        case ir.Op(op="inv" | "sqrt", args=(inner,)):
+            return _sign(scope, scope.normal(inner))
+        case ir.Var() | ir.Cell():
+            name = a.name if isinstance(a, ir.Var) else a.array
+            site = next((s for s in scope.program.sites if s.name == name), None)
+            return 1 if site is not None and site.distribution in POSITIVE_SUPPORTS and not site.array else 0
+        case _:
+            return 0
+
+
+def is_nonzero(scope: Scope, a: ir.Expr) -> bool:
+    return sign_of(scope, a) != 0
+
+
+def _sign(scope: Scope, p: poly.Poly) -> int:
+    """The sign of a sum whose terms all have the same one, else 0."""
+    signs: set[int] = set()
+    for m, c in p.items():
+        sign = 1 if c > 0 else -1
+        for a, k in m:
+            sign *= 1 if k % 2 == 0 and is_nonzero(scope, a) else sign_of(scope, a) ** k
+        signs.add(sign)
+    return signs.pop() if len(signs) == 1 else 0
