@@ -94,9 +94,8 @@ CODES: dict[str, str] = {
     "PPL508": "undeclared data field ignored",
     "PPL509": "data value outside what the program allows",
     # 6xx: not supported yet
-    "PPL601": "`while` is not supported yet",
-    "PPL602": "jumping function of a latent is not supported yet",
-    "PPL603": "index that depends on a latent is not supported yet",
+    "PPL602": "divisor of `//` or `%` that depends on a latent",
+    "PPL603": "index that depends on a latent and can leave its array",
     "PPL604": "discrete latent is not supported yet",
     "PPL605": "noise from this distribution is not supported yet",
     "PPL606": "form not supported yet",

@@ -12,6 +12,7 @@ from ppl.bind.extents import MAX_ITERATIONS, Extent, TooLong, extents
 from ppl.bind.fills import fills
 from ppl.bind.iterate import top
 from ppl.bind.model import Bound, Value, batched
+from ppl.bind.ranges import ranges_of
 from ppl.bind.timing import timing
 from ppl.bind.walk import Walk
 from ppl.core import ir
@@ -44,7 +45,7 @@ def bind(regions: Regions, sizes: Sequence[SameSize], values: Mapping[str, Value
         raise AssertionError("unreachable") from None
     walk = Walk(found, timing(program.body, found), program.guards)
     filled = fills(program, shapes, ev, walk, findings)
-    Checker(regions, walk, filled, findings).block(program.body, ev.at(top()))
+    Checker(regions, walk, filled, findings, ranges_of(program)).block(program.body, ev.at(top()))
     findings.raise_if_any()
     static = {d.name: int(values[d.name]) for d in program.data if d.static}
     facts = facts_of(regions)

@@ -20,10 +20,11 @@ class Findings:
         self.blames_data = False
         self.seen: set[tuple[str, Span, object]] = set()
         self.names = dict(source_names(program, sink.sources))
+        self.guards = program.guards
 
     def add(
         self, code: str, message: str, span: Span, blamed: Sequence[ir.Expr], *, sizes: bool = False,
-        innocent: Sequence[ir.Expr] = (), loops: Sequence[ir.Loop] = (), key: object = None,
+        innocent: Sequence[ir.Expr] = (), loops: Sequence[ir.Loop] = (), key: object = None, hint: str | None = None,
     ) -> None:  # fmt: skip
         """Reports once for each `key` (by default the message).
 
@@ -36,10 +37,11 @@ class Findings:
         self.seen.add(where)
         names = {n for e in blamed for n in self.data_in(e, loops)} - {n for e in innocent for n in self.data_in(e)}
         self.blames_data |= bool(names if sizes else names - self.sizes)
-        self.sink.error(code, self.in_source(message), span)
+        self.sink.error(code, self.in_source(message), span, hint)
 
     def in_source(self, message: str) -> str:
-        """`message` with loop variables named as in the source."""
+        """`message` with loop variables, and functions that jump, as in the source."""
+        message = re.sub(r"\blevel (\d+)\b", lambda m: self.guards[int(m[1])].text, message)
         if not self.names:
             return message
         return re.sub(r"\b[A-Za-z]\w*\b", lambda m: self.names.get(m[0], m[0]), message)

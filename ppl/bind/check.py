@@ -13,6 +13,7 @@ from ppl.bind.evaluate import Evaluator, Mask
 from ppl.bind.fills import Filled
 from ppl.bind.functions import Array
 from ppl.bind.iterate import Range, pieces, range_of
+from ppl.bind.ranges import Ranges
 from ppl.bind.walk import Walk
 from ppl.bind.watch import Watch
 from ppl.core import ir
@@ -26,13 +27,16 @@ class Checker:
     walk: Walk
     filled: Mapping[str, Filled]
     findings: Findings
+    ranges: Ranges
 
     def block(self, body: tuple[ir.Statement, ...], ev: Evaluator) -> None:
         for s in body:
             self.statement(s, ev.at(ev.space, self.watch(s, ev, self.walk.timing.of(s))))
 
     def watch(self, s: ir.Statement, ev: Evaluator, when: int) -> Watch:
-        return Watch(ev.types, self.filled, self.findings, s.span, ev.space, ev.space.time + when)
+        return Watch(
+            ev.types, self.filled, self.findings, s.span, ev.space, ev.space.time + when, self.ranges, ev.quiet()
+        )
 
     def statement(self, s: ir.Statement, ev: Evaluator) -> None:
         active = None if isinstance(s, ir.Report) else ev.mask(s.mask)

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from ppl.bind.blame import Findings, place
-from ppl.bind.evaluate import Mask, Space
+from ppl.bind.evaluate import Evaluator, Mask, Space
 from ppl.bind.fills import Filled, inside
 from ppl.bind.functions import Array
+from ppl.bind.ranges import Ranges
 from ppl.core import ir
 from ppl.core.show import show
 from ppl.diagnostics import Span
@@ -37,12 +38,16 @@ class Watch:
     span: Span
     space: Space
     time: Array
+    ranges: Ranges
+    evaluator: Evaluator
 
     def index(self, e: ir.Cell | ir.Index, values: list[Array | None], sizes: list[int], active: Mask) -> None:
         name = e.array if isinstance(e, ir.Cell) else e.base.name if isinstance(e.base, ir.Var) else None
         t = self.types[e.array] if isinstance(e, ir.Cell) else e.base.type
         inside_all = self.bounds(show(e), e.indices, values, sizes, t, active)
-        if inside_all and name is not None and name in self.filled:
+        if name is not None and name in self.filled and any(i.random for i in e.indices):
+            self.part(name, self.filled[name].first, 0, show(e), (), active)
+        elif inside_all and name is not None and name in self.filled:
             self.read(e, name, tuple(v for v in values if v is not None), active)
 
     def bounds(
@@ -54,6 +59,8 @@ class Watch:
         for axis, (i, v, n) in enumerate(zip(indices, values, sizes, strict=True)):
             if v is None:
                 ok = False
+                if i.random:
+                    self.may_leave(text, i, n, active)
                 continue
             k = first((v < 0) | (v >= n), active)
             if k is None:
@@ -66,6 +73,20 @@ class Watch:
                 key=(text, axis),
             )  # fmt: skip
         return ok
+
+    def may_leave(self, text: str, i: ir.Expr, n: int, active: Mask) -> None:
+        """Reports an index that depends on a latent and is not certain to stay inside."""
+        found = self.ranges.of(i, self.evaluator)
+        k = first((found.lo < 0) | (found.hi > n - 1), active)
+        if k is None:
+            return
+        lo, hi = (float(x[k if x.shape[0] > 1 else 0]) for x in (found.lo, found.hi))
+        reach = "can be any integer" if np.isinf(lo) and np.isinf(hi) else f"reaches from {lo:g} to {hi:g}"
+        message = (
+            f"`{text}`: the index depends on a latent and {reach}{place(self.space, k)}, outside an array of size {n}"
+        )
+        hint = "hold it inside, for example `x[clamp(floor(t), 0, n - 1)]`"
+        self.findings.add("PPL603", message, self.span, (), sizes=True, key=(text, "range"), hint=hint)
 
     def read(self, e: ir.Cell | ir.Index, name: str, indices: tuple[Array, ...], active: Mask) -> None:
         """Reports an element, or the first missing one of a row, that is read before it is filled."""

@@ -91,7 +91,7 @@ class Select:
 
 @record
 class GuardRef:
-    """The outcome of a guard: true where its value is positive."""
+    """The outcome of a guard: whether its value is positive or, of type int, the largest integer not above it."""
 
     index: int
     type: Type = Type("bool")
@@ -344,7 +344,10 @@ class FilledArray:
 
 @record
 class Guard:
-    """An atomic comparison as written: positive `value` means true. `loops` are the ids of the enclosing loops."""
+    """An atomic comparison as written: positive `value` means true. `loops` are the ids of the enclosing loops.
+
+    With `levels` it is a function that jumps: its outcome is the floor of the value, and every integer is a boundary.
+    """
 
     index: int
     value: Expr
@@ -352,7 +355,7 @@ class Guard:
     loops: tuple[int, ...]
     mask: Expr | None
     span: Span
-    continuous: bool = False  # from abs, min, max, ...: a kink, not a jump
+    levels: bool = False
 
 
 @record

@@ -14,6 +14,7 @@ from ppl.core.ir import (
     Cell,
     DataRef,
     Expr,
+    GuardRef,
     Index,
     Lit,
     LoopVar,
@@ -137,7 +138,7 @@ def _select(e: Select, expand: Expand, memo: Memo) -> Poly:
 
 def is_simple(e: Expr) -> bool:
     """Whether an atom is finite whatever branch is taken."""
-    return isinstance(e, Var | Cell | DataRef | LoopVar) or (
+    return isinstance(e, Var | Cell | DataRef | LoopVar | GuardRef) or (
         isinstance(e, Index | Select) and all(not isinstance(x, Op) or x.op in _SAFE_OPS for x in walk(e))
     )
 

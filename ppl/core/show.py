@@ -31,7 +31,7 @@ def show(e: Expr, tight: int = 0) -> str:
         case DataRef() | Var() | LoopVar():
             return e.name
         case GuardRef():
-            return f"guard {e.index}"
+            return f"level {e.index}" if e.type.base == "int" else f"guard {e.index}"
         case Cell():
             return f"{e.array}[{', '.join(show(i) for i in e.indices)}]"
         case Index():

@@ -147,7 +147,10 @@ def index(ctx: Context, e: ast.Index) -> ir.Expr:
     return element(base, indices)
 
 
-def index_items(ctx: Context, items: Sequence[ast.Expr | ast.Range], t: ir.Type) -> tuple[ir.Expr, ...] | None:
+def index_items(
+    ctx: Context, items: Sequence[ast.Expr | ast.Range], t: ir.Type, target: bool = False
+) -> tuple[ir.Expr, ...] | None:
+    """The indices of an element that is read or, as a `target`, filled: that one is known once data is bound."""
     out: list[ir.Expr] = []
     for node, size in zip(items, t.dims, strict=False):
         if isinstance(node, ast.Range):
@@ -156,25 +159,23 @@ def index_items(ctx: Context, items: Sequence[ast.Expr | ast.Range], t: ir.Type)
         i = expressions.expression(ctx, node)
         if i is ERROR:
             return None
-        if not check_index(ctx, i, size, node.span):
+        if not check_index(ctx, i, size, node.span, target):
             return None
         out.append(i)
     return tuple(out)
 
 
-def check_index(ctx: Context, i: ir.Expr, size: ir.Expr, span: Span) -> bool:
+def check_index(ctx: Context, i: ir.Expr, size: ir.Expr, span: Span, target: bool) -> bool:
     if i.type != ir.INT:
         ctx.error("PPL206", f"an index is an int, this is {expressions.describe(i.type)}", span)
         return False
-    if i.random:
+    if i.random and target:
         ctx.error(
-            "PPL603",
-            "an index that depends on a latent is not supported yet: every integer it passes is a boundary",
-            span,
-            "write it as `if`s, or as a loop with `if i == ...` on data",
-        )
+            "PPL207", "which element is filled cannot depend on a latent", span,
+            "fill every element, with an `if` on the right side",
+        )  # fmt: skip
         return False
-    if not known_at_bind(ctx, i):
+    if not i.random and not known_at_bind(ctx, i):
         ctx.error("PPL207", "an index cannot depend on state that a loop carries", span, "use the loop variable")
         return False
     if isinstance(i, ir.Lit) and (i.value < 0 or (isinstance(size, ir.Lit) and i.value >= size.value)):

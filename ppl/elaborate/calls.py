@@ -44,12 +44,7 @@ def builtin_call(ctx: Context, f: Builtin, args: list[ir.Expr], e: ast.Call) -> 
     ints = f.keeps_int and all(a.type.base == "int" for a in args)
     reduces = f.kind == "reduce" or (f.name in ("min", "max", "log_sum_exp") and len(args) == 1)
     if f.kind == "jump" and random and not ints:
-        return ctx.error(
-            "PPL602",
-            f"`{f.name}` of a value that depends on a latent is not supported yet: it jumps",
-            e.span,
-            "write the jumps as `if`s",
-        )
+        return jump_call(ctx, f.name, args[0], e)
     if f.kind == "kink" and random and not ints:
         ctx.kinks.append(ir.Kink(ctx.text(e.span), ctx.loops, e.span))
     base = "int" if ints or (f.kind == "jump") else "real"
@@ -59,6 +54,32 @@ def builtin_call(ctx: Context, f: Builtin, args: list[ir.Expr], e: ast.Call) -> 
         return array_call(ctx, f, args, base, random, e, reduces)
     dims = arrays.broadcast(ctx, [a.type for a in args], e.span, f"`{f.name}`")
     return ERROR if dims is None else ir.Op(f.name, tuple(args), ir.Type(base, dims), random, e.span)
+
+
+def jump_call(ctx: Context, name: str, x: ir.Expr, e: ast.Call) -> ir.Expr:
+    """floor, ceil, round, sign and step of a value that depends on a latent: guards like any other."""
+    if not x.type.scalar:
+        return ctx.error(
+            "PPL205", f"`{name}` jumps, so its argument is one number; this is an array that depends on a latent",
+            e.span, f"use a comprehension: `[{name}(x[i]) for i in 0..n]`",
+        )  # fmt: skip
+    text, zero = ctx.text(e.span), ir.literal(0)
+    match name:
+        case "floor":
+            return expressions.floor(ctx, x, text, e.span)
+        case "round":
+            shifted = ir.Op("add", (x, ir.literal(0.5)), ir.REAL, True)
+            return expressions.floor(ctx, shifted, text, e.span)
+        case "ceil":
+            below = expressions.floor(ctx, ir.Op("neg", (x,), ir.REAL, True), text, e.span)
+            return ir.Op("neg", (below,), ir.INT, True)
+        case _:
+            above = ctx.let("case", expressions.new_guard(ctx, ">", x, zero, e.span), e.span)
+            if name == "step":
+                return ir.Select(above, ir.literal(1), zero, ir.INT, True)
+            under = ctx.let("case", expressions.new_guard(ctx, "<", x, zero, e.span), e.span)
+            negative = ir.Select(under, ir.literal(-1), zero, ir.INT, True)
+            return ir.Select(above, ir.literal(1), negative, ir.INT, True)
 
 
 def array_call(

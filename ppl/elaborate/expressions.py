@@ -133,12 +133,7 @@ def arithmetic(ctx: Context, op: str, a: ir.Expr, b: ir.Expr, a_span: Span, b_sp
     random = a.random or b.random
     ints = a.type.base == b.type.base == "int"
     if op in ("//", "%") and random and not ints:
-        return ctx.error(
-            "PPL602",
-            f"`{op}` of a value that depends on a latent is not supported yet: it jumps",
-            span,
-            "write the jumps as `if`s",
-        )
+        return floored(ctx, op, a, b, b_span, span)
     dims = arrays.broadcast(ctx, (a.type, b.type), span, f"`{op}`")
     if dims is None:
         return ERROR
@@ -150,6 +145,32 @@ def arithmetic(ctx: Context, op: str, a: ir.Expr, b: ir.Expr, a_span: Span, b_sp
     if op in ("/", "//", "%") and isinstance(b, ir.Lit) and b.value == 0:
         return ctx.error("PPL201", "division by zero", span)
     return ir.Op(ARITHMETIC[op], (a, b), ir.Type(base, dims), random, span)
+
+
+def floored(ctx: Context, op: str, a: ir.Expr, b: ir.Expr, b_span: Span, span: Span) -> ir.Expr:
+    """``a // b`` or ``a % b`` where it jumps: every multiple of b is a boundary."""
+    if not (a.type.scalar and b.type.scalar):
+        return ctx.error("PPL205", f"`{op}` of an array that depends on a latent jumps", span, "use a comprehension")
+    if b.random:
+        return ctx.error(
+            "PPL602", f"the divisor of `{op}` depends on a latent: where it is zero, infinitely many boundaries meet",
+            b_span, "divide by something that comes from data",
+        )  # fmt: skip
+    if isinstance(b, ir.Lit) and b.value == 0:
+        return ctx.error("PPL201", "division by zero", span)
+    ratio = ir.Op("div", (a, b), ir.REAL, True, span)
+    quotient = floor(ctx, ratio, ctx.text(span), span)
+    if op == "//":
+        return quotient
+    return ir.Op("sub", (a, ir.Op("mul", (b, quotient), ir.REAL, True)), ir.REAL, True, span)
+
+
+def floor(ctx: Context, x: ir.Expr, text: str, span: Span) -> ir.Expr:
+    """The floor of a value that depends on a latent."""
+    guard = ir.Guard(len(ctx.guards), x, text, ctx.loops, ctx.mask, span, levels=True)
+    ctx.guards.append(guard)
+    ctx.block.append(ir.Decide(guard.index, ctx.mask, span))
+    return ir.GuardRef(guard.index, ir.INT)
 
 
 # ----------------------------------------------------------------- conditions

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from ppl.core import ir
 from ppl.diagnostics import Span, did_you_mean
-from ppl.elaborate import arrays, draws, expressions
+from ppl.elaborate import arrays, draws, expressions, whiles
 from ppl.elaborate.context import (
     ERROR,
     ArrayBinding,
@@ -43,9 +43,7 @@ def statement(ctx: Context, s: ast.Statement) -> None:
         case ast.For():
             for_loop(ctx, s)
         case ast.While():
-            ctx.error(
-                "PPL601", "`while` is not supported yet", s.span, "use `for` with a fixed range and an `if` inside"
-            )
+            while_loop(ctx, s)
         case ast.Report():
             report(ctx, s)
         case ast.Return() if ctx.calls:
@@ -161,7 +159,7 @@ def target_indices(ctx: Context, target: ast.Target, binding: ArrayBinding) -> t
             "fill one element at a time",
         )
         return None
-    return arrays.index_items(ctx, target.indices, binding.type)
+    return arrays.index_items(ctx, target.indices, binding.type, target=True)
 
 
 def var(ctx: Context, s: ast.Var) -> None:
@@ -338,7 +336,7 @@ def assigned_names(stmts: tuple[ast.Statement, ...]) -> Iterator[str]:
 
 def for_loop(ctx: Context, s: ast.For) -> None:
     if s.condition is not None:
-        ctx.error("PPL601", "`for ... while` is not supported yet", s.condition.span, "put an `if` into the loop")
+        statements(ctx, whiles.for_while(s))
         return
     bounds = arrays.range_bounds(ctx, s.range)
     if bounds is None:
@@ -372,6 +370,17 @@ def for_loop(ctx: Context, s: ast.For) -> None:
         if name not in outer_env and isinstance(b, Local | Partial):
             ctx.env[name] = Partial(binding_span(b))
     ctx.block.append(ir.Loop(loop_id, var, lo, hi, body, carries, (), (), ctx.mask, s.span))
+
+
+def while_loop(ctx: Context, s: ast.While) -> None:
+    if isinstance(s.limit, ast.Number) and s.limit.value > whiles.MAX_LIMIT:
+        ctx.error("PPL701", f"a limit of {s.limit.value} iterations is more than 10^4", s.limit.span)
+        return
+    statements(ctx, whiles.while_(s))
+    going = ctx.env.get(whiles.flag_of(s.span))
+    if isinstance(going, Local) and going.value is not ERROR and not ctx.loops and ctx.mask is None:
+        reached = ir.Select(going.value, ir.literal(1), ir.literal(0), ir.INT, going.value.random)
+        ctx.block.append(ir.Report(f"limit_{s.span.line}", reached, s.span))
 
 
 def enter(ctx: Context, s: ast.For, env: dict[str, Binding]) -> dict[str, tuple[ir.Var, Local]]:

@@ -128,22 +128,30 @@ class BoundaryEmitter:
             self.w.line("    return model(root.point(side), data, size, path)")
         else:
             self.local(info, b, loops[-1], position)
-        in_loop = info.loops and b.effect == "global"
-        if in_loop:
-            where = tuple_text(list(position.values()))
-            on, off = (f'surface.force({x}, main["g{b.guard}"].on, {where})' for x in ("True", "False"))
-        else:
-            on, off = "True", "False"
+        levels = info.guard.levels
+        on, off = ("level", "level - 1") if levels else ("True", "False")
+        if info.loops and b.effect == "global":
+            where, force = tuple_text(list(position.values())), "force_level" if levels else "force"
+            on, off = (f'surface.{force}({x}, main["g{b.guard}"].on, {where})' for x in (on, off))
         terms = tuple_text([f'"t{t}"' for t in b.terms])
-        mates = ""
-        if b.mates:
-            reached = {m: self.facts.regions.guards[m].boundaries[0].terms for m in b.mates}
-            items = ", ".join(
-                f'"g{m}": {tuple_text([f"{chr(34)}t{t}{chr(34)}" for t in ts if t in b.terms])}'
-                for m, ts in reached.items()
-            )
-            mates = f", {{{items}}}"
+        mates = self.mates(b)
         self.w.line(f'gap = surface.jump(evaluate, slope, "g{b.guard}", {on}, {off}, {terms}{mates})')
+
+    def mates(self, b: Boundary) -> str:
+        """Arguments of `surface.jump`: the mates with the terms they reach, from anywhere or inside an iteration."""
+        anywhere: dict[int, list[str]] = {}
+        inside: dict[int, list[str]] = {}
+        for m in b.mates:
+            other = self.facts.regions.guards[m]
+            own = other.loops if other.effect in ("local", "incremental") else ()
+            for t in other.boundaries[0].terms:
+                if t in b.terms:
+                    within = bool(own) and self.scope.flow.term_loops[t][: len(own)] == own
+                    (inside if within else anywhere).setdefault(m, []).append(f'"t{t}"')
+        texts = [", ".join(f'"g{m}": {tuple_text(ts)}' for m, ts in x.items()) for x in (anywhere, inside)]
+        if not inside:
+            return f", {{{texts[0]}}}" if anywhere else ""
+        return (f", {{{texts[0]}}}" if anywhere else "") + f", inside={{{texts[1]}}}"
 
     # ------------------------------------------------------------------- slices
 

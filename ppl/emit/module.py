@@ -14,7 +14,7 @@ from ppl.emit.statements import Emitter, tuple_text
 from ppl.emit.writer import Writer
 from ppl.language.distributions import DISTRIBUTIONS
 from ppl.regions.flow import analyse
-from ppl.regions.model import Regions
+from ppl.regions.model import GuardInfo, Regions
 from ppl.regions.scope import scope_of
 
 
@@ -129,6 +129,12 @@ def model(w: Writer, facts: Facts, names: dict[str, str], unpack: tuple[str, ...
     w.line()
 
 
+def takes_subsets(info: GuardInfo) -> bool:
+    """Whether a guard may have so many boundaries that a random subset of them is taken."""
+    searches = [b.search for b in info.boundaries if b.search is not None]
+    return bool(searches) and (info.guard.levels or any(s.method == "smooth" for s in searches))
+
+
 def noise(w: Writer, facts: Facts, names: dict[str, str], unpack: tuple[str, ...]) -> None:
     """The base draws of noise sites: standard normal, or from the distribution itself where its arguments are data."""
     draws = [s for _, s in ir.blocks(facts.regions.body) if isinstance(s, ir.Sample) and s.noise]
@@ -137,9 +143,7 @@ def noise(w: Writer, facts: Facts, names: dict[str, str], unpack: tuple[str, ...
     with w.block("def noise(key, data, size, dtype):"):
         w.line('"""Draws of the noise sites, by name."""')
         sites = [s for s in facts.regions.program.sites if s.noise]
-        subsets = any(
-            b.search is not None and b.search.method == "smooth" for i in facts.regions.guards for b in i.boundaries
-        )
+        subsets = any(takes_subsets(i) for i in facts.regions.guards)
         if not sites:
             chance = '"?": jax.random.uniform(key, (), dtype)' if subsets else ""
             w.line(f"return {{{chance}}}", "the start of random subsets of boundaries" if subsets else "")

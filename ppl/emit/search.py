@@ -16,7 +16,8 @@ from ppl.regions.model import Boundary, GuardInfo, Latent, Search
 from ppl.regions.scope import Scope
 from ppl.regions.search import elements, is_whole
 
-MOST_ROOTS = 16  # of a smooth guard on one line; of more, a random subset is taken
+# Of a smooth guard on one line; of more, a random subset is taken. Fewer where each takes the whole program.
+MOST_ROOTS, MOST_ROOTS_OF_MODEL = 12, 4
 
 
 @dataclass(frozen=True)
@@ -39,18 +40,20 @@ class SearchEmitter:
         else:
             self.value_of_model()
         self.w.line(f"on = {self.line(self.b.line)}")
-        with self.w.block("def across(root, slope):"):
+        levels = self.info.guard.levels
+        with self.w.block(f"def across(root, slope{', level' if levels else ''}):"):
             jump()
             self.w.line("return gap")
+        flag = ", levels=True" if levels else ""
         if not self.search.arguments:
             sites = tuple_text([f'"{s}"' for s in self.search.sites])
-            self.w.line(f"return crossings.total_of_model(value, on, {sites}, {self.method()}, across)")
+            self.w.line(f"return crossings.total_of_model(value, on, {sites}, {self.method()}, across{flag})")
             return
         lines = [self.line(a) for a in self.search.arguments]
         place = next(k for k, a in enumerate(self.search.arguments) if self.moves(a))
         if self.search.arguments[place] == self.b.line:
             lines[place] = "on"
-        args = f"{place}, {tuple_text(lines)}, {self.method()}, across"
+        args = f"{place}, {tuple_text(lines)}, {self.method()}, across{flag}"
         self.w.line(f"return crossings.total(value, main, on, {args})")
 
     def moves(self, a: Latent) -> bool:
@@ -64,7 +67,7 @@ class SearchEmitter:
             case "monotone":
                 return "crossings.only_root"
             case _:
-                return f"crossings.all_roots({MOST_ROOTS})"
+                return f"crossings.all_roots({MOST_ROOTS if self.search.arguments else MOST_ROOTS_OF_MODEL})"
 
     def line(self, a: Latent) -> str:
         draw = draw_of(self.scope, a)

@@ -62,7 +62,8 @@ class Emitter:
         g = f"g{s.index}"
         value = self.printer.expr(info.value, s.mask)
         comment = f":{info.guard.span.line}  {info.guard.text}"
-        self.w.line(f'{g} = out["{g}"] = control.decide({value}, path, "{g}")', comment)
+        take = "level" if info.guard.levels else "decide"
+        self.w.line(f'{g} = out["{g}"] = control.{take}({value}, path, "{g}")', comment)
 
     # ------------------------------------------------------------------- sites
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from ppl.core import ir
 from ppl.core.reads import expressions_of
-from ppl.regions.flow import Depends
+from ppl.regions.flow import NOTHING, Depends
 from ppl.regions.model import Latent
 from ppl.regions.scope import Scope
 
@@ -95,7 +95,8 @@ def imports_stay(scope: Scope, loop: ir.Loop, loops: tuple[int, ...], terms: tup
                 return False
             if isinstance(x, ir.GuardRef) and not stays(scope.program.guards[x.index].value):
                 return False
-            if isinstance(x, ir.Cell) and x.array != latent.site and latent.site in scope.flow.of(x).sites:
+            moved = scope.flow.variables.get(x.array, NOTHING).sites if isinstance(x, ir.Cell) else ()
+            if isinstance(x, ir.Cell) and x.array != latent.site and latent.site in moved:
                 return False
         return True
 

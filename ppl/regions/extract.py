@@ -16,7 +16,7 @@ from ppl.regions.fills import check_fills
 from ppl.regions.flow import analyse, influenced
 from ppl.regions.hoist import hoist
 from ppl.regions.mates import may_coincide
-from ppl.regions.model import Boundary, GuardInfo, Regions
+from ppl.regions.model import Boundary, GuardInfo, Regions, Search
 from ppl.regions.scope import Scope, scope_of
 from ppl.regions.search import searches
 
@@ -33,6 +33,7 @@ class Normalised:
     loops: tuple[int, ...]
     hoisted: bool
     null: bool  # it is zero with probability zero
+    levels: bool
 
 
 def extract(elaborated: Elaborated, sink: Diagnostics) -> Regions:
@@ -61,12 +62,13 @@ def normalise(scope: Scope, g: ir.Guard) -> Normalised:
     items = poly.ordered(p)
     lead = items[0][1] if items else 1.0
     # Twins may be written with constants that differ in the last digit, 0.1 + 0.2 and 0.3.
-    canonical = tuple((m, float(f"{c / lead:.12g}")) for m, c in items)
+    scale = 1.0 if g.levels else lead
+    canonical = tuple((m, float(f"{c / scale:.12g}")) for m, c in items)
     home = scope.decided.get(g.index, g.loops)
     needed = max((scope.loops_needed(a) for a in poly.atoms(p)), key=len, default=())
     movable = len(needed) < len(home) and all(poly.is_simple(a) for a in poly.atoms(p))
     null = continuity.root_of(scope, p) is not None
-    return Normalised(p, canonical, lead < 0, needed if movable else home, movable, null)
+    return Normalised(p, canonical, lead < 0 and not g.levels, needed if movable else home, movable, null, g.levels)
 
 
 def twins(forms: Mapping[int, Normalised]) -> dict[int, dict[int, bool]]:
@@ -75,7 +77,7 @@ def twins(forms: Mapping[int, Normalised]) -> dict[int, dict[int, bool]]:
     classes: dict[int, dict[int, bool]] = {}
     for k, f in forms.items():
         # `v > 0` and `v < 0` are one boundary only if v is zero with probability zero.
-        key = (f.loops, f.canonical, f.flipped and not f.null)
+        key = (f.levels, f.loops, f.canonical, f.flipped and not f.null)
         first = by_key.setdefault(key, k)
         classes.setdefault(first, {})[k] = f.flipped != forms[first].flipped
     return classes
@@ -111,13 +113,13 @@ def decide(
     if all(scope.site(s).noise for s in smooth):
         return replace(base, reason="it depends on noise alone, so no parameter moves it")
     normals = {i: f.normal for i, f in forms.items()}
-    if continuity.is_continuous(scope, members, form.normal, normals):
+    if not g.levels and continuity.is_continuous(scope, members, form.normal, normals):
         return replace(base, status="no-jump", reason="both branches agree where it is zero (proved)")
     keys = frozenset(members)
     terms = tuple(sorted({t for m in keys for t in influenced(scope.flow, m)}))
     if not terms:
         return replace(base, status="no-jump", reason="its outcome reaches no term of the density")
-    bad = singular.singular_at(scope, members, form.normal)
+    bad = None if g.levels else singular.singular_at(scope, members, form.normal)
     if bad is not None:
         sink.error(
             "PPL403",
@@ -126,7 +128,8 @@ def decide(
             "keep the singularity away from the guard, for example `if x > 0.01 then log(x) ...`",
         )
         return base
-    boundaries = lines_for(scope, base, keys, terms) or searched(scope, base, keys, terms)
+    direct = levels_for if g.levels else lines_for
+    boundaries = direct(scope, base, keys, terms) or searched(scope, base, keys, terms)
     chosen = boundaries[-1]
     effect = max((b.effect for b in boundaries), key=lambda e: RANK[e])
     kind, direction = kind_of(scope, boundaries), direction_of(scope, boundaries)
@@ -179,6 +182,16 @@ def best(
     return min(ranked, key=lambda item: item[0])[1] if ranked else None
 
 
+def levels_for(scope: Scope, base: GuardInfo, members: frozenset[int], terms: tuple[int, ...]) -> tuple[Boundary, ...]:
+    """One line for all levels of a guard that is affine along it."""
+    found = [c for c in lines.candidates(scope, base.normal) if c.rest is not None and not c.slope.random]
+    direct = best(scope, base, members, terms, found)
+    if direct is None or direct.rest is None:
+        return ()
+    search = Search("polynomial", (direct.line,), (), (direct.rest, direct.slope))
+    return (replace(direct, slope=ir.literal(1), rest=None, search=search),)
+
+
 def searched(scope: Scope, base: GuardInfo, members: frozenset[int], terms: tuple[int, ...]) -> tuple[Boundary, ...]:
     """The lines that share the boundary of a guard that no single coordinate crosses in closed form."""
     out: list[Boundary] = []
@@ -191,10 +204,11 @@ def searched(scope: Scope, base: GuardInfo, members: frozenset[int], terms: tupl
 
 
 def kind_of(scope: Scope, boundaries: tuple[Boundary, ...]) -> str:
-    methods = {b.search.method for b in boundaries if b.search is not None}
+    searches = [b.search for b in boundaries if b.search is not None]
+    site = scope.site(boundaries[-1].line.site)
+    methods = {s.method for s in searches if len(s.arguments) != 1 or len(s.coefficients) != 2}
     if methods:
         return methods.pop() if len(methods) == 1 else "smooth"
-    site = scope.site(boundaries[-1].line.site)
     return "affine" if site.support == "real" or site.noise else "invertible"
 
 

@@ -17,7 +17,7 @@ def may_coincide(scope: Scope, a: GuardInfo, b: GuardInfo, effect: str) -> bool:
     if a.guard.index == b.guard.index:
         if not a.loops or effect != "global":
             return False
-        return not any(_own_coordinate(scope, x, a) for x in poly.atoms(a.normal))
+        return _piecewise(a) or not any(_own_coordinate(scope, x, a) for x in poly.atoms(a.normal))
     mine, other = (scope.flow.of(x.guard.value).smooth for x in (a, b))
     if _piecewise(a) or _piecewise(b):
         return bool(mine & other)  # they may coincide on some paths only
@@ -30,8 +30,10 @@ def may_coincide(scope: Scope, a: GuardInfo, b: GuardInfo, effect: str) -> bool:
 
 def _piecewise(info: GuardInfo) -> bool:
     """Whether a guard's value is not one polynomial: branches decide it, or it is searched for along its line."""
-    return any(b.search is not None for b in info.boundaries) or any(
-        isinstance(x, ir.Select) and x.random for x in poly.atoms(info.normal)
+    return (
+        info.guard.levels
+        or any(b.search is not None for b in info.boundaries)
+        or any(isinstance(x, ir.Select) and x.random for x in poly.atoms(info.normal))
     )
 
 

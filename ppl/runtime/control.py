@@ -4,8 +4,9 @@
 """Guards and loops of an emitted program.
 
 A path is a mapping from guard names to outcomes; in a loop each entry has one outcome per iteration. An entry is a bool
-array (decided), or an int8 array with 1 for true, -1 for false and 0 for "by its value". Guards that a path does
-not mention, and all where the path is None, are decided by their value.
+array (decided), or an int8 array with 1 for true, -1 for false and 0 for "by its value". The outcome of a guard with
+levels is an integer, with BY_VALUE for "by its value". Guards that a path does not mention, and all where the path is
+None, are decided by their value.
 """
 
 from __future__ import annotations
@@ -29,6 +30,9 @@ class Guard(NamedTuple):
     on: Array
 
 
+BY_VALUE = -(2**31)  # no level: levels are held within 2^30
+
+
 class Filled(NamedTuple):
     """Elements of an array assigned in a loop, where `mask` holds (None: always)."""
 
@@ -47,6 +51,20 @@ def decide(value: ArrayLike, path: Path, name: str) -> Guard:
     if given.dtype == jnp.bool_:
         return Guard(value, given)
     return Guard(value, jnp.where(given == 0, value > 0, given > 0))
+
+
+def level(value: ArrayLike, path: Path, name: str) -> Guard:
+    """The outcome of a guard with levels: what the path says, else the floor of its value."""
+    value = jnp.asarray(value)
+    given = None if path is None else path.get(name)
+    own = floor_of(value)
+    return Guard(value, own if given is None else jnp.where(jnp.asarray(given) == BY_VALUE, own, given))
+
+
+def floor_of(value: Array) -> Array:
+    """The floor as an int, within 2^30 of zero."""
+    limit = 2.0**30
+    return jnp.clip(jnp.floor(jnp.where(jnp.isnan(value), 0.0, value)), -limit, limit).astype(jnp.result_type(int))
 
 
 def rows(path: Path, *names: str) -> Path:

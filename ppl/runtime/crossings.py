@@ -13,11 +13,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
 from jax import Array, lax
+from jax.scipy import special
 from jax.typing import ArrayLike
 
 from ppl.runtime import roots
@@ -26,7 +27,6 @@ from ppl.runtime.point import Index, Noise, Point, Root
 from ppl.runtime.roots import Along, Roots
 from ppl.runtime.supports import Transform
 
-Across = Callable[[Root, Array], Array]
 __all__ = ["Line", "Noise", "all_roots", "line", "only_root", "polynomial_roots", "total", "total_of_model"]
 
 
@@ -77,6 +77,10 @@ class Line:
         centre, spread, _ = self._still()
         return (lax.stop_gradient(self.u()) - centre) / spread
 
+    def chance(self) -> Array:
+        """Uniform on (0, 1)."""
+        return lax.stop_gradient(self.start.u["?"])
+
     def rate(self, s: ArrayLike) -> Array:
         """``dz/ds``"""
         s = jnp.asarray(s, self.dtype)
@@ -102,38 +106,104 @@ def line(at: Point, site: str, transform: Transform | Noise, *bounds: ArrayLike,
 
 # ------------------------------------------------------------------- searches
 
-Search = Callable[[Line, Along], Roots]
+
+class Search(Protocol):
+    """How the places are found at which ``along(s) = level``. `monotone`: there is at most one of them."""
+
+    @property
+    def monotone(self) -> bool: ...
+
+    def find(self, on: Line, along: Along, level: ArrayLike) -> Roots: ...
 
 
-def only_root(on: Line, along: Along) -> Roots:
+@dataclass(frozen=True)
+class OnlyRoot:
     """For a guard that is monotone along the line."""
-    return roots.monotone(along, on.dtype)
+
+    monotone: bool = True
+
+    def find(self, on: Line, along: Along, level: ArrayLike) -> Roots:
+        return roots.monotone(lambda s: along(s) - level, on.dtype)
 
 
-def all_roots(most: int) -> Search:
+@dataclass(frozen=True)
+class AllRoots:
     """For a smooth guard."""
 
-    def search(on: Line, along: Along) -> Roots:
-        return roots.isolated(along, most, on.dtype, lax.stop_gradient(on.start.u["?"]))
+    most: int
+    monotone: bool = False
 
-    return search
+    def find(self, on: Line, along: Along, level: ArrayLike) -> Roots:
+        return roots.isolated(lambda s: along(s) - level, self.most, on.dtype, on.chance())
 
 
-def polynomial_roots(*coefficients: ArrayLike) -> Search:
+@dataclass(frozen=True)
+class PolynomialRoots:
     """For a guard that is a polynomial in the latent, coefficients from the constant on."""
-    still = tuple(lax.stop_gradient(jnp.asarray(c)) for c in coefficients)
 
-    def search(on: Line, along: Along) -> Roots:
+    coefficients: tuple[Array, ...]
+
+    @property
+    def monotone(self) -> bool:
+        return len(self.coefficients) == 2
+
+    def find(self, on: Line, along: Along, level: ArrayLike) -> Roots:
         del along
         edge = roots.reach(on.dtype)
         ends = on.z(-edge), on.z(edge)
-        places, ok = roots.polynomial(still, jnp.minimum(*ends), jnp.maximum(*ends))
+        shifted = (self.coefficients[0] - level, *self.coefficients[1:])
+        places, ok = roots.polynomial(shifted, jnp.minimum(*ends), jnp.maximum(*ends))
         u, inside = on.transform.inverse_or(places, *jax.tree.map(lax.stop_gradient, on.bounds))
         centre, spread = lax.stop_gradient((on.centre, on.spread))
         ok &= inside
         return Roots(jnp.where(ok, (u - centre) / spread, 0.0), ok, jnp.ones_like(places))
 
-    return search
+
+only_root = OnlyRoot()
+all_roots = AllRoots
+
+
+def polynomial_roots(*coefficients: ArrayLike) -> PolynomialRoots:
+    return PolynomialRoots(tuple(lax.stop_gradient(jnp.asarray(c)) for c in coefficients))
+
+
+# --------------------------------------------------------------------- levels
+
+MOST_LEVELS = 32
+
+
+def attainable(on: Line, along: Along, search: Search) -> tuple[Array, Array, Array]:
+    """The integers that a value passes on its line: (levels, whether, inverse of the expected number of times), (32,).
+
+    All of them, if there are at most MOST_LEVELS. Else a random choice, unbiased under its weights: where the value is
+    monotone, levels are taken as often as the noise comes near them, at the values of stratified normal draws; else
+    at equal steps.
+    """
+    most, edge = MOST_LEVELS, roots.reach(on.dtype)
+    slots, chance = jnp.arange(most), on.chance()
+    sample = jnp.linspace(-edge, edge, 2 if search.monotone else roots.CELLS + 1, dtype=on.dtype)
+    values = jax.vmap(along)(sample)
+    lo, hi = (jnp.clip(x, -(2.0**30), 2.0**30) for x in (jnp.nanmin(values), jnp.nanmax(values)))
+    first, count = jnp.floor(lo) + 1, jnp.maximum(jnp.ceil(hi) - 1 - jnp.floor(lo), 0)
+    fits = count <= most
+    if search.monotone:
+        rises = values[1] > values[0]
+        draws = jnp.clip(special.ndtri((slots + chance) / most), -edge, edge)
+        some = jnp.round(jax.vmap(along)(draws))
+
+        def place(level: Array) -> Array:
+            found = search.find(on, along, level)
+            outside = jnp.where((level > hi) == rises, 40.0, -40.0)
+            return jnp.where(found.ok[0], found.s[0], outside)
+
+        mass = jnp.abs(special.ndtr(jax.vmap(place)(some + 0.5)) - special.ndtr(jax.vmap(place)(some - 0.5)))
+        weight = 1.0 / (most * jnp.maximum(mass, jnp.finfo(on.dtype).tiny))
+    else:
+        stride = jnp.maximum(count / most, 1.0)
+        some, weight = first + jnp.floor((slots + chance) * stride), jnp.full((most,), stride)
+    levels = jnp.where(fits, first + slots, some)
+    present = jnp.where(fits, slots < count, (levels >= first) & (levels < first + count))
+    return levels, present, jnp.where(fits, 1.0, weight)
 
 
 # ------------------------------------------------------------- boundary terms
@@ -146,12 +216,14 @@ def total(
     place: int,
     arguments: Sequence[Line],
     search: Search,
-    across: Across,
+    across: Callable[..., Array],
+    levels: bool = False,
 ) -> Array:
     """The boundary terms of one instance of a guard on one line, as a scalar of which only the gradient has a meaning.
 
     ``value(main, *z)`` is the guard's value at values `z` of the latents `arguments`, all else read from the evaluation
-    `main`. The line `on` moves argument number `place`, or one element of it. ``across(root, slope)`` is the jump.
+    `main`. The line `on` moves argument number `place`, or one element of it. ``across(root, slope)`` is the jump, of a
+    guard with `levels` ``across(root, slope, level)``.
     """
     still = jax.tree.map(lax.stop_gradient, main)
     here = [lax.stop_gradient(a.here()) for a in arguments]
@@ -164,7 +236,7 @@ def total(
     def along(s: Array) -> Array:
         return value(still, *moved(here, on.z(s)))
 
-    def one(s: Array, ok: Array, weight: Array) -> Array:
+    def one(s: Array, ok: Array, weight: Array, *level: Array) -> Array:
         _, slope = roots.derivative(along, s)
         share = jnp.ones_like(slope)
         if len(arguments) > 1 or arguments[0].index != on.index:
@@ -174,20 +246,21 @@ def total(
             rates = moved(rates, on.rate(s))
             share = slope**2 / _positive(sum(jnp.sum((d * r) ** 2) for d, r in zip(slopes, rates, strict=True)))
         root = on.root(s, ok)
-        return _term(root, weight * share, slope, across(root, slope), value(main, *moved(live, root.value)))
+        return _term(root, weight * share, slope, across(root, slope, *level), value(main, *moved(live, root.value)))
 
-    return jnp.sum(jax.vmap(one)(*search(on, along)))
+    return _sum(on, along, search, one, levels)
 
 
 def total_of_model(
-    value: Callable[[Point], Array], on: Line, sites: Sequence[str], search: Search, across: Across
-) -> Array:
+    value: Callable[[Point], Array], on: Line, sites: Sequence[str], search: Search, across: Callable[..., Array],
+    levels: bool = False,
+) -> Array:  # fmt: skip
     """As `total`, for a guard whose value is that of the whole program at a point; all coordinates of `sites` share."""
 
     def along(s: Array) -> Array:
         return value(on.point(s))
 
-    def one(s: Array, ok: Array, weight: Array) -> Array:
+    def one(s: Array, ok: Array, weight: Array, *level: Array) -> Array:
         _, slope = roots.derivative(along, s)
         at = on.point(s)
 
@@ -198,9 +271,22 @@ def total_of_model(
         squares = sum(jnp.sum((slopes[k] * at.scale.get(k, jnp.ones(()))) ** 2) for k in sites)
         root = on.root(s, ok)
         share = slope**2 / _positive(squares)
-        return _term(root, weight * share, slope, across(root, slope), value(on.live_point(s)))
+        return _term(root, weight * share, slope, across(root, slope, *level), value(on.live_point(s)))
 
-    return jnp.sum(jax.vmap(one)(*search(on, along)))
+    return _sum(on, along, search, one, levels)
+
+
+def _sum(on: Line, along: Along, search: Search, one: Callable[..., Array], levels: bool) -> Array:
+    """The sum of ``one(s, ok, weight)`` over the zeros; of ``one(s, ok, weight, level)`` over those of all levels."""
+    if not levels:
+        return jnp.sum(jax.vmap(one)(*search.find(on, along, 0.0)))
+
+    def at_level(level: Array, present: Array, weight: Array) -> Array:
+        found = search.find(on, along, level)
+        whole = level.astype(jnp.result_type(int))
+        return jnp.sum(jax.vmap(lambda s, ok, w: one(s, ok & present, w * weight, whole))(*found))
+
+    return jnp.sum(jax.vmap(at_level)(*attainable(on, along, search)))
 
 
 def _positive(x: Any) -> Array:

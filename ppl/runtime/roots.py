@@ -126,7 +126,10 @@ def refine(f: Along, a: ArrayLike, b: ArrayLike, steps: int) -> tuple[Array, Arr
         jnp.isfinite(va) & jnp.isfinite(vb), jnp.abs(va) + jnp.abs(vb), jnp.abs(v)
     )  # fmt: skip
     small = jnp.abs(v) <= 0.1 * gap * jnp.abs(d) + rounding
-    crosses = (f(s - gap) > 0) != (f(s + gap) > 0)
+    sides = [derivative(f, s - gap), derivative(f, s + gap)]
+    for beside, slope in sides:
+        small &= jnp.abs(beside) <= 2 * gap * jnp.abs(slope) + rounding
+    crosses = (sides[0][0] > 0) != (sides[1][0] > 0)
     differs = ((va > 0) != (vb > 0)) & ~(jnp.isnan(va) | jnp.isnan(vb))
     ok = small & crosses & differs & (d != 0)
     return jnp.where(ok, s, 0.0), ok
@@ -148,6 +151,11 @@ def polynomial(coefficients: Sequence[ArrayLike], lo: Array, hi: Array) -> tuple
     each derivative bracket those of the one before.
     """
     derivatives = [[jnp.asarray(c, lo.dtype) for c in coefficients]]
+    if len(coefficients) == 2:
+        (constant, slope), steep = derivatives[0], derivatives[0][1] != 0
+        place = -constant / jnp.where(steep, slope, 1.0)
+        ok = steep & (place > lo) & (place < hi)
+        return jnp.where(ok, place, lo)[None], ok[None]
     while len(derivatives[-1]) > 2:
         derivatives.append([k * c for k, c in enumerate(derivatives[-1])][1:])
     points = jnp.stack([lo, hi])

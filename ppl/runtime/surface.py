@@ -10,7 +10,7 @@ coordinate in place of the guard's normal).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -18,7 +18,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 from jax.typing import ArrayLike
 
-from ppl.runtime.control import Guard
+from ppl.runtime.control import BY_VALUE, Guard, floor_of
 from ppl.runtime.point import Draw, Root
 
 Evaluate = Callable[[ArrayLike, Mapping[str, Any]], dict[str, Any]]
@@ -36,6 +36,13 @@ def force(outcome: bool, like: Array, position: tuple[ArrayLike, ...]) -> Array:
     return jnp.zeros(like.shape, jnp.int8).at[position].set(1 if outcome else -1)
 
 
+def force_level(outcome: ArrayLike, like: Array, position: tuple[ArrayLike, ...]) -> Array:
+    """As `force`, for a guard with levels."""
+    if not position:
+        return jnp.asarray(outcome)
+    return jnp.full(like.shape, BY_VALUE, like.dtype).at[position].set(outcome)
+
+
 def log_density(out: Mapping[str, Any], terms: tuple[str, ...]) -> Array:
     """The sum of the named terms."""
     return jnp.asarray(sum((jnp.sum(_value(out[t])) for t in terms), start=0.0))
@@ -49,30 +56,56 @@ def jump(
     evaluate: Evaluate,
     slope: ArrayLike,
     name: str,
-    on: Array,
-    off: Array,
+    on: ArrayLike,
+    off: ArrayLike,
     terms: tuple[str, ...],
     mates: Mapping[str, tuple[str, ...]] | None = None,
+    inside: Mapping[str, tuple[str, ...]] | None = None,
 ) -> Array:
     """``h_true - h_false`` at a root, summed over `terms`.
 
     `evaluate(side, path)` runs the slice with the moved coordinate on the boundary (side 0) or beside it. First every
     guard takes the outcome it has just beside the boundary, on either side, with guard `name` decided by `on` and
     `off`; then the smooth values are taken on the boundary along these two paths. `mates` are guards whose boundary may
-    be this very one, with the terms they reach: each term's jump is shared among all that flip here.
+    be this very one, with the terms they reach: each term's jump is shared among all that flip here. `inside` are such
+    guards of a loop with terms in it that only the guard of their own iteration reaches.
     """
     towards = jnp.sign(lax.stop_gradient(jnp.asarray(slope)))
     path_on = outcomes(evaluate(towards, {name: on}))
     path_off = outcomes(evaluate(-towards, {name: off}))
     true, false = evaluate(0, path_on), evaluate(0, path_off)
-    gaps = {t: jnp.sum(_value(true[t]) - _value(false[t])) for t in terms}
-    if mates:
-        beside = evaluate(towards, path_on), evaluate(-towards, path_on)
-        flips = {m: jnp.sum((beside[0][m].value > 0) != (beside[1][m].value > 0)) for m in mates}
+    gaps = {t: _value(true[t]) - _value(false[t]) for t in terms}
+    if mates or inside:
+        mates, inside = mates or {}, inside or {}
+        beside = [(evaluate(towards, path), evaluate(-towards, path)) for path in (path_on, path_off)]
+        flips = {m: _crosses(beside, m) for m in (*mates, *inside)}
         for t in terms:
-            others = sum((flips[m] for m, reached in mates.items() if t in reached), start=jnp.zeros((), int))
-            gaps[t] = gaps[t] / jnp.maximum(others + (0 if name in mates else 1), 1)
-    return jnp.asarray(sum(gaps.values(), start=0.0))
+            here = jnp.asarray(0 if name in mates else 1)
+            for m, reached in mates.items():
+                here = here + jnp.sum(flips[m]) if t in reached else here
+            for m, reached in inside.items():
+                here = here + _aligned(flips[m], gaps[t]) if t in reached else here
+            gaps[t] = gaps[t] / jnp.maximum(here, 1)
+    return jnp.asarray(sum((jnp.sum(g) for g in gaps.values()), start=0.0))
+
+
+def _aligned(flips: Array, term: Array) -> Array:
+    """`flips` of a loop's iterations beside a term of the same iterations, which may have further loops around it."""
+    return flips.reshape(flips.shape + (1,) * (term.ndim - flips.ndim)).astype(int)
+
+
+def _crosses(beside: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]], mate: str) -> Array:
+    """Whether a guard has its own boundary between two points: along either path, on which its value is smooth.
+
+    Where its value only jumps from one sign to the other, the boundary is that of the branch that makes it jump.
+    """
+    found = [_natural(above[mate]) != _natural(below[mate]) for above, below in beside]
+    return found[0] & found[1]
+
+
+def _natural(guard: Guard) -> Array:
+    """The outcome by the value."""
+    return guard.value > 0 if guard.on.dtype == jnp.bool_ else floor_of(guard.value)
 
 
 def outcomes(out: Mapping[str, Any]) -> dict[str, Array]:

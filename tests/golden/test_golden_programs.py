@@ -104,7 +104,7 @@ def test_every_guard_ends_somewhere(path: Path) -> None:
     try:
         tree = compile_source(text, path.name, path.stem).tree
     except ppl.PplError as refusal:
-        assert all(d.code in ("PPL401", "PPL402", "PPL403", "PPL601", "PPL602", "PPL603") for d in refusal.diagnostics)
+        assert all(d.code in ("PPL403",) for d in refusal.diagnostics)
         assert all(d.span is not None for d in refusal.diagnostics)
         return
     guards = ppl.compile(text, path.stem).explain()["guards"]
@@ -124,9 +124,8 @@ def test_the_check_above_sees_a_guard_that_is_dropped() -> None:
 
 @pytest.mark.parametrize("name", [f.name for f in FUNCTIONS.values() if f.kind == "jump"])
 def test_no_jump_is_taken_for_smooth(name: str) -> None:
-    with pytest.raises(ppl.PplError) as caught:
-        ppl.compile(f"x ~ Normal(0, 1)\nfactor {name}(x)")
-    assert [d.code for d in caught.value.diagnostics] == ["PPL602"]
+    guards = ppl.compile(f"x ~ Normal(0, 1)\nfactor {name}(x)").explain()["guards"]
+    assert "boundary" in [g["status"] for g in guards]
 
 
 @pytest.mark.parametrize("use", ["abs(x)", "relu(x)", "min(x, 1)", "max(x, 0)", "clamp(x, 0, 1)"])

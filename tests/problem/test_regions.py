@@ -22,6 +22,11 @@ def guards(source: str) -> dict[str, tuple[str, str, str, str]]:
         ("2 * x - 3 * y + 0.5 > 0", ("boundary", "affine", "x", "local")),
         ("x * r > 1", ("boundary", "affine", "x", "local")),
         ("x / 2 - (y - 1) * 4 < r * 3", ("boundary", "affine", "x", "local")),
+        ("x^2 + y^2 < 1", ("boundary", "polynomial", "x and y", "local")),
+        ("x^3 + y^3 > x * y + 0.2", ("boundary", "polynomial", "x and y", "local")),
+        ("exp(x) + exp(y) < 2", ("boundary", "monotone", "x", "local")),
+        ("sin(3 * x) > 0.5", ("boundary", "smooth", "x", "local")),
+        ("x^2 * y + y^2 * x > 1", ("boundary", "polynomial", "x and y", "local")),
     ],
 )
 def test_classes(guard: str, expected: tuple[str, str, str, str]) -> None:
@@ -125,12 +130,8 @@ def test_guards_that_no_parameter_moves() -> None:
 @pytest.mark.parametrize(
     ("program", "code"),
     [
-        ("m = if x^2 + y^2 < 1 then 1 else 0", "PPL401"),
-        ("m = if exp(x) + sin(x) < 1 then 1 else 0", "PPL401"),
-        ("m = if x^2 * y + y^2 * x > 1 then 1 else 0", "PPL401"),
-        ("m = 0.0\nfor t in 0..3 { m = m + (if m < x then x else -x) }", "PPL402"),
         ("m = if x > 0 then log(x) else 0", "PPL403"),
-        ("m = floor(x)", "PPL602"),
+        ("m = x // y", "PPL602"),
         ("m = if x == 0 then 1 else 0", "PPL209"),
         ("b ~ Bernoulli(0.5)\nm = b", "PPL604"),
     ],
@@ -150,3 +151,26 @@ def test_emitted_code_does_not_grow_with_the_data_and_names_the_model() -> None:
     assert model.source_code == ppl.compile(source).source_code
     model.bind({"y": [1.0] * 3})
     model.bind({"y": [1.0] * 3000})
+
+
+def test_functions_that_jump_are_guards_with_levels() -> None:
+    found = guards(f"{HEAD}m = floor(2 * x) + round(y) + ceil(r) + x // 2\nobserve 1.0 ~ Normal(m, 1)\n")
+    assert {k: v[:3] for k, v in found.items()} == {
+        "floor(2 * x)": ("boundary", "affine", "x"),
+        "round(y)": ("boundary", "affine", "y"),
+        "ceil(r)": ("boundary", "invertible", "r"),
+        "x // 2": ("boundary", "affine", "x"),
+    }
+
+
+def test_an_index_that_can_leave_its_array_is_refused() -> None:
+    head = "data n: int = 3\ndata y: real[n] = [1, 2, 3]\nt ~ Uniform(0, n)\nx ~ Normal(0, 1)\n"
+    for index in ("floor(t)", "clamp(floor(x), 0, n - 1)", "floor(x) % n", "floor(x % n)", "n - 1 - floor(t)",
+                  "if x > 0 then 1 else 2", "max(min(round(x), 2), 0)", "floor(n * inv_logit(x))"):  # fmt: skip
+        ppl.compile(f"{head}observe 1.0 ~ Normal(y[{index}], 1)\n").bind()
+    for index, reach in (("floor(x)", "any integer"), ("floor(t) + 1", "from 1 to 3"), ("ceil(t)", "from 1 to 3"),
+                         ("round(t)", "from 0 to 3"), ("-floor(t)", "from -2 to 0")):  # fmt: skip
+        with pytest.raises(ppl.PplError) as error:
+            ppl.compile(f"{head}observe 1.0 ~ Normal(y[{index}], 1)\n").bind()
+        (found,) = error.value.diagnostics
+        assert found.code == "PPL603" and reach in found.message and found.hint is not None, index

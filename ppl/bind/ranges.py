@@ -1,0 +1,174 @@
+"""Between which numbers a value that depends on latents must lie, so that an index cannot leave its array."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import numpy as np
+
+from ppl.bind.evaluate import Evaluator
+from ppl.bind.functions import Array, apply
+from ppl.core import ir
+from ppl.language.distributions import DISTRIBUTIONS
+from ppl.language.functions import FUNCTIONS
+
+INF = np.inf
+# Where the value of a function lies whatever its argument; the ends are not reached.
+OPEN: Mapping[str, tuple[float, float]] = MappingProxyType(
+    {"exp": (0.0, INF), "inv_logit": (0.0, 1.0), "Phi": (0.0, 1.0), "tanh": (-1.0, 1.0), "log1p_exp": (0.0, INF)}
+)
+
+
+@dataclass(frozen=True)
+class Interval:
+    """One interval per iteration; `lo_open`, `hi_open`: that end is not reached."""
+
+    lo: Array
+    hi: Array
+    lo_open: bool = False
+    hi_open: bool = False
+
+
+def known(v: Array) -> Interval:
+    x = v.reshape(v.shape[0], -1).astype(float)
+    return Interval(x.min(axis=1), x.max(axis=1)) if x.size else ANY
+
+
+ANY = Interval(np.array([-INF]), np.array([INF]))
+
+
+@dataclass(frozen=True)
+class Ranges:
+    """Intervals of the expressions of one program. `draws`: a draw of each site."""
+
+    guards: tuple[ir.Guard, ...]
+    draws: Mapping[str, ir.Sample]
+
+    def of(self, e: ir.Expr, ev: Evaluator) -> Interval:
+        """An interval that holds `e`; the whole line where nothing better is known."""
+        if not e.random:
+            v = ev.value(e)
+            return ANY if v is None else known(v)
+        match e:
+            case ir.Var() if e.name in self.draws:
+                return self.site(self.draws[e.name], ev)
+            case ir.Var() if e.name in ev.definitions:
+                return self.of(ev.definitions[e.name], ev)
+            case ir.Cell() if e.array in self.draws:
+                return self.site(self.draws[e.array], ev)
+            case ir.GuardRef() if e.type.base == "int":
+                return floor(self.of(self.guards[e.index].value, ev))
+            case ir.Select():
+                return union(self.of(e.then, ev), self.of(e.orelse, ev))
+            case ir.Op():
+                return self.operation(e, ev)
+            case _:
+                return ANY
+
+    def site(self, s: ir.Sample, ev: Evaluator) -> Interval:
+        d = DISTRIBUTIONS[s.distribution]
+        names = [p.name for p in d.params]
+        ends = [s.args[names.index(b)] if isinstance(b, str) else ir.literal(b) for b in d.support.bounds]
+        match d.support.kind, ends:
+            case "interval", (lo, hi):
+                return Interval(self.of(lo, ev).lo, self.of(hi, ev).hi, True, True)
+            case "bounded_int", (lo, hi):
+                return Interval(self.of(lo, ev).lo, self.of(hi, ev).hi)
+            case "lower", (lo,):
+                return Interval(self.of(lo, ev).lo, ANY.hi, True, True)
+            case "nonnegative_int", _:
+                return Interval(np.zeros(1), ANY.hi)
+            case "categories", _:
+                size = ev.dims(ir.Type("int", s.args[0].type.dims[-1:]))
+                return ANY if size is None else Interval(np.zeros(1), np.array([size[0] - 1.0]))
+            case _:
+                return ANY
+
+    def operation(self, e: ir.Op, ev: Evaluator) -> Interval:
+        remainder = self.remainder(e, ev)
+        if remainder is not None:
+            return remainder
+        args = [self.of(a, ev) for a in e.args]
+        with np.errstate(all="ignore"):
+            match e.op, args:
+                case "to_real" | "to_int", (x,):
+                    return x
+                case "add", (x, y):
+                    return Interval(x.lo + y.lo, x.hi + y.hi, x.lo_open or y.lo_open, x.hi_open or y.hi_open)
+                case "neg", (x,):
+                    return Interval(-x.hi, -x.lo, x.hi_open, x.lo_open)
+                case "sub", (x, y):
+                    return Interval(x.lo - y.hi, x.hi - y.lo, x.lo_open or y.hi_open, x.hi_open or y.lo_open)
+                case "mul" | "div", (x, y):
+                    return products(e.op, x, y)
+                case "max", (x, y):
+                    return Interval(np.maximum(x.lo, y.lo), np.maximum(x.hi, y.hi))
+                case "min", (x, y):
+                    return Interval(np.minimum(x.lo, y.lo), np.minimum(x.hi, y.hi))
+                case "clamp", (x, lo, hi):
+                    return Interval(np.clip(x.lo, lo.lo, hi.lo), np.clip(x.hi, lo.hi, hi.hi))
+                case "abs" | "relu", (x,):
+                    top = np.maximum(x.hi, -x.lo) if e.op == "abs" else np.maximum(x.hi, 0.0)
+                    return Interval(np.maximum(np.maximum(x.lo, -x.hi if e.op == "abs" else 0.0), 0.0), top)
+                case op, (x,) if op in FUNCTIONS and not e.args[0].type.dims:
+                    return monotone(op, x)
+                case _:
+                    return ANY
+
+    def remainder(self, e: ir.Op, ev: Evaluator) -> Interval | None:
+        """``a % b`` lies in [0, b) for b > 0: of ints as it stands, of reals as ``a - b * floor(a / b)``."""
+        match e:
+            case ir.Op(op="mod", args=(_, b)):
+                end = self.of(b, ev)
+                return Interval(np.zeros(1), end.hi - 1.0) if np.all(end.lo > 0) else None
+            case ir.Op(op="sub", args=(a, ir.Op(op="mul", args=(b, ir.GuardRef() as level)))):
+                ratio = self.guards[level.index].value
+                if isinstance(ratio, ir.Op) and ratio.op == "div" and ratio.args == (a, b):
+                    end = self.of(b, ev)
+                    return Interval(np.zeros(1), end.hi, False, True) if np.all(end.lo > 0) else None
+                return None
+            case _:
+                return None
+
+
+def floor(x: Interval) -> Interval:
+    return Interval(np.floor(x.lo), np.ceil(x.hi) - 1.0 if x.hi_open else np.floor(x.hi))
+
+
+def union(x: Interval, y: Interval) -> Interval:
+    return Interval(np.minimum(x.lo, y.lo), np.maximum(x.hi, y.hi), x.lo_open and y.lo_open, x.hi_open and y.hi_open)
+
+
+def products(op: str, x: Interval, y: Interval) -> Interval:
+    """Of a product or quotient, by the four corners; ends that one side leaves open stay so for a positive factor."""
+    if op == "div":
+        if np.any((y.lo <= 0) & (y.hi >= 0)):
+            return ANY
+        y = Interval(1.0 / y.hi, 1.0 / y.lo)
+    corners = [np.nan_to_num(a * b, nan=0.0, posinf=INF, neginf=-INF) for a in (x.lo, x.hi) for b in (y.lo, y.hi)]
+    x, y = (y, x) if op == "mul" and np.all(x.lo == x.hi) else (x, y)
+    positive = bool(np.all(y.lo > 0) and np.all(y.lo == y.hi))
+    lo = np.minimum.reduce(np.broadcast_arrays(*corners))
+    hi = np.maximum.reduce(np.broadcast_arrays(*corners))
+    return Interval(lo, hi, positive and x.lo_open, positive and x.hi_open)
+
+
+def monotone(op: str, x: Interval) -> Interval:
+    rises = FUNCTIONS[op].monotone
+    if rises > 0:
+        found = [apply(op, [end], "real") for end in (x.lo, x.hi)]
+        if not any(np.isnan(v).any() for v in found):
+            return Interval(found[0], found[1], x.lo_open, x.hi_open)
+    lo, hi = OPEN.get(op, (-INF, INF))
+    return Interval(np.array([lo]), np.array([hi]), True, True)
+
+
+def ranges_of(program: ir.Program) -> Ranges:
+    draws: dict[str, ir.Sample] = {}
+    for _, s in ir.blocks(program.body):
+        if isinstance(s, ir.Sample):
+            draws.setdefault(s.site, s)
+    filled = {s.array for _, s in ir.blocks(program.body) if isinstance(s, ir.Fill)}
+    return Ranges(program.guards, {k: s for k, s in draws.items() if k not in filled})
