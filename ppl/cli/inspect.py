@@ -45,7 +45,7 @@ def _not_utf8(file: str, error: UnicodeDecodeError) -> Diagnostic:
 
 def data_for(file: str, data: str | None) -> str | None:
     """The data file that goes with program `file`: `data` if given, else NAME.data.json beside it, else None."""
-    from ppl.data import beside
+    from ppl.data.files import beside
 
     return data if data is not None or file == "-" else beside(file)
 

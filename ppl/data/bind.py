@@ -6,12 +6,13 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
-from ppl.data.arithmetic import Value
+from ppl.data.column import Column
 from ppl.data.evaluate import EvaluationError, Scope, Unavailable, evaluate, names_in, size, too_many
 from ppl.data.faults import shown
 from ppl.data.files import load_file
-from ppl.data.table import Column
-from ppl.data.values import Misfit, fit, length_along
+from ppl.data.grid import Array, Value, plain
+from ppl.data.misfit import Misfit
+from ppl.data.values import fit, length_along
 from ppl.data.words import counted, declared, element_name, missing_field, sizes_text, undeclared_note
 from ppl.diagnostics import DataError, Diagnostic, Diagnostics, PplError, Span, in_source_order
 from ppl.syntax import ast
@@ -24,12 +25,25 @@ def bind_data(
     declarations: Sequence[ast.Data],
     given: Mapping[str, object] | str | os.PathLike[str] | None,
     sink: Diagnostics,
-) -> dict[str, Value]:
+) -> dict[str, int | float | bool | Array]:
     """The value of every declared data field, in the order of the declarations.
 
+    Scalars come back as Python's, arrays as read-only int64, float64 or bool arrays of the declared shape. What values
+    are taken, and what is raised: see `read_data`.
+    """
+    return {name: plain(value) for name, value in read_data(declarations, given, sink).items()}
+
+
+def read_data(
+    declarations: Sequence[ast.Data],
+    given: Mapping[str, object] | str | os.PathLike[str] | None,
+    sink: Diagnostics,
+) -> dict[str, Value]:
+    """The value of every declared data field, with arrays as they came: only given ones are numpy's.
+
     A value is taken from `given` (a mapping, or the path of a .json, .csv or .npz file), else, for an int that is the
-    size of a given array, from that array's length, else from the default. Scalars come back as Python's, arrays as
-    read-only int64, float64 or bool arrays of the declared shape. Undeclared fields are ignored, with one note.
+    size of a given array, from that array's length, else from the default. Undeclared fields are ignored, with
+    one note.
 
     Raises:
         DataError: the data cannot be read or do not fit; all faults of all fields are reported.

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from ppl.data.arithmetic import Value
 from ppl.data.evaluate import names_in
 from ppl.data.faults import shown
+from ppl.data.grid import Value
 from ppl.diagnostics import Diagnostic, did_you_mean
 from ppl.syntax import ast
 
