@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ppl.cli.columns import aligned
+from ppl.diagnostics import printable
 
 WIDTH = 100
 Row = Mapping[str, Any]
@@ -15,7 +16,8 @@ Row = Mapping[str, Any]
 def guard_report(file: str, report: Mapping[str, Sequence[Row]]) -> str:
     """`report` (see ``Model.explain``) as text of at most WIDTH columns, unless a name is longer."""
     sites, guards = report["sites"], report["guards"]
-    lines = [f"{file}: {_plural(len(sites), 'random quantity', 'random quantities')}, {_plural(len(guards), 'guard')}"]
+    quantities, decisions = _plural(len(sites), "random quantity", "random quantities"), _plural(len(guards), "guard")
+    lines = [f"{printable(file)}: {quantities}, {decisions}"]
     if sites:
         lines += ["", *(f"  {line}" for line in aligned([_site_row(s) for s in sites], left=range(4)))]
     for guard in guards:

@@ -12,9 +12,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ppl.cli.console import show_notes, tell
+from ppl.cli.console import UsageError, put, show_notes, tell
 from ppl.cli.inspect import data_for, load_model
-from ppl.cli.main import FINE, UsageError
+from ppl.cli.main import FINE
 
 if TYPE_CHECKING:
     from ppl.infer import Fit, Progress
@@ -58,9 +58,11 @@ def infer(options: argparse.Namespace) -> int:
         if options.checkpoint is not None:
             tell(f"the run so far is in {options.checkpoint}; --resume continues it")
         raise
-    _show(result, options.json)
-    if options.out is not None:
-        _save(result, options.out)
+    try:
+        _show(result, options.json)
+    finally:  # a stdout that cannot be written must not lose the fit
+        if options.out is not None:
+            _save(result, options.out)
     return FINE
 
 
@@ -92,11 +94,11 @@ def _cache_folder() -> str | None:
 
 def _show(fit: Fit, as_json: bool) -> None:
     if as_json:
-        print(json.dumps(fit.to_json(), sort_keys=True, allow_nan=False))
+        put(json.dumps(fit.to_json(), sort_keys=True, allow_nan=False) + "\n")
         return
     from ppl.cli.posterior import posterior_report
 
-    print(posterior_report(fit))
+    put(posterior_report(fit) + "\n")
 
 
 def _check_writable(path: str) -> None:

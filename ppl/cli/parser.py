@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import argparse
 import math
+from typing import Any, NoReturn
+
+from ppl.cli.console import complain, put
 
 DESCRIPTION = "A compiler for probabilistic programs that branch, and the inference that goes with it."
 EPILOG = """\
@@ -42,8 +45,15 @@ def build_parser() -> argparse.ArgumentParser:
 class _Parser(argparse.ArgumentParser):
     """No abbreviated options: a script that relies on one breaks when another option is added."""
 
-    def __init__(self, *args: object, **kwargs: object) -> None:
-        super().__init__(*args, **kwargs, allow_abbrev=False)  # type: ignore[arg-type]
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs, allow_abbrev=False)
+
+    def print_help(self, file: object = None) -> None:
+        put(self.format_help())
+
+    def error(self, message: str) -> NoReturn:
+        complain(f"{self.format_usage()}{self.prog}: error: {message}\n")
+        raise SystemExit(2)
 
 
 def _add_file(parser: argparse.ArgumentParser) -> None:
