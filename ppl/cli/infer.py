@@ -28,7 +28,7 @@ def infer(options: argparse.Namespace) -> int:
         if path is not None:
             _check_writable(path)
     model = load_model(options.file, options.quiet)
-    _configure_jax(options.precision)
+    configure_jax(options.precision)
     problem = model.bind(data_for(options.file, options.data))
     show_notes(problem.diagnostics, model.sources, options.quiet)
     if options.estimator == "interior" and not options.quiet:
@@ -36,7 +36,7 @@ def infer(options: argparse.Namespace) -> int:
     from ppl.infer import SettingsError, fit
 
     try:
-        with _progress(options.quiet) as progress:
+        with fit_progress(options.quiet) as progress:
             result = fit(
                 problem,
                 guide=options.guide,
@@ -66,7 +66,7 @@ def infer(options: argparse.Namespace) -> int:
     return FINE
 
 
-def _configure_jax(bits: int | None) -> None:
+def configure_jax(bits: int | None) -> None:
     """Precision, and a folder for compiled programs: the second fit of a model need not compile it again."""
     import jax
 
@@ -120,7 +120,7 @@ def _save(fit: Fit, path: str) -> None:
 
 
 @contextmanager
-def _progress(quiet: bool) -> Generator[Callable[[Progress], None] | None]:
+def fit_progress(quiet: bool) -> Generator[Callable[[Progress], None] | None]:
     """A callback that draws progress on stderr, or None where nobody is looking."""
     if quiet or not sys.stderr.isatty():
         yield None

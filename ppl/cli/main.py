@@ -11,7 +11,7 @@ from ppl.cli.console import UsageError, complain, put, show_error, tell
 from ppl.cli.parser import build_parser
 from ppl.diagnostics import DataError, InferenceError, PplError
 
-FINE, REJECTED, USAGE, DATA, INFERENCE, BUG, INTERRUPTED = 0, 1, 2, 3, 4, 70, 130
+FINE, REJECTED, USAGE, DATA, INFERENCE, BIASED, BUG, INTERRUPTED = 0, 1, 2, 3, 4, 5, 70, 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -38,7 +38,7 @@ def _code_of(error: PplError) -> int:
         return DATA
     if isinstance(error, InferenceError):
         return INFERENCE
-    return USAGE if any(d.code == "PPL803" for d in error.diagnostics) else REJECTED
+    return USAGE if any(d.code in ("PPL803", "PPL804") for d in error.diagnostics) else REJECTED
 
 
 def _bug(error: Exception) -> int:
@@ -55,11 +55,15 @@ def _run(argv: Sequence[str] | None) -> int:
     if options.version:
         return _print_version()
     if options.command is None:
-        parser.error("a command is needed: infer, check, explain or emit")
+        parser.error("a command is needed: infer, check, explain, emit or gradcheck")
     if options.command == "infer":
         from ppl.cli.infer import infer
 
         return infer(options)
+    if options.command == "gradcheck":
+        from ppl.cli.gradcheck import gradcheck
+
+        return gradcheck(options)
     return _inspect(options)
 
 
