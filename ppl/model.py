@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from ppl.data.defaults import check_defaults
 from ppl.diagnostics import Diagnostic, Diagnostics, PplError, Span
 from ppl.driver import Compiled, compile_source
 from ppl.regions import GuardInfo
@@ -156,12 +157,20 @@ def load(path: str | os.PathLike[str]) -> Model:
         span = Span(file, line, column, line, column + 1)
         raise PplError([Diagnostic("PPL001", "the file is not UTF-8 here", span)]) from error
     name = os.path.splitext(os.path.basename(file))[0]
-    return Model(compile_source(text, file, name, os.path.dirname(file)))
+    return _model(text, file, name, os.path.dirname(file))
 
 
 def compile_text(source: str, name: str = "model", folder: str | os.PathLike[str] | None = None) -> Model:
     """Compiles program text; `use` looks in `folder`. Raises PplError if it is rejected."""
-    return Model(compile_source(source, f"{name}.ppl", name, None if folder is None else os.fspath(folder)))
+    return _model(source, f"{name}.ppl", name, None if folder is None else os.fspath(folder))
+
+
+def _model(text: str, file: str, name: str, folder: str | None) -> Model:
+    compiled = compile_source(text, file, name, folder)
+    sink = Diagnostics(dict(compiled.sources), list(compiled.diagnostics))
+    check_defaults(compiled.data, sink)
+    sink.raise_if_errors()
+    return Model(compiled)
 
 
 __all__ = ["Data", "Model", "compile_text", "load"]

@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import Any
 
 from ppl.data.grid import Grid, Value, elements, is_array, kind_of, shape_of
+from ppl.diagnostics import counted
 
 INT_MIN, INT_MAX = -(2**63), 2**63 - 1
 
@@ -246,13 +247,18 @@ _CALLS: Mapping[str, tuple[tuple[int, ...], Callable[..., Value]]] = MappingProx
 )
 
 
-def call(name: str, args: list[Value]) -> Value:
+def function(name: str, arguments: int) -> Callable[..., Value]:
     """A built-in function of data. Only those in the table may be used in a size or a default."""
     if name not in _CALLS:
         raise Fault(
             f"`{name}` cannot be used in a size or a default", "PPL606", f"these can: {', '.join(sorted(_CALLS))}"
         )
-    arity, function = _CALLS[name]
-    if len(args) not in arity:
-        raise Fault(f"`{name}` with {len(args)} arguments", "PPL203")
-    return function(*args)
+    arity, found = _CALLS[name]
+    if arguments not in arity:
+        raise Fault(f"`{name}` with {counted(arguments, 'argument')}", "PPL203")
+    return found
+
+
+def call(name: str, args: list[Value]) -> Value:
+    """The value of a function of the table. Raises Fault where it has none."""
+    return function(name, len(args))(*args)

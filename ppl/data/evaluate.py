@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import fields
 from typing import Any
 
-from ppl.data.arithmetic import Fault, binary, call, checked_int, compare, negate, stack
+from ppl.data.arithmetic import Fault, binary, call, checked_int, compare, function, negate, stack
 from ppl.data.grid import Grid, Value, is_array, kind_of
 from ppl.diagnostics import Diagnostic, Span
 from ppl.record import record
@@ -77,14 +77,22 @@ def evaluate(expr: ast.Expr, scope: Scope) -> Value:
 
 def names_in(node: object) -> Iterator[str]:
     """Every name that occurs in an expression (of variables, not of functions)."""
+    return (x.name for x in _nodes_in(node) if isinstance(x, ast.Name))
+
+
+def calls_in(node: object) -> Iterator[ast.Call]:
+    """Every call of a function in an expression."""
+    return (x for x in _nodes_in(node) if isinstance(x, ast.Call))
+
+
+def _nodes_in(node: object) -> Iterator[ast.Node]:
     stack_: list[object] = [node]
     while stack_:
         item = stack_.pop()
         if isinstance(item, tuple):
             stack_.extend(item)  # pyright: ignore[reportUnknownArgumentType]
-        elif isinstance(item, ast.Name):
-            yield item.name
         elif isinstance(item, ast.Node):
+            yield item
             stack_.extend(getattr(item, f.name) for f in fields(item) if f.name not in ("span", "name_span"))
 
 
@@ -162,9 +170,18 @@ def _compare(expr: ast.Compare, scope: Scope) -> bool:
     return True
 
 
+def check_call(expr: ast.Call) -> None:
+    """Raises EvaluationError unless the function may be used here, with as many arguments."""
+    try:
+        if any(argument.name is not None for argument in expr.args):
+            raise Fault(f"`{expr.name}` takes no named arguments", "PPL112")
+        function(expr.name, len(expr.args))
+    except Fault as fault:
+        raise _error(fault.code, fault.message, expr.span, fault.hint) from None
+
+
 def _call(expr: ast.Call, scope: Scope) -> Value:
-    if any(argument.name is not None for argument in expr.args):
-        raise Fault(f"`{expr.name}` takes no named arguments", "PPL112")
+    check_call(expr)
     return call(expr.name, [evaluate(argument.value, scope) for argument in expr.args])
 
 

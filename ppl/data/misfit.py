@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, TypeGuard
 
 from ppl.data.column import Missing
-from ppl.data.words import counted
+from ppl.diagnostics import counted
 
 if TYPE_CHECKING:
     from ppl.data.grid import Array

@@ -10,11 +10,11 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from ppl.data.column import Cell, Column, Missing
 from ppl.data.faults import reject, shown
-from ppl.diagnostics import Span
+from ppl.diagnostics import Span, counted
 
 _INT = re.compile(r"[+-]?[0-9]+")
 _REAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
@@ -35,7 +35,7 @@ def parse_table(text: str, file: str) -> dict[str, Column]:
     for line, record in records:
         if len(record) != len(names):
             reject(
-                f"line {line} has {_count(record, 'cell')}, but the header names {_count(names, 'column')}",
+                f"line {line} has {counted(len(record), 'cell')}, but the header names {counted(len(names), 'column')}",
                 Span(file, line, 1, line, 1),
                 text,
                 code="PPL505",
@@ -78,10 +78,6 @@ def _records(text: str, file: str) -> Iterator[tuple[int, list[str]]]:
         if len(record) > 1 or (record and record[0].strip()):
             yield line, record
         line = reader.line_num + 1
-
-
-def _count(items: Sequence[str], what: str) -> str:
-    return f"{len(items)} {what}{'' if len(items) == 1 else 's'}"
 
 
 def _names(header: list[str], line: int, text: str, file: str) -> list[str]:

@@ -28,7 +28,7 @@ from ppl.data.misfit import (
     is_sequence,
     shape_words,
 )
-from ppl.data.words import counted
+from ppl.diagnostics import counted
 from ppl.record import record
 
 
