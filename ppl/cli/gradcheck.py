@@ -63,7 +63,7 @@ def _parameters(problem: Problem, options: argparse.Namespace) -> tuple[Any, str
 
         with fit_progress(options.quiet) as progress:
             result = fit(problem, guide=guide, seed=options.seed, progress=progress)
-        return result.params, guide, f"a fit of {result.steps} steps; {result.stop_reason}"
+        return result.params, guide, f"fitted now: {result.steps} steps, {'' if result.converged else 'not '}converged"
     if options.at == "init":
         from ppl.infer import SettingsError
 

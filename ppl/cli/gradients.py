@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -52,9 +53,15 @@ def gradient_report(found: Checked) -> str:
     words = [_no_boundaries()] if found.boundaries == 0 else []
     for check in checks:
         words += (check.summary() if check is found.checks[0] else check.verdict()).splitlines()
-    wrapped = [part for line in words for part in textwrap.wrap(line, WIDTH, subsequent_indent="  ")]
+    wrapped = [part for line in words for part in _wrap(line)]
     facts = aligned(list(_facts(found)), left=(0, 1))
     return "\n".join([*_table(checks), "", *wrapped, "", *facts])
+
+
+def _wrap(line: str) -> list[str]:
+    """`line` in lines of at most WIDTH columns; a number stays with its sign and its error."""
+    tied = re.sub(r" (\+-|=) ", "\0\\1\0", line)
+    return [part.replace("\0", " ") for part in textwrap.wrap(tied, WIDTH, subsequent_indent="  ")]
 
 
 def _no_boundaries() -> str:

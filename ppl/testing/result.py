@@ -141,7 +141,7 @@ def _verdict(check: GradientCheck) -> list[str]:
             f" (z = {worst.z:.1f})."
         )
     if math.isfinite(check.relative_error):
-        lines.append(f"Over all of them, its error is {_percent(check.relative_error)} of the length of the gradient.")
+        lines.append(f"Over all of them, its error is {_share(check.relative_error)} the gradient.")
     return lines
 
 
@@ -179,8 +179,10 @@ def _capital(text: str) -> str:
     return text[0].upper() + text[1:]
 
 
-def _percent(share: float) -> str:
-    return f"{100 * share:.0f}%" if share >= 0.1 else f"{100 * share:.1f}%"
+def _share(ratio: float) -> str:
+    if ratio >= 2:
+        return f"{ratio:.0f} times as long as"
+    return f"{100 * ratio:.0f}% of the length of" if ratio >= 0.1 else f"{100 * ratio:.1f}% of the length of"
 
 
 def _value(mean: float, se: float) -> str:

@@ -110,11 +110,11 @@ def test_options_reach_the_check(pplc: Pplc, step: Path, asked: dict[str, Any]) 
 
 def test_the_fitted_parameters(pplc: Pplc, step: Path, asked: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     moved = {"loc": {"x": 0.7}, "log_scale": {"x": -0.1}}
-    fitted = SimpleNamespace(params=moved, steps=17, stop_reason="converged")
+    fitted = SimpleNamespace(params=moved, steps=17, converged=False)
     monkeypatch.setattr("ppl.infer.fit", lambda problem, **options: fitted)
     out = pplc("gradcheck", step, "--at", "fitted").out
     assert asked["params"] == moved
-    assert "a fit of 17 steps; converged" in out
+    assert "fitted now: 17 steps, not converged" in out
 
 
 def test_the_parameters_of_a_saved_fit(pplc: Pplc, step: Path, asked: dict[str, Any], tmp_path: Path) -> None:
