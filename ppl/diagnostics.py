@@ -189,6 +189,11 @@ class InternalError(Exception):
     """A bug of the compiler, never the user's fault."""
 
 
+def counted(count: int, one: str, many: str | None = None) -> str:
+    """``1 row``, ``2 rows``; `many` where the plural is not made with an s."""
+    return f"{count} {one if count == 1 else many or one + 's'}"
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str | None:
     """``did you mean `x`?`` for the closest of `known`, or None."""
     import difflib  # only a program with a mistake pays for it

@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from ppl.data.defaults import check_defaults
 from ppl.diagnostics import Diagnostic, Diagnostics, PplError, Span
 from ppl.driver import Compiled, compile_source
 from ppl.regions import GuardInfo
 
 if TYPE_CHECKING:
-    from ppl.bind import Bound
+    from ppl.bind.model import Bound, Measured
     from ppl.infer import Fit
     from ppl.problem import Problem
 
@@ -62,22 +63,22 @@ class Model:
         Without jax. Raises DataError if `data` is given and does not fit.
         """
         needs = any(s.default is None for s in self._compiled.data)
-        bound = self._bind(data)[0] if data is not None or not needs else None
+        found = self._measure(data) if data is not None or not needs else None
         sites = [
             {
                 "name": s.name, "distribution": s.distribution, "support": s.support, "noise": s.noise,
-                "shape": None if bound is None else list(bound.shapes[s.name]), "span": place(s.span),
+                "shape": None if found is None else list(found.shapes[s.name]), "span": place(s.span),
             }
             for s in self._compiled.regions.program.sites
         ]  # fmt: skip
-        guards = [{**g, "span": place(g["where"])} for g in self._guards(bound)]
+        guards = [{**g, "span": place(g["where"])} for g in self._guards(found)]
         for g in guards:
             del g["where"]
         return {"sites": sites, "guards": guards}
 
     def _bind(self, data: Data) -> tuple[Bound, tuple[Diagnostic, ...]]:
-        from ppl.bind import bind  # numpy is imported when there are data, not to check a program
-        from ppl.data import bind_data
+        from ppl.bind.bind import bind
+        from ppl.data.bind import bind_data
 
         c = self._compiled
         sink = Diagnostics(dict(c.sources))
@@ -85,10 +86,23 @@ class Model:
         bound = bind(c.regions, c.elaborated.sizes, values, sink)
         return bound, tuple(sink.items)
 
-    def _guards(self, bound: Bound | None) -> list[dict[str, Any]]:
+    def _measure(self, data: Data) -> Measured:
+        """What the sizes in the data decide. The values in them are not looked at, and numpy is not imported for it."""
+        from ppl.bind.blame import Findings
+        from ppl.bind.measure import measure
+        from ppl.bind.numbers import Numbers
+        from ppl.data.bind import read_data
+
+        c = self._compiled
+        sink = Diagnostics(dict(c.sources))
+        program, definitions = c.regions.program, c.regions.definitions
+        numbers = Numbers(program, definitions, read_data(c.data, data, sink))
+        return measure(c.regions, c.elaborated.sizes, numbers, Findings(program, definitions, sink))
+
+    def _guards(self, found: Bound | Measured | None) -> list[dict[str, Any]]:
         """Everything the program decides, in source order: guards, kinks, and conditions that need no boundary."""
         regions = self._compiled.regions
-        out = [entry(i, None if bound is None else bound.counts[i.guard.index]) for i in regions.guards]
+        out = [entry(i, None if found is None else found.counts[i.guard.index]) for i in regions.guards]
         for k in regions.program.kinks:
             reason = "continuous, so nothing jumps: its kink needs no boundary term"
             out.append(plain(k.text, k.span, "no-jump", reason))
@@ -143,12 +157,20 @@ def load(path: str | os.PathLike[str]) -> Model:
         span = Span(file, line, column, line, column + 1)
         raise PplError([Diagnostic("PPL001", "the file is not UTF-8 here", span)]) from error
     name = os.path.splitext(os.path.basename(file))[0]
-    return Model(compile_source(text, file, name, os.path.dirname(file)))
+    return _model(text, file, name, os.path.dirname(file))
 
 
 def compile_text(source: str, name: str = "model", folder: str | os.PathLike[str] | None = None) -> Model:
     """Compiles program text; `use` looks in `folder`. Raises PplError if it is rejected."""
-    return Model(compile_source(source, f"{name}.ppl", name, None if folder is None else os.fspath(folder)))
+    return _model(source, f"{name}.ppl", name, None if folder is None else os.fspath(folder))
+
+
+def _model(text: str, file: str, name: str, folder: str | None) -> Model:
+    compiled = compile_source(text, file, name, folder)
+    sink = Diagnostics(dict(compiled.sources), list(compiled.diagnostics))
+    check_defaults(compiled.data, sink)
+    sink.raise_if_errors()
+    return Model(compiled)
 
 
 __all__ = ["Data", "Model", "compile_text", "load"]

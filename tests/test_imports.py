@@ -15,7 +15,7 @@ PACKAGE = ROOT / "ppl"
 # Each part of the package may import from the parts before it. `runtime` is what emitted code needs: it stands alone.
 ORDER = (
     "runtime", "record", "diagnostics", "resources", "language", "syntax", "core", "elaborate", "regions", "emit",
-    "driver", "data", "bind", "problem", "infer", "model", "ppl", "cli",
+    "driver", "data", "bind", "problem", "infer", "testing", "model", "ppl", "cli",
 )  # fmt: skip
 WITHOUT_JAX = ORDER[ORDER.index("record") : ORDER.index("problem")]
 
@@ -85,7 +85,7 @@ TEXTMSG = str(ROOT / "programs" / "textmsg.ppl")
 
 
 @pytest.mark.parametrize("arguments", [
-    None, ["--help"], ["--version"], ["infer", "--help"], ["check", TEXTMSG], ["explain", TEXTMSG],
+    None, ["--help"], ["--version"], ["infer", "--help"], ["gradcheck", "--help"], ["check", TEXTMSG], ["explain", TEXTMSG],
     ["explain", "--json", TEXTMSG], ["emit", TEXTMSG],
 ], ids=lambda a: "import" if a is None else " ".join(Path(x).name for x in a))  # fmt: skip
 def test_starts_without_jax(arguments: list[str] | None) -> None:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
 
-from ppl.bind.evaluate import Space
 from ppl.core import ir
 from ppl.diagnostics import DataError, Diagnostics, PplError, Span, in_source_order
+
+if TYPE_CHECKING:
+    from ppl.bind.evaluate import Space
 
 
 class Findings:

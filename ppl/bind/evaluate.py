@@ -14,6 +14,7 @@ from typing import Protocol
 import numpy as np
 
 from ppl.bind.functions import Array, apply
+from ppl.bind.model import Value
 from ppl.core import ir
 
 Mask = Array | None  # bool per iteration (or one for all): where something is evaluated; None: everywhere
@@ -32,6 +33,28 @@ class Space:
     back: Array | None = None
     known: dict[str, Array | None] = field(default_factory=dict[str, "Array | None"])
     truths: dict[str, tuple[Array, Array]] = field(default_factory=dict[str, tuple[Array, Array]])
+
+
+def top() -> Space:
+    """The program outside loops: one iteration."""
+    return Space((), 1, {}, np.zeros(1, np.int64))
+
+
+def batched(values: Mapping[str, Value]) -> dict[str, Array]:
+    """Data as the evaluator wants it, with a leading axis of length one."""
+    return {name: np.asarray(v)[None] for name, v in values.items()}
+
+
+def array_types(program: ir.Program) -> dict[str, ir.Type]:
+    """The type of every variable that can be indexed."""
+    out = {s.name: s.type for s in program.sites} | {a.name: a.type for a in program.arrays}
+    for _, s in ir.blocks(program.body):
+        if isinstance(s, ir.Let):
+            out[s.var.name] = s.var.type
+        elif isinstance(s, ir.Loop):
+            carried = [x for c in s.carries for x in (c.entry, c.final)]
+            out.update({v.name: v.type for v in (*carried, *(x.final for x in (*s.reductions, *s.collects)))})
+    return out
 
 
 class Watcher(Protocol):

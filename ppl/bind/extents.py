@@ -2,33 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from ppl.bind.evaluate import Evaluator, Space
 from ppl.bind.iterate import pieces, ragged, range_of
+from ppl.bind.model import MAX_ITERATIONS, Extent, TooLong
 from ppl.core import ir
 
-MAX_ITERATIONS = 10**8
 
-
-@dataclass(frozen=True, slots=True)
-class Extent:
-    """`longest` run of a loop, `total` iterations, and the number of runs that have at least one."""
-
-    longest: int
-    total: int
-    runs: int
-
-
-class TooLong(Exception):
-    """More than 10^8 iterations of a loop."""
-
-    def __init__(self, loop: ir.Loop, total: int) -> None:
-        super().__init__(loop.id)
-        self.loop, self.total = loop, total
-
-
-def extents(body: tuple[ir.Statement, ...], ev: Evaluator) -> dict[int, Extent]:
+def varying_extents(body: tuple[ir.Statement, ...], ev: Evaluator) -> dict[int, Extent]:
     """The extent of every loop by its id. Raises TooLong."""
     out: dict[int, Extent] = {s.id: Extent(0, 0, 0) for _, s in ir.blocks(body) if isinstance(s, ir.Loop)}
     _visit(body, ev, 1, out)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -12,16 +11,12 @@ from ppl.bind.evaluate import Evaluator, Space
 from ppl.bind.functions import Array
 from ppl.core import ir
 from ppl.core.reads import expressions_of
+from ppl.record import record
 
 CHUNK = 2**18  # iterations (times the widest array expression in the loop) evaluated at once
 
 
-def top() -> Space:
-    """The program outside loops: one iteration."""
-    return Space((), 1, {}, np.zeros(1, np.int64))
-
-
-@dataclass(frozen=True, slots=True)
+@record
 class Range:
     """The first index and the number of iterations of a loop, for every iteration around it."""
 

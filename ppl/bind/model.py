@@ -2,17 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
 
-import numpy as np
+from ppl.core import ir
+from ppl.record import record
 
-from ppl.bind.functions import Array
+if TYPE_CHECKING:
+    from ppl.bind.functions import Array
 
-Value = int | float | bool | Array
+Value: TypeAlias = "int | float | bool | Array"
+
+MAX_ITERATIONS = 10**8
 
 
-@dataclass(frozen=True, slots=True)
+@record
+class Extent:
+    """`longest` run of a loop, `total` iterations, and the number of runs that have at least one."""
+
+    longest: int
+    total: int
+    runs: int
+
+
+class TooLong(Exception):
+    """More than 10^8 iterations of a loop."""
+
+    def __init__(self, loop: ir.Loop, total: int) -> None:
+        super().__init__(loop.id)
+        self.loop, self.total = loop, total
+
+
+@record
+class Measured:
+    """What the sizes in the data decide: `shapes` of sites and `var` arrays, `extents` of loops by their number, and
+    `counts`, the instances of each guard."""
+
+    shapes: dict[str, tuple[int, ...]]
+    extents: dict[int, Extent]
+    counts: dict[int, int]
+
+
+@record
 class Bound:
     """`static`: the sizes that are Python ints when jax compiles, among them ``extent_<loop id>``, the longest run of a
     ragged loop. `arrays`: all other data. `counts`: instances of each guard. `shapes`: of sites and `var` arrays."""
@@ -21,8 +51,3 @@ class Bound:
     arrays: dict[str, Value]
     counts: dict[int, int]
     shapes: dict[str, tuple[int, ...]]
-
-
-def batched(values: Mapping[str, Value]) -> dict[str, Array]:
-    """Data as the evaluator wants it, with a leading axis of length one."""
-    return {name: np.asarray(v)[None] for name, v in values.items()}

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ppl.cli.columns import aligned
+from ppl.diagnostics import counted, printable
 
 WIDTH = 100
 Row = Mapping[str, Any]
@@ -15,7 +16,8 @@ Row = Mapping[str, Any]
 def guard_report(file: str, report: Mapping[str, Sequence[Row]]) -> str:
     """`report` (see ``Model.explain``) as text of at most WIDTH columns, unless a name is longer."""
     sites, guards = report["sites"], report["guards"]
-    lines = [f"{file}: {_plural(len(sites), 'random quantity', 'random quantities')}, {_plural(len(guards), 'guard')}"]
+    quantities, decisions = counted(len(sites), "random quantity", "random quantities"), counted(len(guards), "guard")
+    lines = [f"{printable(file)}: {quantities}, {decisions}"]
     if sites:
         lines += ["", *(f"  {line}" for line in aligned([_site_row(s) for s in sites], left=range(4)))]
     for guard in guards:
@@ -46,7 +48,3 @@ def _guard_lines(guard: Row) -> list[str]:
 
 MANY = ("boundary", "merged", "marginalised", "score")  # where the number of instances means work
 _FACTS = (("kind", ""), ("direction", "along "), ("effect", "effect "))
-
-
-def _plural(count: int, one: str, many: str | None = None) -> str:
-    return f"{count} {one if count == 1 else many or one + 's'}"

@@ -12,9 +12,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ppl.cli.console import show_notes, tell
+from ppl.cli.console import UsageError, put, show_notes, tell
 from ppl.cli.inspect import data_for, load_model
-from ppl.cli.main import FINE, UsageError
+from ppl.cli.main import FINE
 
 if TYPE_CHECKING:
     from ppl.infer import Fit, Progress
@@ -28,7 +28,7 @@ def infer(options: argparse.Namespace) -> int:
         if path is not None:
             _check_writable(path)
     model = load_model(options.file, options.quiet)
-    _configure_jax(options.precision)
+    configure_jax(options.precision)
     problem = model.bind(data_for(options.file, options.data))
     show_notes(problem.diagnostics, model.sources, options.quiet)
     if options.estimator == "interior" and not options.quiet:
@@ -36,7 +36,7 @@ def infer(options: argparse.Namespace) -> int:
     from ppl.infer import SettingsError, fit
 
     try:
-        with _progress(options.quiet) as progress:
+        with fit_progress(options.quiet) as progress:
             result = fit(
                 problem,
                 guide=options.guide,
@@ -58,13 +58,15 @@ def infer(options: argparse.Namespace) -> int:
         if options.checkpoint is not None:
             tell(f"the run so far is in {options.checkpoint}; --resume continues it")
         raise
-    _show(result, options.json)
-    if options.out is not None:
-        _save(result, options.out)
+    try:
+        _show(result, options.json)
+    finally:  # a stdout that cannot be written must not lose the fit
+        if options.out is not None:
+            _save(result, options.out)
     return FINE
 
 
-def _configure_jax(bits: int | None) -> None:
+def configure_jax(bits: int | None) -> None:
     """Precision, and a folder for compiled programs: the second fit of a model need not compile it again."""
     import jax
 
@@ -92,11 +94,11 @@ def _cache_folder() -> str | None:
 
 def _show(fit: Fit, as_json: bool) -> None:
     if as_json:
-        print(json.dumps(fit.to_json(), sort_keys=True, allow_nan=False))
+        put(json.dumps(fit.to_json(), sort_keys=True, allow_nan=False) + "\n")
         return
     from ppl.cli.posterior import posterior_report
 
-    print(posterior_report(fit))
+    put(posterior_report(fit) + "\n")
 
 
 def _check_writable(path: str) -> None:
@@ -118,7 +120,7 @@ def _save(fit: Fit, path: str) -> None:
 
 
 @contextmanager
-def _progress(quiet: bool) -> Generator[Callable[[Progress], None] | None]:
+def fit_progress(quiet: bool) -> Generator[Callable[[Progress], None] | None]:
     """A callback that draws progress on stderr, or None where nobody is looking."""
     if quiet or not sys.stderr.isatty():
         yield None

@@ -5,11 +5,10 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
-from ppl.cli.console import show_error, show_notes, tell
-from ppl.cli.guards import guard_report
-from ppl.cli.main import FINE, REJECTED, USAGE, UsageError
+from ppl.cli.console import UsageError, put, show_error, show_notes, tell
+from ppl.cli.main import FINE, REJECTED, USAGE
 from ppl.diagnostics import Diagnostic, PplError, Span
 
 if TYPE_CHECKING:
@@ -24,16 +23,21 @@ def load_model(file: str, quiet: bool) -> Model:
     import ppl
 
     try:
-        if file == "-":
-            model = ppl.compile(sys.stdin.buffer.read().decode("utf-8-sig"), name="stdin")
-        else:
-            model = ppl.load(file)
+        if not file:
+            raise UsageError("the name of a program is empty")
+        model = ppl.compile(_standard_input().decode("utf-8-sig"), name="stdin") if file == "-" else ppl.load(file)
     except OSError as error:
         raise UsageError(f"cannot open {file}: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
         raise PplError([_not_utf8(file, error)]) from error
     show_notes(model.diagnostics, model.sources, quiet)
     return model
+
+
+def _standard_input() -> bytes:
+    if cast(object, sys.stdin) is None:
+        raise UsageError("cannot read standard input: it is closed")
+    return sys.stdin.buffer.read()
 
 
 def _not_utf8(file: str, error: UnicodeDecodeError) -> Diagnostic:
@@ -45,7 +49,7 @@ def _not_utf8(file: str, error: UnicodeDecodeError) -> Diagnostic:
 
 def data_for(file: str, data: str | None) -> str | None:
     """The data file that goes with program `file`: `data` if given, else NAME.data.json beside it, else None."""
-    from ppl.data import beside
+    from ppl.data.files import beside
 
     return data if data is not None or file == "-" else beside(file)
 
@@ -72,16 +76,18 @@ def explain(options: argparse.Namespace) -> int:
     model = load_model(options.file, options.quiet)
     report = model.explain(data_for(options.file, options.data))
     if options.json:
-        print(json.dumps(report, indent=2, sort_keys=True, allow_nan=False))
+        put(json.dumps(report, indent=2, sort_keys=True, allow_nan=False) + "\n")
     else:
-        print(guard_report(options.file, report))
+        from ppl.cli.guards import guard_report
+
+        put(guard_report(options.file, report) + "\n")
     return FINE
 
 
 def emit(options: argparse.Namespace) -> int:
     source = load_model(options.file, options.quiet).source_code
     if options.output in (None, "-"):
-        sys.stdout.write(source)
+        put(source)
         return FINE
     try:
         with open(options.output, "w", encoding="utf-8") as file:

@@ -4,33 +4,22 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 import traceback
 from collections.abc import Sequence
 
-from ppl.cli.console import show_error, tell
+from ppl.cli.console import UsageError, complain, put, show_error, tell
 from ppl.cli.parser import build_parser
 from ppl.diagnostics import DataError, InferenceError, PplError
 
-FINE, REJECTED, USAGE, DATA, INFERENCE, BUG, INTERRUPTED = 0, 1, 2, 3, 4, 70, 130
-
-
-class UsageError(Exception):
-    """A request that cannot be carried out as asked: exit code 2. ``str()`` is the line for the user."""
+FINE, REJECTED, USAGE, DATA, INFERENCE, BIASED, BUG, INTERRUPTED = 0, 1, 2, 3, 4, 5, 70, 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs ``pplc`` with `argv` (default: the process's) and returns the exit code."""
     try:
-        code = _run(argv)
-        sys.stdout.flush()
-        return code
+        return _run(argv)
     except SystemExit as stop:  # argparse: 0 after --help, 2 after a usage error
         return stop.code if isinstance(stop.code, int) else USAGE
-    except BrokenPipeError:
-        # The reader of stdout has seen enough. Point stdout elsewhere, or the interpreter complains when it flushes.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return FINE
     except KeyboardInterrupt:
         tell("interrupted")
         return INTERRUPTED
@@ -49,12 +38,12 @@ def _code_of(error: PplError) -> int:
         return DATA
     if isinstance(error, InferenceError):
         return INFERENCE
-    return USAGE if any(d.code == "PPL803" for d in error.diagnostics) else REJECTED
+    return USAGE if any(d.code in ("PPL803", "PPL804") for d in error.diagnostics) else REJECTED
 
 
 def _bug(error: Exception) -> int:
     if os.environ.get("PPLC_TRACEBACK") == "1":
-        traceback.print_exc()
+        complain(traceback.format_exc())
     what = " ".join(f"{type(error).__name__}: {error}".split())
     tell(f"internal error: {what[:300]} (a bug of pplc: please report it; PPLC_TRACEBACK=1 shows where)")
     return BUG
@@ -66,11 +55,15 @@ def _run(argv: Sequence[str] | None) -> int:
     if options.version:
         return _print_version()
     if options.command is None:
-        parser.error("a command is needed: infer, check, explain or emit")
+        parser.error("a command is needed: infer, check, explain, emit or gradcheck")
     if options.command == "infer":
         from ppl.cli.infer import infer
 
         return infer(options)
+    if options.command == "gradcheck":
+        from ppl.cli.gradcheck import gradcheck
+
+        return gradcheck(options)
     return _inspect(options)
 
 
@@ -83,5 +76,5 @@ def _inspect(options: argparse.Namespace) -> int:
 def _print_version() -> int:
     from ppl import __version__
 
-    print(f"pplc {__version__}")
+    put(f"pplc {__version__}\n")
     return FINE

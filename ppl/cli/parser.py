@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import argparse
 import math
+from typing import Any, NoReturn
+
+from ppl.cli.console import complain, put
 
 DESCRIPTION = "A compiler for probabilistic programs that branch, and the inference that goes with it."
 EPILOG = """\
 exit codes: 0 fine; 1 the program is rejected; 2 wrong usage, or a FILE that cannot be opened; 3 the data do not fit
-the model or cannot be read; 4 inference failed; 70 a bug of pplc; 130 interrupted.
+the model or cannot be read; 4 inference failed; 5 gradcheck found the estimator biased; 70 a bug of pplc;
+130 interrupted.
 
 FILE is NAME.ppl, or - for standard input. Without --data, NAME.data.json beside it is used when it is there."""
 
@@ -36,14 +40,24 @@ def build_parser() -> argparse.ArgumentParser:
     emit = command("emit", "print the JAX module that a program compiles to")
     emit.add_argument("file", metavar="FILE")
     emit.add_argument("-o", "--output", metavar="OUT.py", help="write there instead of to stdout")
+    _gradcheck_options(
+        command("gradcheck", "check that the gradient of a program is unbiased, and how biased plain AD is")
+    )
     return parser
 
 
 class _Parser(argparse.ArgumentParser):
     """No abbreviated options: a script that relies on one breaks when another option is added."""
 
-    def __init__(self, *args: object, **kwargs: object) -> None:
-        super().__init__(*args, **kwargs, allow_abbrev=False)  # type: ignore[arg-type]
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs, allow_abbrev=False)
+
+    def print_help(self, file: object = None) -> None:
+        put(self.format_help())
+
+    def error(self, message: str) -> NoReturn:
+        complain(f"{self.format_usage()}{self.prog}: error: {message}\n")
+        raise SystemExit(2)
 
 
 def _add_file(parser: argparse.ArgumentParser) -> None:
@@ -67,8 +81,33 @@ def _infer_options(parser: argparse.ArgumentParser) -> None:
     option("--checkpoint", metavar="PATH", help="save the run there as it goes")
     option("--resume", action="store_true", help="continue from --checkpoint if there is something")
     option("--require-converged", action="store_true", help="exit 4 if the run ends before it converged")
-    option("--precision", type=int, choices=(32, 64), help="bits of a number (default: 64 on a CPU, 32 elsewhere)")
+    _add_precision(parser)
     option("--json", action="store_true", help="print the result as one JSON object on stdout")
+
+
+def _gradcheck_options(parser: argparse.ArgumentParser) -> None:
+    _add_file(parser)
+    option = parser.add_argument
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("--at", choices=("start", "init", "fitted"), default="start",
+                       help="parameters: where a fit starts (default), standard normal, or fitted now")  # fmt: skip
+    where.add_argument("--params", metavar="FIT.nc", help="the parameters of a fit that infer --out saved")
+    option("--guide", help="family of the approximation (default: meanfield, or that of --params)")
+    option("--estimator", choices=("combined", "interior", "score"), default="combined",
+           help="the one that decides the exit code (default: combined); interior is plain AD")  # fmt: skip
+    option("--draws", type=_count, metavar="N", help="draws behind each estimate (default: 100000)")
+    option("--seed", type=_seed, default=0, metavar="N", help="default: 0; equal seeds give equal results")
+    _add_precision(parser)
+    option("--json", action="store_true", help="print every gradient in one JSON object on stdout")
+    parser.epilog = (
+        "exit codes: 0 no bias found; 5 the estimator is biased or not finite; 4 the log density is not finite, a fit "
+        "failed, or the noise is too large to say anything; 1, 2, 3 as for infer"
+    )
+
+
+def _add_precision(parser: argparse.ArgumentParser) -> None:
+    text = "bits of a number (default: 64 on a CPU, 32 elsewhere)"
+    parser.add_argument("--precision", type=int, choices=(32, 64), help=text)
 
 
 def _count(text: str) -> int:

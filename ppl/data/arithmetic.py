@@ -11,13 +11,10 @@ import operator
 from collections.abc import Callable, Mapping
 from functools import partial
 from types import MappingProxyType
-from typing import Any, TypeAlias
+from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-Array: TypeAlias = NDArray[Any]
-Value: TypeAlias = int | float | bool | Array
+from ppl.data.grid import Grid, Value, elements, is_array, kind_of, shape_of
+from ppl.diagnostics import counted
 
 INT_MIN, INT_MAX = -(2**63), 2**63 - 1
 
@@ -30,19 +27,6 @@ class Fault(Exception):
         self.message, self.code, self.hint = message, code, hint
 
 
-def kind_of(value: Value) -> str:
-    """``bool``, ``int`` or ``real``, of a scalar or of an array's elements."""
-    if isinstance(value, np.ndarray):
-        return {"b": "bool", "i": "int"}.get(value.dtype.kind, "real")
-    if isinstance(value, bool):
-        return "bool"
-    return "int" if isinstance(value, int) else "real"
-
-
-def shape_of(value: Value) -> tuple[int, ...]:
-    return value.shape if isinstance(value, np.ndarray) else ()
-
-
 def checked_int(value: int) -> int:
     """`value` if it fits in 64 bits, as every int of the language must."""
     if not INT_MIN <= value <= INT_MAX:
@@ -50,10 +34,10 @@ def checked_int(value: int) -> int:
     return value
 
 
-def stack(items: list[Value]) -> Array:
+def stack(items: list[Value]) -> Grid:
     """An array literal's value: equal shapes, and the widest of the element types (bool never widens)."""
     if not items:
-        return np.zeros(0, dtype=np.int64)
+        return Grid("int", (0,), ())
     first = shape_of(items[0])
     for k, item in enumerate(items):
         if shape_of(item) != first:
@@ -61,8 +45,9 @@ def stack(items: list[Value]) -> Array:
     kinds = {kind_of(item) for item in items}
     if "bool" in kinds and len(kinds) > 1:
         raise Fault("an array mixes bools and numbers", "PPL201")
-    dtype = np.bool_ if kinds == {"bool"} else np.int64 if kinds == {"int"} else np.float64
-    return np.array(items, dtype=dtype)
+    base = "real" if "real" in kinds else kinds.pop()
+    leaves = [leaf for item in items for leaf in elements(item)]
+    return Grid(base, (len(items), *first), list(map(float, leaves)) if base == "real" else leaves)
 
 
 # ------------------------------------------------------------------ operators
@@ -148,11 +133,12 @@ def _scalar_binary(op: str, whole: bool, a: Any, b: Any) -> int | float:
 
 
 def _each(function: Callable[..., int | float], whole: bool, *args: Value) -> Value:
-    """`function` on scalars, or elementwise if any argument is an array."""
-    if not any(isinstance(a, np.ndarray) for a in args):
+    """`function` on scalars, or elementwise if any argument is an array; `whole`: it returns ints."""
+    shape = next((a.shape for a in args if is_array(a)), None)
+    if shape is None:
         return function(*args)
-    results: Any = np.frompyfunc(function, len(args), 1)(*args)  # Python objects, so that ints are exact
-    return np.asarray(results, dtype=np.int64 if whole else np.float64)
+    columns = [elements(a) if is_array(a) else [a] * math.prod(shape) for a in args]
+    return Grid("int" if whole else "real", shape, [function(*row) for row in zip(*columns, strict=True)])
 
 
 def negate(value: Value) -> Value:
@@ -172,19 +158,20 @@ def compare(op: str, left: Value, right: Value) -> bool:
 
 
 def _length(x: Value) -> Value:
-    if not isinstance(x, np.ndarray):
+    if not is_array(x):
         raise Fault("`length` of a single value", "PPL201", "`length` takes an array")
     return int(x.shape[0])
 
 
 def _reduce(name: str, function: Callable[[list[Any]], Any], x: Value) -> Value:
-    if not isinstance(x, np.ndarray):
+    if not is_array(x):
         raise Fault(f"`{name}` of a single value", "PPL201", f"`{name}` takes an array")
     if kind_of(x) == "bool":
         raise Fault(f"`{name}` needs numbers, not bools", "PPL201")
-    if x.size == 0 and name not in ("sum", "prod"):
+    items = elements(x)
+    if not items and name not in ("sum", "prod"):
         raise Fault(f"`{name}` of an array without elements")
-    result = function(x.ravel().tolist())
+    result = function(items)
     return checked_int(result) if isinstance(result, int) else float(result)
 
 
@@ -201,7 +188,9 @@ def _extreme(name: str, function: Callable[..., Any], *args: Value) -> Value:
 
 
 def _zero_like(value: Value) -> Value:
-    return np.zeros_like(value) if isinstance(value, np.ndarray) else type(value)(0)
+    """The same type and shape, all zeros."""
+    zero = 0 if kind_of(value) == "int" else 0.0 if kind_of(value) == "real" else False
+    return Grid(kind_of(value), shape_of(value), [zero] * math.prod(shape_of(value))) if is_array(value) else zero
 
 
 def _elementwise(name: str, function: Callable[[Any], Any], x: Value, whole: bool = False) -> Value:
@@ -258,13 +247,18 @@ _CALLS: Mapping[str, tuple[tuple[int, ...], Callable[..., Value]]] = MappingProx
 )
 
 
-def call(name: str, args: list[Value]) -> Value:
+def function(name: str, arguments: int) -> Callable[..., Value]:
     """A built-in function of data. Only those in the table may be used in a size or a default."""
     if name not in _CALLS:
         raise Fault(
             f"`{name}` cannot be used in a size or a default", "PPL606", f"these can: {', '.join(sorted(_CALLS))}"
         )
-    arity, function = _CALLS[name]
-    if len(args) not in arity:
-        raise Fault(f"`{name}` with {len(args)} arguments", "PPL203")
-    return function(*args)
+    arity, found = _CALLS[name]
+    if arguments not in arity:
+        raise Fault(f"`{name}` with {counted(arguments, 'argument')}", "PPL203")
+    return found
+
+
+def call(name: str, args: list[Value]) -> Value:
+    """The value of a function of the table. Raises Fault where it has none."""
+    return function(name, len(args))(*args)

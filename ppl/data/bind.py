@@ -6,14 +6,26 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
-from ppl.data.arithmetic import Value
-from ppl.data.evaluate import EvaluationError, Scope, Unavailable, evaluate, names_in, size, too_many
+from ppl.data.column import Column
+from ppl.data.evaluate import (
+    EvaluationError,
+    Scope,
+    Unavailable,
+    calls_in,
+    check_call,
+    evaluate,
+    names_in,
+    size,
+    too_many,
+)
 from ppl.data.faults import shown
 from ppl.data.files import load_file
-from ppl.data.table import Column
-from ppl.data.values import Misfit, fit, length_along
-from ppl.data.words import counted, declared, element_name, missing_field, sizes_text, undeclared_note
-from ppl.diagnostics import DataError, Diagnostic, Diagnostics, PplError, Span, in_source_order
+from ppl.data.grid import Array, Value, plain
+from ppl.data.misfit import Misfit
+from ppl.data.types import Type, type_of
+from ppl.data.values import fit, length_along
+from ppl.data.words import declared, element_name, missing_field, sizes_text, type_text, undeclared_note
+from ppl.diagnostics import DataError, Diagnostic, Diagnostics, PplError, Span, counted, in_source_order
 from ppl.syntax import ast
 
 # Faults of an expression that depend on the values in it, not on its form alone: data can be to blame.
@@ -24,12 +36,25 @@ def bind_data(
     declarations: Sequence[ast.Data],
     given: Mapping[str, object] | str | os.PathLike[str] | None,
     sink: Diagnostics,
-) -> dict[str, Value]:
+) -> dict[str, int | float | bool | Array]:
     """The value of every declared data field, in the order of the declarations.
 
+    Scalars come back as Python's, arrays as read-only int64, float64 or bool arrays of the declared shape. What values
+    are taken, and what is raised: see `read_data`.
+    """
+    return {name: plain(value) for name, value in read_data(declarations, given, sink).items()}
+
+
+def read_data(
+    declarations: Sequence[ast.Data],
+    given: Mapping[str, object] | str | os.PathLike[str] | None,
+    sink: Diagnostics,
+) -> dict[str, Value]:
+    """The value of every declared data field, with arrays as they came: only given ones are numpy's.
+
     A value is taken from `given` (a mapping, or the path of a .json, .csv or .npz file), else, for an int that is the
-    size of a given array, from that array's length, else from the default. Scalars come back as Python's, arrays as
-    read-only int64, float64 or bool arrays of the declared shape. Undeclared fields are ignored, with one note.
+    size of a given array, from that array's length, else from the default. Undeclared fields are ignored, with
+    one note.
 
     Raises:
         DataError: the data cannot be read or do not fit; all faults of all fields are reported.
@@ -52,6 +77,20 @@ def bind_data(
         only_data = all(error in binder.blamed_on_data for error in sink.errors)
         raise (DataError if only_data else PplError)(in_source_order(sink.items), sink.sources)
     return {d.name: binder.values[d.name] for d in declarations}
+
+
+def check_declarations(declarations: Sequence[ast.Data], sink: Diagnostics) -> None:
+    """Reports sizes and defaults that are wrong whatever the data: any name in them may have any value of its type."""
+    binder = _Binder(declarations, {}, None, sink)
+    types: dict[str, Type] = {}
+    for d in declarations:
+        before, dims = len(sink.items), binder.dims(d)
+        if d.default is not None:
+            value = binder.default(d, d.default, dims)
+            if value is None and len(sink.items) == before:
+                binder.form(d, d.default, types)
+        binder.failed.add(d.name)
+        types[d.name] = (d.type.base, len(d.type.dims))
 
 
 def _fields(given: object) -> tuple[Mapping[str, object], str | None]:
@@ -257,6 +296,20 @@ class _Binder:
             else:
                 self.sink.error("PPL210", message, expr.span)
             return None
+
+    def form(self, d: ast.Data, expr: ast.Expr, types: Mapping[str, Type]) -> None:
+        """Reports a default that cannot have the declared type, or asks for what sizes and defaults cannot do."""
+        for call in calls_in(expr):
+            try:
+                check_call(call)
+            except EvaluationError as error:
+                self.evaluation_error(error, expr, d)
+                return
+        found, wanted = type_of(expr, types), (d.type.base, len(d.type.dims))
+        if found is None or found == wanted or (found == ("int", wanted[1]) and wanted[0] == "real"):
+            return
+        message = f"the default of `{d.name}` is {type_text(found)}, expected {type_text(wanted)}; {self.declared(d)}"
+        self.sink.error("PPL210", message, expr.span)
 
     def length_of_default(self, name: str) -> int | None:
         """The length of the first array literal that is the default of an array of size `name`."""

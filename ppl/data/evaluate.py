@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, fields
-from typing import Any, cast
+from dataclasses import fields
+from typing import Any
 
-import numpy as np
-
-from ppl.data.arithmetic import Array, Fault, Value, binary, call, checked_int, compare, kind_of, negate, stack
-from ppl.diagnostics import Diagnostic, PplError, Span
+from ppl.data.arithmetic import Fault, binary, call, checked_int, compare, function, negate, stack
+from ppl.data.grid import Grid, Value, is_array, kind_of
+from ppl.diagnostics import Diagnostic, Span
+from ppl.record import record
 from ppl.syntax import ast
 
 MAX_ELEMENTS = 10**8
@@ -32,7 +32,7 @@ class Unavailable(Exception):
     """The expression needs a name whose own value has failed already; there is nothing new to report."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Scope:
     """What an expression may refer to: values, and the names whose values failed."""
 
@@ -77,47 +77,34 @@ def evaluate(expr: ast.Expr, scope: Scope) -> Value:
 
 def names_in(node: object) -> Iterator[str]:
     """Every name that occurs in an expression (of variables, not of functions)."""
+    return (x.name for x in _nodes_in(node) if isinstance(x, ast.Name))
+
+
+def calls_in(node: object) -> Iterator[ast.Call]:
+    """Every call of a function in an expression."""
+    return (x for x in _nodes_in(node) if isinstance(x, ast.Call))
+
+
+def _nodes_in(node: object) -> Iterator[ast.Node]:
     stack_: list[object] = [node]
     while stack_:
         item = stack_.pop()
         if isinstance(item, tuple):
             stack_.extend(item)  # pyright: ignore[reportUnknownArgumentType]
-        elif isinstance(item, ast.Name):
-            yield item.name
         elif isinstance(item, ast.Node):
+            yield item
             stack_.extend(getattr(item, f.name) for f in fields(item) if f.name not in ("span", "name_span"))
 
 
 def size(expr: ast.Expr, scope: Scope) -> int:
     """One dimension: a non-negative int."""
     value = evaluate(expr, scope)
-    if isinstance(value, np.ndarray) or kind_of(value) != "int":
-        what = "an array" if isinstance(value, np.ndarray) else f"a {kind_of(value)}"
+    if not isinstance(value, int) or isinstance(value, bool):
+        what = "an array" if is_array(value) else f"a {kind_of(value)}"
         raise _error("PPL207", f"a size must be an int, and this is {what}", expr.span)
     if value < 0:
-        raise _error("PPL211", f"a size must not be negative, and this is {int(value)}", expr.span)
-    return int(value)
-
-
-def sizes(type_: ast.TypeExpr, values: Mapping[str, Value]) -> tuple[int, ...]:
-    """The shape a type expression stands for, once data are bound.
-
-    Raises:
-        PplError: a dimension has no value, or there are more than 10^8 elements.
-    """
-    try:
-        dims = tuple(size(d, Scope(values)) for d in type_.dims if d is not None)
-    except EvaluationError as error:
-        raise PplError((error.diagnostic,)) from None
-    if too_many(dims):
-        message = f"an array of {math.prod(dims)} elements; the limit is 10^8"
-        raise PplError((Diagnostic("PPL701", message, type_.span),))
-    return dims
-
-
-def dims_of(declaration: ast.Data, values: Mapping[str, Value]) -> tuple[int, ...]:
-    """The shape of a data declaration, given the values of earlier ones. Raises as :func:`sizes`."""
-    return sizes(declaration.type, values)
+        raise _error("PPL211", f"a size must not be negative, and this is {value}", expr.span)
+    return value
 
 
 def too_many(dims: tuple[int | None, ...]) -> bool:
@@ -183,28 +170,39 @@ def _compare(expr: ast.Compare, scope: Scope) -> bool:
     return True
 
 
+def check_call(expr: ast.Call) -> None:
+    """Raises EvaluationError unless the function may be used here, with as many arguments."""
+    try:
+        if any(argument.name is not None for argument in expr.args):
+            raise Fault(f"`{expr.name}` takes no named arguments", "PPL112")
+        function(expr.name, len(expr.args))
+    except Fault as fault:
+        raise _error(fault.code, fault.message, expr.span, fault.hint) from None
+
+
 def _call(expr: ast.Call, scope: Scope) -> Value:
-    if any(argument.name is not None for argument in expr.args):
-        raise Fault(f"`{expr.name}` takes no named arguments", "PPL112")
+    check_call(expr)
     return call(expr.name, [evaluate(argument.value, scope) for argument in expr.args])
 
 
 def _int(expr: ast.Expr, scope: Scope, code: str = "PPL206") -> int:
     value = evaluate(expr, scope)
-    if isinstance(value, np.ndarray) or kind_of(value) != "int":
+    if not isinstance(value, int) or isinstance(value, bool):
         raise _error(code, "this must be an int", expr.span)
-    return int(value)
+    return value
 
 
 def _index(expr: ast.Index, scope: Scope) -> Value:
     base = evaluate(expr.base, scope)
-    if not isinstance(base, np.ndarray) or len(expr.items) > base.ndim:
+    if not is_array(base) or len(expr.items) > len(base.shape):
         raise Fault("too many indices", "PPL206")
     key: list[int | slice] = []
     for item, length in zip(expr.items, base.shape, strict=False):
         key.append(_range(item, length, scope) if isinstance(item, ast.Range) else _position(item, length, scope))
+    if isinstance(base, Grid):
+        return base.part(key)
     result: Any = base[tuple(key)]
-    return cast(Array, result) if isinstance(result, np.ndarray) else result.item()
+    return result if result.shape else result.item()
 
 
 def _position(item: ast.Expr, length: int, scope: Scope) -> int:
@@ -221,7 +219,7 @@ def _range(item: ast.Range, length: int, scope: Scope) -> slice:
     return slice(lo, hi) if lo < hi else slice(0, 0)
 
 
-def _comprehension(expr: ast.Comprehension, scope: Scope) -> Array:
+def _comprehension(expr: ast.Comprehension, scope: Scope) -> Grid:
     lo, hi = _int(expr.range.lo, scope, "PPL207"), _int(expr.range.hi, scope, "PPL207")
     if hi - lo > MAX_ELEMENTS:
         raise Fault(f"{hi - lo} iterations; the limit is 10^8", "PPL701")

@@ -10,51 +10,17 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 
+from ppl.data.column import Cell, Column, Missing
 from ppl.data.faults import reject, shown
-from ppl.diagnostics import Span
-
-
-@dataclass(frozen=True, slots=True)
-class Missing:
-    """A cell without a value; `text` is what it holds instead, such as ``NA``."""
-
-    text: str
-
-
-Cell = int | float | bool | str | Missing
+from ppl.diagnostics import Span, counted
 
 _INT = re.compile(r"[+-]?[0-9]+")
 _REAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 _NOT_FINITE = re.compile(r"[+-]?(nan|inf|infinity)", re.IGNORECASE)
 _MISSING = frozenset({"", "na", "n/a", "null", "none"})
 _ELEMENT = re.compile(r"(?P<name>[A-Za-z][A-Za-z0-9_]*)\[(?P<index>0|[1-9][0-9]{0,8})\]")
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """The values below one name, and where they stood in the file; of a matrix, each entry of `rows` is a row."""
-
-    rows: Sequence[Cell | tuple[Cell, ...]]
-    lines: tuple[int, ...]  # line in the file, 1-based, of each row
-    places: tuple[int, ...]  # column in the file, 1-based; several for a matrix
-    matrix: bool
-
-    @property
-    def rank(self) -> int:
-        return 2 if self.matrix else 1
-
-    def locate(self, index: tuple[int, ...]) -> str:
-        """``line 5, column 2`` for an element; of a table with one row also by the index within that row."""
-        if len(self.rows) == 1 and len(index) < self.rank:
-            row, rest = 0, index
-        elif index:
-            row, rest = index[0], index[1:]
-        else:
-            return ""
-        return f"line {self.lines[row]}, column {self.places[rest[0] if rest else 0]}"
 
 
 def parse_table(text: str, file: str) -> dict[str, Column]:
@@ -69,7 +35,7 @@ def parse_table(text: str, file: str) -> dict[str, Column]:
     for line, record in records:
         if len(record) != len(names):
             reject(
-                f"line {line} has {_count(record, 'cell')}, but the header names {_count(names, 'column')}",
+                f"line {line} has {counted(len(record), 'cell')}, but the header names {counted(len(names), 'column')}",
                 Span(file, line, 1, line, 1),
                 text,
                 code="PPL505",
@@ -112,10 +78,6 @@ def _records(text: str, file: str) -> Iterator[tuple[int, list[str]]]:
         if len(record) > 1 or (record and record[0].strip()):
             yield line, record
         line = reader.line_num + 1
-
-
-def _count(items: Sequence[str], what: str) -> str:
-    return f"{len(items)} {what}{'' if len(items) == 1 else 's'}"
 
 
 def _names(header: list[str], line: int, text: str, file: str) -> list[str]:

@@ -8,32 +8,31 @@ time, never deeper than the declared rank, so data of any depth or shape are saf
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any, TypeGuard, cast
+from collections.abc import Sequence
+from typing import Any, cast
 
-import numpy as np
+from ppl.data.arithmetic import INT_MAX, INT_MIN
+from ppl.data.column import Column
+from ppl.data.grid import Grid, Value
+from ppl.data.misfit import (
+    NO_MISSING,
+    PLAIN,
+    WORDS,
+    Misfit,
+    check_shape,
+    describe,
+    describe_type,
+    inner,
+    is_missing,
+    is_ndarray,
+    is_sequence,
+    shape_words,
+)
+from ppl.diagnostics import counted
+from ppl.record import record
 
-from ppl.data.arithmetic import INT_MAX, INT_MIN, Array, Value
-from ppl.data.table import Column, Missing
-from ppl.data.words import counted
 
-DTYPES: dict[str, type[Any]] = {"int": np.int64, "real": np.float64, "bool": np.bool_}
-WORDS = {"int": "an int", "real": "a finite number", "bool": "true or false"}
-
-
-class Misfit(Exception):
-    """`index` is the element concerned (empty: the whole field), `came` what is there, `expected` what should be."""
-
-    def __init__(
-        self, code: str, index: tuple[int, ...], came: str, expected: str, hint: str | None = None, verb: str = "is"
-    ) -> None:
-        super().__init__(came)
-        self.code, self.index, self.came, self.expected = code, index, came, expected
-        self.hint, self.verb = hint, verb
-
-
-@dataclass(frozen=True, slots=True)
+@record
 class Unreadable:
     """A field of a file that is there but cannot be read; `why` continues "`x` ..."."""
 
@@ -50,15 +49,14 @@ def fit(value: object, base: str, dims: tuple[int | None, ...]) -> Value:
         raise Misfit("PPL507", (), value.why, describe_type(base, dims))
     if isinstance(value, Column):
         value = _column(value, len(dims))
+    if isinstance(value, Grid):
+        return _from_grid(value, base, dims)
     plain = unwrap(value)
-    if is_array(plain) and plain.dtype.kind != "O":
-        result = _from_array(plain, base, dims)
-    elif dims:
-        result = _from_nested(plain, base, dims)
-    else:
-        return _leaf(plain, base, (), plain is not value)
-    result.flags.writeable = False  # one binding is shared by everything made from it
-    return result
+    if is_ndarray(plain) and plain.dtype.kind != "O":
+        from ppl.data.arrays import from_array
+
+        return from_array(plain, base, dims)
+    return _from_nested(plain, base, dims) if dims else _leaf(plain, base, (), plain is not value)
 
 
 def length_along(value: object, axis: int, rank: int) -> int | None:
@@ -71,7 +69,7 @@ def length_along(value: object, axis: int, rank: int) -> int | None:
         value = _column(value, rank)
     for depth in range(axis + 1):
         value = unwrap(value)
-        if is_array(value):
+        if is_ndarray(value):
             shape = value.shape
             if axis - depth < len(shape):
                 return int(shape[axis - depth])
@@ -90,29 +88,11 @@ def length_along(value: object, axis: int, rank: int) -> int | None:
 
 def unwrap(value: object) -> object:
     """Arrays of other libraries as numpy arrays, numpy's scalars as Python's; anything else as it is."""
-    if is_array(value) and np.ma.is_masked(value):  # asarray would drop the mask
-        where = tuple(int(i) for i in np.argwhere(np.ma.getmaskarray(value))[0])
-        raise Misfit("PPL504", where, "masked", "a value", NO_MISSING)
-    if isinstance(value, np.generic):
-        return cast(object, value.item())
-    if not hasattr(value, "__array__") or isinstance(value, type):
+    if type(value) in PLAIN:
         return value
-    try:
-        array = np.asarray(cast(Any, value))
-    except Exception as error:  # any library's array type may refuse, each in its own way
-        raise Misfit("PPL502", (), f"a {_kind(value)} that does not turn into an array ({error})", "numbers") from None
-    return cast(object, array if array.ndim else array.item())
+    from ppl.data import arrays  # imports numpy
 
-
-def is_array(value: object) -> TypeGuard[Array]:
-    return isinstance(value, np.ndarray)
-
-
-def is_sequence(value: object) -> TypeGuard[Sequence[object]]:
-    return isinstance(value, Sequence) and not isinstance(value, (str, bytes, bytearray))
-
-
-NO_MISSING = "there are no missing values in the language: leave the entry out of the data, or model it as a latent"
+    return arrays.unwrap(value)
 
 
 def _column(column: Column, rank: int) -> object:
@@ -122,51 +102,19 @@ def _column(column: Column, rank: int) -> object:
     return column.rows
 
 
-# -------------------------------------------------------------------- arrays
-
-
-def _from_array(array: Array, base: str, dims: tuple[int | None, ...]) -> Array:
-    shape = array.shape
-    if not dims:
-        raise Misfit("PPL503", (), _shape_text(shape), WORDS[base], verb="has")
-    pairs = tuple(zip(shape, dims, strict=False))
-    short = len(shape) < len(dims) and shape[-1] == 0  # an empty array says nothing about the sizes further in
-    if not (len(shape) == len(dims) or short) or any(declared not in (None, came) for came, declared in pairs):
-        wrong_rank = len(shape) != len(dims)
-        came = _shape_text(shape) if wrong_rank or len(dims) > 1 else counted(shape[0], "value")
-        raise Misfit("PPL503", (), came, _shape_words(dims), verb="has")
-    real_name = array.dtype.kind == "f" or array.dtype.name == "bfloat16"
-    kind = "real" if real_name else {"i": "int", "u": "int", "b": "bool"}.get(array.dtype.kind, "")
-    no_type = kind and not array.size  # an array without elements has a dtype by accident only
-    if kind != base and (kind, base) != ("int", "real") and not no_type:
-        if (kind, base) == ("real", "int") and not np.isfinite(array).all():  # pandas' way to say that one is missing
-            where = _first(~np.isfinite(array))
-            raise Misfit("PPL504", where, describe(float(array[where])), WORDS[base], NO_MISSING)
-        hint = "convert it with `.astype(int)`, after rounding if need be" if (kind, base) == ("real", "int") else None
-        raise Misfit("PPL502", (), f"an array of {array.dtype.name}", describe_type(base, dims), hint)
-    if array.dtype.kind == "u" and base == "int" and array.size and int(array.max()) > INT_MAX:
-        where = _first(array > INT_MAX)
-        raise Misfit("PPL502", where, describe(int(array[where])), WORDS["int"])
-    with np.errstate(over="ignore"):  # a long double beyond range becomes infinite, and is then reported
-        result: Array = np.array(array, dtype=DTYPES[base], order="C")
-    if base == "real" and not np.isfinite(result).all():
-        where = _first(~np.isfinite(result))
-        raise Misfit("PPL504", where, describe(float(result[where])), WORDS["real"], NO_MISSING)
-    return result.reshape(shape + _inner(dims, len(shape)))
-
-
-def _inner(dims: tuple[int | None, ...], known: int) -> tuple[int, ...]:
-    return tuple(d or 0 for d in dims[known:])
-
-
-def _first(mask: Array) -> tuple[int, ...]:
-    return tuple(int(i) for i in np.unravel_index(int(mask.argmax()), mask.shape))
+def _from_grid(grid: Grid, base: str, dims: tuple[int | None, ...]) -> Grid:
+    """A default's value, which has a type and a shape."""
+    check_shape(grid.shape, base, dims)
+    if grid.leaves and grid.base != base and (grid.base, base) != ("int", "real"):
+        raise Misfit("PPL502", (), describe_type(grid.base, dims), describe_type(base, dims))
+    shape = grid.shape + inner(dims, len(grid.shape))
+    return _from_leaves(list(grid.leaves), base, shape) if grid.leaves else Grid(base, shape, ())
 
 
 # --------------------------------------------------------------------- lists
 
 
-def _from_nested(value: object, base: str, dims: tuple[int | None, ...]) -> Array:
+def _from_nested(value: object, base: str, dims: tuple[int | None, ...]) -> Grid:
     """Nested sequences, level by level: at each, all rows must be sequences of one length, the declared one."""
     level: list[object] = [value]
     shape: tuple[int, ...] = ()
@@ -178,7 +126,7 @@ def _from_nested(value: object, base: str, dims: tuple[int | None, ...]) -> Arra
         length = _common_length(rows, declared, dims, axis, shape)
         shape += (length,)
         if not rows or length == 0:
-            return np.zeros(shape + _inner(dims, len(shape)), dtype=DTYPES[base])
+            return Grid(base, shape + inner(dims, len(shape)), ())
         level = list(rows[0]) if len(rows) == 1 else [item for row in rows for item in row]
     return _from_leaves(level, base, shape)
 
@@ -186,14 +134,14 @@ def _from_nested(value: object, base: str, dims: tuple[int | None, ...]) -> Arra
 def _row(item: object, dims: tuple[int | None, ...], axis: int, index: tuple[int, ...]) -> Sequence[object]:
     """An entry of a level that is not a plain list: another sequence, an array, or a fault."""
     plain = unwrap(item)
-    if is_array(plain):
+    if is_ndarray(plain):
         plain = cast(object, plain.tolist())
     if is_sequence(plain):
         return plain
     single = plain is None or isinstance(plain, (bool, int, float))
     code = "PPL504" if plain is None else "PPL503" if single else "PPL502"
     came = f"the single value {describe(plain)}" if code == "PPL503" else describe(plain)
-    raise Misfit(code, index, came, _shape_words(dims[axis:]), NO_MISSING if plain is None else None)
+    raise Misfit(code, index, came, shape_words(dims[axis:]), NO_MISSING if plain is None else None)
 
 
 def _common_length(
@@ -211,7 +159,7 @@ def _common_length(
     if declared is not None and first != declared:
         where = _unravel(0, shape)
         came = counted(first, "row" if axis + 1 < len(dims) else "value")
-        raise Misfit("PPL503", where, came, _shape_words(dims[axis:]), verb="has")
+        raise Misfit("PPL503", where, came, shape_words(dims[axis:]), verb="has")
     return first
 
 
@@ -224,29 +172,36 @@ def _unravel(k: int, shape: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(reversed(index))
 
 
-def _from_leaves(leaves: list[object], base: str, shape: tuple[int, ...]) -> Array:
+def _from_leaves(leaves: list[object], base: str, shape: tuple[int, ...]) -> Grid:
+    as_declared = _at_once(leaves, base)
+    if as_declared is None:  # something to convert or to report; the slow way finds the first
+        as_declared = [_leaf(leaf, base, _unravel(k, shape), False) for k, leaf in enumerate(leaves)]
+    return Grid(base, shape, as_declared)
+
+
+def _at_once(leaves: list[Any], base: str) -> list[Any] | None:
+    """The leaves as they are declared, or None if some may not fit."""
     kinds = set(map(type, leaves))
-    plain = {"int": {int}, "real": {int, float}, "bool": {bool}}[base]
-    if not kinds <= plain:  # something to convert or to report; the slow way finds the first
-        leaves = [_leaf(leaf, base, _unravel(k, shape), False) for k, leaf in enumerate(leaves)]
+    if base == "bool":
+        return leaves if kinds == {bool} else None
+    if base == "int":
+        return leaves if kinds == {int} and min(leaves) >= INT_MIN and max(leaves) <= INT_MAX else None
+    if not kinds <= {int, float}:
+        return None
     try:
-        array: Array = np.array(leaves, dtype=DTYPES[base])
+        floats = list(map(float, leaves)) if int in kinds else leaves
     except OverflowError:
-        array = np.array([_leaf(leaf, base, _unravel(k, shape), False) for k, leaf in enumerate(leaves)], DTYPES[base])
-    array = array.reshape(shape)
-    if base == "real" and not np.isfinite(array).all():
-        where = _first(~np.isfinite(array))
-        raise Misfit("PPL504", where, describe(float(array[where])), WORDS["real"], NO_MISSING)
-    return array
+        return None
+    return floats if all(map(math.isfinite, floats)) else None
 
 
 def _leaf(value: object, base: str, index: tuple[int, ...], from_numpy: bool) -> int | float | bool:
     """One number or bool, exactly as declared."""
     plain = unwrap(value)
     wanted = WORDS[base]
-    if is_array(plain) or is_sequence(plain):
+    if is_ndarray(plain) or is_sequence(plain):
         raise Misfit("PPL503", index, describe(plain), "a single value" if base == "bool" else "a single number")
-    if _is_missing(plain):
+    if is_missing(plain):
         raise Misfit("PPL504", index, describe(plain), wanted, NO_MISSING)
     if isinstance(plain, float) and not math.isfinite(plain):
         raise Misfit("PPL504", index, describe(plain), wanted, NO_MISSING)
@@ -285,54 +240,3 @@ def _type_hint(value: object, base: str, from_numpy: bool) -> str | None:
             return "write a decimal point, not a comma"
         return "write numbers without quotes" if base != "bool" else "write true or false, without quotes"
     return None
-
-
-# --------------------------------------------------------------------- words
-
-
-def describe(value: object) -> str:
-    """A short, safe description of any value: never the whole of it, and never its own `repr`."""
-    if isinstance(value, Missing):
-        return f"the text `{value.text}`, which stands for no value" if value.text else "an empty cell"
-    if _is_missing(value):
-        return "null" if value is None else "a missing value"
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, int):
-        return str(int(value)) if abs(value) < 10**20 else "an integer beyond 64 bits"
-    if isinstance(value, float):
-        return {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}.get(repr(float(value)), repr(float(value)))
-    if isinstance(value, str):
-        return f'the text "{value}"' if len(value) <= 30 else f'the text "{value[:27]}..."'
-    if is_array(value):
-        return f"an array of shape {_sizes(value.shape)}"
-    if is_sequence(value):
-        return f"an array of {counted(len(value), 'value')}"
-    return "an object" if isinstance(value, dict) else f"a {_kind(value)}"
-
-
-def describe_type(base: str, dims: tuple[int | None, ...]) -> str:
-    return f"an array of {base}" if dims else WORDS[base]
-
-
-def _is_missing(value: object) -> bool:
-    """None, and the markers with which pandas says the same (matched by name: pandas is no dependency)."""
-    return value is None or isinstance(value, Missing) or _kind(value) in ("NAType", "NaTType")
-
-
-def _kind(value: object) -> str:
-    return type(value).__name__
-
-
-def _shape_words(dims: tuple[int | None, ...]) -> str:
-    if len(dims) == 1:
-        return "an array" if dims[0] is None else f"an array of {counted(dims[0], 'value')}"
-    return f"an array of shape {_sizes('?' if d is None else d for d in dims)}"
-
-
-def _shape_text(shape: Iterable[int]) -> str:
-    return f"shape {_sizes(shape)}"
-
-
-def _sizes(dims: Iterable[object]) -> str:
-    return f"[{', '.join(str(d) for d in dims)}]"

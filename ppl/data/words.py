@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from ppl.data.arithmetic import Value
 from ppl.data.evaluate import names_in
 from ppl.data.faults import shown
+from ppl.data.grid import Value
 from ppl.diagnostics import Diagnostic, did_you_mean
 from ppl.syntax import ast
 
@@ -29,6 +29,14 @@ def declared(d: ast.Data, values: Mapping[str, Value], sources: Mapping[str, str
     return f"`{d.name}` is declared `{_type_text(d.type, sources)}`{_with_sizes(d.type, values)}"
 
 
+def type_text(type_: tuple[str, int]) -> str:
+    """A base type and a number of dimensions in words: ``a real``, ``an array of int with 2 dimensions``."""
+    base, rank = type_
+    if not rank:
+        return f"an {base}" if base == "int" else f"a {base}"
+    return f"an array of {base}" + (f" with {rank} dimensions" if rank > 1 else "")
+
+
 def _type_text(type_: ast.TypeExpr, sources: Mapping[str, str]) -> str:
     span = type_.span
     if span.file in sources and span.line == span.end_line:
@@ -48,11 +56,6 @@ def _dim_text(expr: ast.Expr | None) -> str:
 def _with_sizes(type_: ast.TypeExpr, values: Mapping[str, Value]) -> str:
     sizes = _sizes(names_in(type_), values)
     return f" with {sizes}" if sizes else ""
-
-
-def counted(count: int, what: str) -> str:
-    """``1 row``, ``2 rows``."""
-    return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
 def sizes_text(names: Iterable[str], values: Mapping[str, Value]) -> str:

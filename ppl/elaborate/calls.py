@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ppl.core import ir
-from ppl.diagnostics import did_you_mean
+from ppl.diagnostics import counted, did_you_mean
 from ppl.elaborate import arrays, expressions, functions
 from ppl.elaborate.context import ERROR, Context
 from ppl.language.distributions import DISTRIBUTIONS
@@ -31,8 +31,9 @@ def call(ctx: Context, e: ast.Call) -> ir.Expr:
     if any(a is ERROR for a in args):
         return ERROR
     if len(args) not in builtin.arity:
-        wanted = " or ".join(str(n) for n in builtin.arity)
-        return ctx.error("PPL203", f"`{e.name}` takes {wanted} argument(s), got {len(args)}", e.span)
+        *fewer, most = builtin.arity
+        wanted = " or ".join([*map(str, fewer), counted(most, "argument")])
+        return ctx.error("PPL203", f"`{e.name}` takes {wanted}, got {len(args)}", e.span)
     for a, node in zip(args, e.args, strict=True):
         if builtin.kind != "shape" and not expressions.numeric(ctx, a, node.span, f"`{e.name}`"):
             return ERROR

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ppl.core import ir
-from ppl.diagnostics import Span, did_you_mean
+from ppl.diagnostics import Span, counted, did_you_mean
 from ppl.elaborate import arrays, expressions, statements
 from ppl.elaborate.context import ERROR, ArrayBinding, Context, Partial, SiteBinding
 from ppl.language.distributions import DISTRIBUTIONS, Distribution, Param
@@ -62,7 +62,8 @@ def place(ctx: Context, d: Distribution, call: ast.Call, values: list[ir.Expr]) 
     for k, (a, v) in enumerate(zip(call.args, values, strict=True)):
         name = a.name or (names[k] if k < len(names) else None)
         if name is None:
-            ctx.error("PPL203", f"`{d.name}` takes {len(names)} argument(s), got {len(values)}", call.span, signature)
+            message = f"`{d.name}` takes {counted(len(names), 'argument')}, got {len(values)}"
+            ctx.error("PPL203", message, call.span, signature)
             return None
         if name not in names:
             ctx.error("PPL112", f"`{d.name}` has no argument `{name}`", a.span, did_you_mean(name, names) or signature)

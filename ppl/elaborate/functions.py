@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ppl.core import ir
+from ppl.diagnostics import counted
 from ppl.elaborate import expressions, statements
 from ppl.elaborate.context import ERROR, Binding, Context, Local
 from ppl.syntax import ast
@@ -23,7 +24,7 @@ def inline(ctx: Context, f: ast.Function, e: ast.Call) -> ir.Expr:
     if len(args) != len(f.parameters):
         return ctx.error(
             "PPL203",
-            f"`{f.name}` takes {len(f.parameters)} argument(s), got {len(args)}",
+            f"`{f.name}` takes {counted(len(f.parameters), 'argument')}, got {len(args)}",
             e.span,
             f"it is declared at line {f.span.line}",
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ppl.core import ir
-from ppl.diagnostics import Span, did_you_mean
+from ppl.diagnostics import Span, counted, did_you_mean
 from ppl.elaborate import arrays, draws, expressions, whiles
 from ppl.elaborate.context import (
     ERROR,
@@ -152,9 +152,10 @@ def fill(ctx: Context, s: ast.Assign, value: ir.Expr, binding: Binding | None) -
 
 def target_indices(ctx: Context, target: ast.Target, binding: ArrayBinding) -> tuple[ir.Expr, ...] | None:
     if len(target.indices) != len(binding.type.dims):
+        given = counted(len(target.indices), "index is", "indices are")
         ctx.error(
             "PPL206",
-            f"`{target.name}` has {len(binding.type.dims)} dimension(s), {len(target.indices)} index(es) given",
+            f"`{target.name}` has {counted(len(binding.type.dims), 'dimension')}, {given} given",
             target.span,
             "fill one element at a time",
         )

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from ppl.core import ir, poly
 from ppl.core.show import show
-from ppl.diagnostics import Diagnostics
+from ppl.diagnostics import Diagnostics, counted
 from ppl.elaborate.program import Elaborated
 from ppl.record import record
 from ppl.regions import continuity, lines, singular
@@ -142,14 +142,15 @@ def decide(
 def reason_of(scope: Scope, b: Boundary, reached: int) -> str:
     lines_reached = sorted({s.span.line for _, s in ir.blocks(scope.program.body)
                             if isinstance(s, ir.Term | ir.Sample) and s.id in b.terms})  # fmt: skip
-    where = ", ".join(str(x) for x in lines_reached)
+    where = f"line{'' if len(lines_reached) == 1 else 's'} {', '.join(str(x) for x in lines_reached)}"
+    terms = counted(reached, "term")
     match b.effect:
         case "local":
-            return f"its jump re-evaluates {reached} term(s), of line {where}"
+            return f"its jump re-evaluates {terms}, of {where}"
         case "incremental":
-            return f"its jump updates a sum, then re-evaluates {reached} term(s), of line {where}"
+            return f"its jump updates a sum, then re-evaluates {terms}, of {where}"
         case _:
-            return f"its outcome is carried on, so its jump re-evaluates the program: the terms of line {where}"
+            return f"its outcome is carried on, so its jump re-evaluates the program: the terms of {where}"
 
 
 def lines_for(scope: Scope, base: GuardInfo, members: frozenset[int], terms: tuple[int, ...]) -> tuple[Boundary, ...]:

@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping
 
-from ppl.bind import Bound, bind
-from ppl.data import bind_data
+from ppl.bind import Bound
+from ppl.bind.bind import bind
+from ppl.data.bind import bind_data
 from ppl.diagnostics import Diagnostics
 from ppl.driver import compile_source
 

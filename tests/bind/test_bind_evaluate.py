@@ -11,11 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import special
 
-from ppl.bind.bind import array_types
-from ppl.bind.evaluate import Evaluator, Space
+from ppl.bind.evaluate import Evaluator, Space, array_types, batched, top
 from ppl.bind.functions import TABLE
-from ppl.bind.iterate import top
-from ppl.bind.model import batched
 from ppl.core import ir
 from ppl.driver import compile_source
 from ppl.language.functions import FUNCTIONS

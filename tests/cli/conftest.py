@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import jax
 import pytest
 
 from ppl.cli import main
@@ -42,6 +43,17 @@ def pplc(capfd: pytest.CaptureFixture[str]) -> Iterator[Pplc]:
         return Result(code, *capfd.readouterr())
 
     yield run
+
+
+@pytest.fixture
+def keep_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The command line chooses precision and cache of its process; here that is the test process."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR", raising=False)
+    before = {name: getattr(jax.config, name) for name in ("jax_enable_x64", "jax_compilation_cache_dir")}
+    yield
+    for name, value in before.items():
+        jax.config.update(name, value)
 
 
 @pytest.fixture

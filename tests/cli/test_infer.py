@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from ppl.infer import Fit, Posterior, Settings
 
 from .conftest import Pplc
 
+pytestmark = pytest.mark.usefixtures("keep_settings")
 SHORT = ("--steps", "20", "--starts", "1", "--draws", "100")
 CANNED = Fit(
     name="canned",
@@ -43,17 +43,6 @@ CANNED = Fit(
     compile_seconds=0.5,
     observed={},
 )
-
-
-@pytest.fixture(autouse=True)
-def keep_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The command line chooses precision and cache of its process; here that is the test process."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR", raising=False)
-    before = {name: getattr(jax.config, name) for name in ("jax_enable_x64", "jax_compilation_cache_dir")}
-    yield
-    for name, value in before.items():
-        jax.config.update(name, value)
 
 
 @pytest.fixture

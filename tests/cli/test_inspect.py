@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,8 @@ from pathlib import Path
 import pytest
 
 from .conftest import STEP, Pplc
+
+PROGRAMS = Path(__file__).resolve().parents[2] / "programs"
 
 
 def test_check_accepts_a_good_program(pplc: Pplc, step: Path) -> None:
@@ -155,20 +158,93 @@ def test_an_interrupt_is_130(pplc: Pplc, step: Path, monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.parametrize("command", [["check"], ["explain"], ["explain", "--json"], ["emit"]])
-def test_looking_at_a_program_does_not_import_jax(step: Path, command: list[str]) -> None:
+@pytest.mark.parametrize("program", ["step", "textmsg"])
+def test_looking_at_a_program_stays_light(step: Path, program: str, command: list[str]) -> None:
+    """Neither what only a fit needs nor what would take a good part of the start-up time is imported."""
+    file = str(step) if program == "step" else str(PROGRAMS / "textmsg.ppl")
+    heavy = ["jax", "numpy", "scipy", "xarray", "rich", "pandas", "optax", "importlib.metadata", "difflib"]
     script = (
-        "import sys; from ppl.cli import main; code = main(sys.argv[1:]); "
-        "heavy = {'jax', 'scipy', 'xarray', 'rich', 'pandas', 'optax'} & set(sys.modules); "
+        "import sys; before = set(sys.modules); from ppl.cli import main; code = main(sys.argv[1:]); "
+        f"heavy = set({heavy}) & (set(sys.modules) - before); "
         "sys.exit(f'imported {heavy}' if heavy else code)"
     )
-    done = subprocess.run([sys.executable, "-c", script, *command, step], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", script, *command, file], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 
 
-def test_a_reader_that_has_seen_enough_is_no_error(step: Path) -> None:
-    read, write = os.pipe()
-    os.close(read)
-    script = "import sys; from ppl.cli import main; sys.exit(main(sys.argv[1:]))"
-    done = subprocess.run([sys.executable, "-c", script, "emit", step], stdout=write, stderr=subprocess.PIPE, text=True)
-    os.close(write)
-    assert (done.returncode, done.stderr) == (0, "")
+def test_only_a_bound_that_is_looked_up_in_data_takes_numpy(tmp_path: Path) -> None:
+    path = tmp_path / "ragged.ppl"
+    path.write_text(
+        "data n: int[3] = [1, 0, 2]\nx ~ Normal(0, 1)\n"
+        "for i in 0..3 { for j in 0..n[i] { observe j ~ Normal(if x > i then 1 else 0, 1) } }\n"
+    )
+    script = "import sys; from ppl.cli import main; main(sys.argv[1:]); assert 'jax' not in sys.modules"
+    done = subprocess.run([sys.executable, "-c", script, "explain", "--json", path], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["guards"][0]["count"] == 3
+
+
+SCRIPT = "import sys; from ppl.cli import main; sys.exit(main(sys.argv[1:]))"
+
+
+@pytest.mark.parametrize("closed", ["stdout", "stderr", "both"])
+@pytest.mark.parametrize("how", ["pipe without a reader", "closed from the start"])
+def test_a_stream_that_nobody_reads_changes_no_exit_code(step: Path, broken: Path, closed: str, how: str) -> None:
+    """The reader has seen enough (``| head``), or there never was one (``2>&-``)."""
+    for arguments, code in (
+        (["check", step], 0),
+        (["check", broken], 1),
+        (["emit", step], 0),
+        (["fit"], 2),
+        (["--help"], 0),
+    ):
+        command = [sys.executable, "-c", SCRIPT, *map(str, arguments)]
+        names = ["stdout", "stderr"] if closed == "both" else [closed]
+        if how == "closed from the start":
+            redirected = shlex.join(command) + "".join({"stdout": " >&-", "stderr": " 2>&-"}[n] for n in names)
+            done = subprocess.run(["/bin/sh", "-c", redirected], capture_output=True, text=True)
+        else:
+            read, write = os.pipe()
+            os.close(read)
+            done = subprocess.run(
+                command,
+                text=True,
+                **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **dict.fromkeys(names, write)},
+            )
+            os.close(write)
+        assert done.returncode == code, arguments
+        if closed == "stdout" and code == 0 and arguments[0] != "check":
+            assert done.stderr == ""
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no device that is always full")
+def test_a_full_disk_is_an_error(step: Path) -> None:
+    with open("/dev/full", "w") as full:
+        command = [sys.executable, "-c", SCRIPT, "explain", str(step)]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
+        assert done.returncode == 2
+        assert done.stderr.startswith("pplc: cannot write the output: ")
+        assert done.stderr.count("\n") == 1
+
+
+def test_an_empty_name_is_wrong_usage(pplc: Pplc) -> None:
+    for command in ("check", "explain", "emit", "infer"):
+        assert pplc(command, "") == (2, "", "pplc: the name of a program is empty\n")
+
+
+def test_a_closed_standard_input_is_wrong_usage() -> None:
+    command = shlex.join([sys.executable, "-c", SCRIPT, "check", "-"])
+    done = subprocess.run(["/bin/sh", "-c", f"{command} <&-"], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (2, "pplc: cannot read standard input: it is closed\n")
+
+
+def test_names_that_no_terminal_can_show(tmp_path: Path, step: Path) -> None:
+    """Control characters, bytes that are not UTF-8, and an output that takes ASCII only."""
+    name = os.fsencode(tmp_path) + b"/\x1b[31m\xff\xc3\xa9.ppl"
+    with open(name, "wb") as file:
+        file.write(step.read_bytes())
+    for arguments in ([b"check", name], [b"explain", name], [b"emit", name], [b"check", name + b".ppl"]):
+        command = [os.fsencode(sys.executable), b"-c", SCRIPT.encode(), *arguments]
+        done = subprocess.run(command, capture_output=True, env={**os.environ, "PYTHONIOENCODING": "ascii"})
+        assert done.returncode == (2 if arguments[1] != name else 0), done.stderr
+        assert b"\x1b" not in done.stdout + done.stderr

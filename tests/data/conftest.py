@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from declared import declarations
 
-from ppl.data import bind_data
+from ppl.data.bind import bind_data
 from ppl.diagnostics import PplError
 
 Bind = Callable[..., dict[str, Any]]

@@ -9,7 +9,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from ppl.data import beside, load_file
+from ppl.data.files import beside, load_file
 from ppl.diagnostics import DataError, PplError
 
 PROGRAM = "data n: int\ndata k: int[n]\ndata x: real[n]\n"

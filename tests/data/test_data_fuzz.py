@@ -9,7 +9,7 @@ from declared import declarations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ppl.data import bind_data
+from ppl.data.bind import bind_data
 from ppl.data.json_text import parse_json
 from ppl.data.table import parse_table
 from ppl.diagnostics import DataError, Diagnostics, PplError

@@ -7,10 +7,8 @@ import math
 
 import numpy as np
 import pytest
-from declared import declarations
 
-from ppl.data import dims_of
-from ppl.diagnostics import DataError, PplError
+from ppl.diagnostics import DataError
 
 
 class Foreign:
@@ -202,13 +200,3 @@ def test_a_frame_is_given_by_its_columns(bind):
     data = bind("data n: int\ndata x: int[n]\ndata y: real[n]", Frame())
     assert data["n"] == 2
     assert data["y"].tolist() == [0.5, 1.5]
-
-
-def test_dims_of():
-    source = "data n: int\ndata x: real[n, 2 * n + 1]\ndata y: real"
-    [_, x, y], _ = declarations(source)
-    assert dims_of(x, {"n": 3}) == (3, 7)
-    assert dims_of(y, {"n": 3}) == ()
-    for n in (-1, 10**5):
-        with pytest.raises(PplError):
-            dims_of(x, {"n": n})

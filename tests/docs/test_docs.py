@@ -63,6 +63,8 @@ def test_commands_print_what_is_shown(page: Path, body: str) -> None:
     )
     if arguments[0] == "infer":
         compare_fits(done.stdout, shown)
+    elif arguments[0] == "gradcheck":
+        compare_checks(done.stdout, shown)
     else:
         assert done.stdout.rstrip() == shown.rstrip()
 
@@ -78,6 +80,25 @@ def compare_fits(printed: str, shown: str) -> None:
     assert [NUMBER.sub("", x).split() for x in a] == [NUMBER.sub("", x).split() for x in b]
     for x, y in zip(a, b, strict=True):
         assert [float(v) for v in NUMBER.findall(x)] == pytest.approx([float(v) for v in NUMBER.findall(y)], abs=0.1)
+
+
+def compare_checks(printed: str, shown: str) -> None:
+    """The same rows with the same marks, gradients that agree to 0.1, and the same verdicts."""
+
+    def rows(text: str) -> list[list[str]]:
+        return [line.split() for line in text.strip().split("\n\n")[0].splitlines()]
+
+    (head, *a), (same, *b) = rows(printed), rows(shown)
+    assert head == same
+    for x, y in zip(a, b, strict=True):
+        if x[0] == "*":
+            assert x == y
+            continue
+        assert (x[0], [v[-1] == "*" for v in x]) == (y[0], [v[-1] == "*" for v in y])
+        gradients = [[float(row[k]) for k in (1, 3, 5)] for row in (x, y)]
+        assert gradients[0] == pytest.approx(gradients[1], abs=0.1)
+    verdicts = [re.findall(r"biased in \d+ of \d+|agrees with the reference in all \d+", t) for t in (printed, shown)]
+    assert verdicts[0] == verdicts[1] and verdicts[0]
 
 
 # ------------------------------------------------------------------------------------------------------------- tables
