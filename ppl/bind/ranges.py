@@ -156,12 +156,12 @@ def products(op: str, x: Interval, y: Interval) -> Interval:
 
 
 def monotone(op: str, x: Interval) -> Interval:
-    rises = FUNCTIONS[op].monotone
+    rises, (lo, hi) = FUNCTIONS[op].monotone, OPEN.get(op, (-INF, INF))
     if rises > 0:
         found = [apply(op, [end], "real") for end in (x.lo, x.hi)]
         if not any(np.isnan(v).any() for v in found):
-            return Interval(found[0], found[1], x.lo_open, x.hi_open)
-    lo, hi = OPEN.get(op, (-INF, INF))
+            reached = [bool(np.all(v == end)) for v, end in zip(found, (lo, hi), strict=True)]
+            return Interval(found[0], found[1], x.lo_open or reached[0], x.hi_open or reached[1])
     return Interval(np.array([lo]), np.array([hi]), True, True)
 
 

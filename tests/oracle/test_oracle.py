@@ -207,7 +207,7 @@ RECORDED = sorted(f"{folder}/{name}" for folder, values in TABLES.items() for na
 
 @pytest.mark.parametrize("name", RECORDED)
 def test_recorded_gradient(name: str) -> None:
-    """`regressions`: programs that were once compiled wrongly, or crashed. `kinds`: one program for each kind of guard."""
+    """`regressions`: programs that were once compiled wrongly, or crashed. `kinds`: one for each kind of guard."""
     folder, stem = name.split("/")
     case = TABLES[folder][stem]
     guide = Guide(*({k: np.asarray(v) for k, v in case[part].items()} for part in ("loc", "log_scale")))
