@@ -80,7 +80,7 @@ class Watch:
         k = first((found.lo < 0) | (found.hi > n - 1), active)
         if k is None:
             return
-        lo, hi = (float(x[k if x.shape[0] > 1 else 0]) for x in (found.lo, found.hi))
+        lo, hi = (float(x[k if x.shape[0] > 1 else 0]) + 0.0 for x in (found.lo, found.hi))
         reach = "can be any integer" if np.isinf(lo) and np.isinf(hi) else f"reaches from {lo:g} to {hi:g}"
         message = (
             f"`{text}`: the index depends on a latent and {reach}{place(self.space, k)}, outside an array of size {n}"
