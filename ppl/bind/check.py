@@ -47,7 +47,8 @@ class Checker:
                 ev.value(self.regions.program.guards[s.index].value, active)
                 self.slopes(s, ev, active)
             case ir.Sample():
-                self.target(s.site, s.indices, ev, active)
+                if s.outcome is None:  # else the assignment of its value fills it
+                    self.target(s.site, s.indices, ev, active)
                 domains.arguments(s, ev, active, self.findings)
             case ir.Fill():
                 self.target(s.array, s.indices, ev, active)

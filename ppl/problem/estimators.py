@@ -42,7 +42,9 @@ def surrogate(
         h = lax.stop_gradient(minus_log_q)
         return h - h * (minus_log_q - lax.stop_gradient(minus_log_q))
     at = _with(point, noise)
-    main = code.model(at, data, size)
+    # The gradient of -log q in the probabilities of a discrete latent is zero on average: noise, left out.
+    fixed = {k: lax.stop_gradient(v) for k, v in at.log_probabilities.items()}
+    main = code.model(replace(at, log_probabilities=fixed), data, size)
     h = log_density(main, code.TERMS)
     if estimator == "interior":
         return h
