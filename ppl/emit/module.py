@@ -101,7 +101,7 @@ def outcomes(w: Writer, regions: Regions, names: dict[str, str]) -> None:
         for line in unpacking(regions.program, names):
             if line.endswith("]") and ' size["' in line:
                 w.line(line)
-        items = ", ".join(f'"{k}": {printer.expr(facts.inline(n))}' for k, n in found.items() if n is not None)
+        items = ", ".join(f'"{k}": {printer.expr(facts.inline(n))}' for k, n in found.items())
         w.line(f"return {{{items}}}")
     w.line()
     w.line()

@@ -62,15 +62,16 @@ class MeanField:
         log_q = {k: normal(u[k], loc[k], scale[k]) for k in u}
         table = self.tables(params)
         drawn = {k: _outcome(eps[k], t) for k, t in table.items()}
-        log_q |= {k: jnp.take_along_axis(t, drawn[k][..., None], -1)[..., 0] for k, t in table.items()}
+        log_q |= {k: _picked(t, drawn[k]) for k, t in table.items()}
         return Point(u | drawn, loc, scale, log_q, table)
 
     def at(self, params: Params, u: Mapping[str, Array]) -> Point:
         """The point `u`; only the guide's density depends on the parameters."""
         loc, scale = params["loc"], {k: jnp.exp(v) for k, v in params["log_scale"].items()}
+        table = self.tables(params)
         log_q = {k: normal(u[k], loc[k], scale[k]) for k in u if k in loc}
-        return Point(u, loc, scale, log_q, self.tables(params))
-
+        log_q |= {k: _picked(t, jnp.asarray(u[k])) for k, t in table.items() if k in u}
+        return Point(u, loc, scale, log_q, table)
 
     def tables(self, params: Params) -> dict[str, Array]:
         """The log probabilities of the outcomes of every discrete site, last axis the outcomes."""
@@ -80,6 +81,10 @@ class MeanField:
             whole = jnp.stack([jnp.zeros_like(logits), logits], axis=-1) if n == 2 else logits
             out[k] = nn.log_softmax(whole, axis=-1)
         return out
+
+
+def _picked(table: Array, outcome: Array) -> Array:
+    return jnp.take_along_axis(table, outcome[..., None], -1)[..., 0]
 
 
 def _outcome(eps: Array, table: Array) -> Array:

@@ -141,7 +141,7 @@ class Problem:
 
     def init_params(self, guide: str = "meanfield", dtype: DTypeLike | None = None) -> Params:
         """Parameters of a guide: a standard normal in every unconstrained coordinate."""
-        return self._guide(guide).init(self._shapes, jnp.result_type(float) if dtype is None else dtype)
+        return self.guide(guide).init(self._shapes, jnp.result_type(float) if dtype is None else dtype)
 
     def elbo_loss(
         self, guide: str = "meanfield", estimator: str = "combined", samples: int = 8
@@ -150,7 +150,7 @@ class Problem:
 
         Second derivatives and forward mode through the boundary terms are not meaningful.
         """
-        family = self._guide(guide)
+        family = self.guide(guide)
         if estimator not in ESTIMATORS:
             raise ValueError(f"no estimator {estimator!r}: one of {', '.join(ESTIMATORS)}")
         if samples < 1:
@@ -185,7 +185,7 @@ class Problem:
 
     def draw(self, params: Params, key: Array, n: int, guide: str = "meanfield") -> Draws:
         """`n` independent draws from the guide."""
-        family, dtype, data = self._guide(guide), self._dtype(params), self._data(params["loc"])
+        family, dtype, data = self.guide(guide), self._dtype(params), self._data(params["loc"])
 
         def one(eps: dict[str, Array], noise: dict[str, Array]) -> Draws:
             point = family.point(params, eps)
@@ -206,20 +206,20 @@ class Problem:
 
         The same key gives `draw` and the estimators the same draws.
         """
-        family, data = self._guide(guide), self._data(params["loc"])
+        family, data = self.guide(guide), self._data(params["loc"])
         eps, noise = self._base_draws(family, key, n, self._dtype(params), data)
         return {**jax.vmap(lambda e: family.point(params, e).u)(eps), **noise}
 
     def log_weight(self, params: Params, u: Values, guide: str = "meanfield") -> Array:
         """log p(data, T(u)) + log |dT/du| - log q(u) at one unconstrained draw: its mean over the guide is the ELBO."""
         at = {k: jnp.asarray(v) for k, v in u.items()}
-        point = self._guide(guide).at(params, {k: at[k] for k in self._shapes})
+        point = self.guide(guide).at(params, {k: at[k] for k in self._shapes})
         out = self._model(replace(point, u={**at, **point.u}))
         return log_density(out, self._code.TERMS)
 
     def not_finite_at(self, params: Params, key: Array, n: int, guide: str = "meanfield") -> tuple[Span, ...]:
         """The statements whose term of the log density is not finite for some of `n` draws from the guide."""
-        family, dtype, data = self._guide(guide), self._dtype(params), self._data(params["loc"])
+        family, dtype, data = self.guide(guide), self._dtype(params), self._data(params["loc"])
 
         def one(eps: dict[str, Array], noise: dict[str, Array]) -> dict[str, Array]:
             point = family.point(params, eps)
@@ -256,7 +256,7 @@ class Problem:
                     s: assemble.values(out, self._code.SITES[s], shape, "prior") for s, shape in self._shapes.items()
                 }
                 # Beyond 50, the exponential of a transform is of no use; a place on the real line may be anywhere.
-                return {s: jnp.clip(jnp.nan_to_num(v.astype(like[s].dtype)), -reach[s], reach[s])
+                return {s: jnp.clip(jnp.nan_to_num(v), -reach[s], reach[s]).astype(like[s].dtype)
                         for s, v in new.items()}  # fmt: skip
 
             def step(state: tuple[dict[str, Array], Array, Array]) -> tuple[dict[str, Array], Array, Array]:
@@ -273,7 +273,8 @@ class Problem:
 
     # ------------------------------------------------------------------ helpers
 
-    def _guide(self, name: str) -> MeanField:
+    def guide(self, name: str) -> MeanField:
+        """The variational family of this name. Raises ValueError if there is none."""
         if name not in GUIDES:
             raise ValueError(f"no guide {name!r}: one of {', '.join(GUIDES)}")
         return GUIDES[name](self._outcomes)

@@ -29,8 +29,9 @@ class Search:
 
     `method`: "polynomial" (all real roots, from `coefficients`, the constant first), "monotone" (one root), "smooth"
     (roots isolated on a grid) or, for a discrete latent, "outcomes" (no line: every outcome is tried). `arguments`: the
-    coordinates, or whole array sites, that the value is re-evaluated for; they share the boundary. Empty where it takes the whole program to re-evaluate it; then all coordinates of `sites`
-    share. `element`: the indices, beyond those of the guard's loops, that run over the elements of the line's site.
+    coordinates, or whole array sites, that the value is re-evaluated for; they share the boundary. Empty where it takes
+    the whole program to re-evaluate it; then all coordinates of `sites` share. `element`: the indices, beyond those of
+    the guard's loops, that run over the elements of the line's site.
     """
 
     method: str

@@ -136,7 +136,7 @@ class Point:
         self, site: str, density: Density, outcome: Array, args: tuple[ArrayLike, ...], index: Index = (),
         mask: Array | None = None,
     ) -> Draw:  # fmt: skip
-        """The contribution of a discrete latent: log prior - log of the guide's probability, where `mask` says it exists."""
+        """The contribution of a discrete latent: log prior - log guide probability, where `mask` says it exists."""
         exists = jnp.asarray(True) if mask is None else mask
         term = density(outcome, *args) if mask is None else density.masked(mask, outcome, *args)
         if site in self.log_probabilities:

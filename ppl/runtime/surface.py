@@ -27,9 +27,9 @@ Evaluate = Callable[[ArrayLike, Mapping[str, Any]], dict[str, Any]]
 def outcomes_of(
     evaluate: Evaluate, path: Callable[[Array], Mapping[str, Any]], probabilities: Array, terms: tuple[str, ...]
 ) -> Array:
-    """A scalar whose gradient is that of ``sum_k probabilities[k] * h_k``, where h_k is the sum of `terms` under outcome k.
+    """A scalar whose gradient is that of ``sum_k probabilities[k] * h_k``, h_k the sum of `terms` under outcome k.
 
-    With the guide's probabilities of a discrete latent this is the exact derivative in them, the other latents as drawn.
+    With the guide's probabilities of a discrete latent this is the exact derivative in them, all else as drawn.
     """
 
     def under(k: Array) -> Array:
