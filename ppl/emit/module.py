@@ -78,6 +78,9 @@ def header(w: Writer, regions: Regions, file: str, names: dict[str, str]) -> Non
     w.line()
     terms = [s.id for _, s in ir.blocks(regions.body) if isinstance(s, ir.Term | ir.Sample) and not is_noise(s)]
     w.line(f"TERMS = {tuple_text([f'{chr(34)}t{t}{chr(34)}' for t in terms])}")
+    if regions.scored:
+        listed = tuple_text([f'"t{t}"' for t in regions.scored])
+        w.line(f"SCORED = {listed}  # terms behind a branch that is unbounded at its guard")
     sites: dict[str, list[str]] = {s.name: [] for s in program.sites if not s.noise}
     for _, s in ir.blocks(regions.body):
         if isinstance(s, ir.Sample) and not s.noise:

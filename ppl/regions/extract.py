@@ -10,7 +10,7 @@ from ppl.core.show import show
 from ppl.diagnostics import Diagnostics, counted
 from ppl.elaborate.program import Elaborated
 from ppl.record import record
-from ppl.regions import continuity, lines, singular
+from ppl.regions import continuity, lines, score, singular
 from ppl.regions.effects import effect_of
 from ppl.regions.fills import check_fills
 from ppl.regions.flow import analyse, influenced
@@ -37,7 +37,7 @@ class Normalised:
 
 
 def extract(elaborated: Elaborated, sink: Diagnostics) -> Regions:
-    """Classifies every guard of a program. What has no boundary term yet is reported to `sink`."""
+    """Classifies every guard of a program. `sink` hears of branches that are unbounded at their own guard."""
     program = elaborated.program
     check_fills(program, sink)
     flow = analyse(program.body, program.guards)
@@ -48,9 +48,12 @@ def extract(elaborated: Elaborated, sink: Diagnostics) -> Regions:
     for representative, members in classes.items():
         for info in classify(scope, representative, members, forms, sink):
             infos[info.guard.index] = info
-    guards = with_mates(scope, tuple(infos[g.index] for g in program.guards))
+    classified = tuple(infos[g.index] for g in program.guards)
+    scored = score.scored_terms(scope, classified)
+    guards = with_mates(scope, score.without(classified, scored))
     body = hoist(program.body, {k: f.loops for k, f in forms.items() if f.hoisted})
-    return Regions(program, body, elaborated.definitions, guards, scope.loops, term_lines(program))
+    lines_of_terms = term_lines(program)
+    return Regions(program, body, elaborated.definitions, guards, scope.loops, lines_of_terms, tuple(sorted(scored)))
 
 
 def term_lines(program: ir.Program) -> dict[int, int]:
@@ -124,13 +127,13 @@ def decide(
         return replace(base, status="no-jump", reason="its outcome reaches no term of the density")
     bad = None if g.levels else singular.singular_at(scope, members, form.normal)
     if bad is not None:
-        sink.error(
+        sink.warn(
             "PPL403",
-            f"at the boundary of `{g.text}` this is unbounded, so the boundary term does not exist",
+            f"at the boundary of `{g.text}` this is unbounded: what it reaches takes the score estimator, which is noisy",
             bad,
             "keep the singularity away from the guard, for example `if x > 0.01 then log(x) ...`",
         )
-        return base
+        return replace(base, status=score.SCORE, reason=score.reason(scope, terms, bad.line))
     direct = levels_for if g.levels else lines_for
     boundaries = direct(scope, base, keys, terms) or searched(scope, base, keys, terms)
     chosen = boundaries[-1]

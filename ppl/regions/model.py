@@ -94,6 +94,7 @@ class Regions:
     guards: tuple[GuardInfo, ...]
     loops: Mapping[int, ir.Loop]
     term_lines: Mapping[int, int]
+    scored: tuple[int, ...] = ()  # terms that take the score estimator
 
     def resolve(self, index: int) -> tuple[int, bool]:
         """(representative, flipped) of a guard."""
