@@ -2,8 +2,8 @@
 # pyright: reportUnknownMemberType=false
 """Estimators of the ELBO's gradient, each as a scalar whose value is an ELBO sample and whose gradient is the estimate.
 
-combined  the reparameterisation gradient inside the regions plus the boundary terms: unbiased. Terms behind a branch that
-          is unbounded at its own guard, where no boundary term exists, take the score estimator instead
+combined  the reparameterisation gradient inside the regions plus the boundary terms: unbiased. Terms behind a branch
+          that is unbounded at its own guard, where no boundary term exists, take the score estimator instead
 interior  the former alone, which is what plain automatic differentiation gives: biased if a guard moves
 score     ``h * grad log q`` (REINFORCE): unbiased and noisy
 """

@@ -129,7 +129,7 @@ def decide(
     if bad is not None:
         sink.warn(
             "PPL403",
-            f"at the boundary of `{g.text}` this is unbounded: what it reaches takes the score estimator, which is noisy",
+            f"at the boundary of `{g.text}` this is unbounded: what it reaches takes the noisy score estimator",
             bad,
             "keep the singularity away from the guard, for example `if x > 0.01 then log(x) ...`",
         )
