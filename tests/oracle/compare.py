@@ -9,7 +9,7 @@ from typing import Any
 
 import jax
 import numpy as np
-from density import Guide, density_faults, random_guide, read
+from density import HARDLY_OPTIMISED, Guide, density_faults, random_guide, read
 from exact import Exact, exact
 from generator import Program
 from interpreter import sites
@@ -115,8 +115,7 @@ def estimate(problem: Any, guide: Guide, kinds: tuple[str, ...], draws: int, see
         fns = [problem.elbo_and_grad(guide="meanfield", estimator=e, samples=CHUNK) for e in kinds]
         keys = jax.random.split(jax.random.PRNGKey(seed), draws // CHUNK)
         run = jax.jit(lambda p, ks: jax.lax.map(lambda k: [fn(p, k) for fn in fns], ks))
-        # Compiling takes most of the time, and the programs are small: hardly optimised code is fast enough.
-        compiled = run.lower(params, keys).compile(compiler_options={"xla_backend_optimization_level": 0})
+        compiled = run.lower(params, keys).compile(compiler_options=dict(HARDLY_OPTIMISED))
         found = jax.tree.map(lambda x: np.asarray(x, float), compiled(params, keys))
     return [summary(*f) for f in found]
 
