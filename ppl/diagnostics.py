@@ -71,6 +71,7 @@ CODES: dict[str, str] = {
     "PPL209": "`==` on reals that depend on a latent",
     "PPL210": "default value does not fit its declaration",
     "PPL211": "size or default without a value: division by zero, overflow, a negative size",
+    "PPL212": "smallest, largest or mean of an array without elements",
     # 3xx: distributions, latents and observations
     "PPL301": "argument outside the distribution's domain",
     "PPL302": "scalar latent sampled in a loop",
@@ -80,6 +81,7 @@ CODES: dict[str, str] = {
     "PPL306": "array element read but never filled, or filled twice",
     "PPL307": "density is zero where the guide reaches",
     "PPL308": "observed value outside the support of its distribution",
+    "PPL309": "factor that is not finite",
     # 4xx: guards and boundaries
     "PPL402": "guard with no coordinate that moves it alone",
     "PPL403": "branch unbounded at its own guard",
@@ -96,7 +98,7 @@ CODES: dict[str, str] = {
     # 6xx: not supported yet
     "PPL602": "divisor of `//` or `%` that depends on a latent",
     "PPL603": "index that depends on a latent and can leave its array",
-    "PPL604": "discrete latent is not supported yet",
+    "PPL604": "discrete latent without a largest value",
     "PPL605": "noise from this distribution is not supported yet",
     "PPL606": "form not supported yet",
     # 7xx: limits

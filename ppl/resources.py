@@ -19,7 +19,7 @@ def grammar_text() -> str:
 
 
 def tables_text() -> str | None:
-    """The text of the parse tables prepared from the grammar (see ``ppl/syntax/tables.py``), None where absent."""
+    """The text of the parse tables prepared from the grammar (see ``ppl/syntax/generate.py``), None where absent."""
     tables = os.path.join(_folder("grammar"), "ppl.tables.json")
     return read_text(tables) if os.path.isfile(tables) else None
 

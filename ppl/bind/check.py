@@ -47,7 +47,8 @@ class Checker:
                 ev.value(self.regions.program.guards[s.index].value, active)
                 self.slopes(s, ev, active)
             case ir.Sample():
-                self.target(s.site, s.indices, ev, active)
+                if s.outcome is None:  # else the assignment of its value fills it
+                    self.target(s.site, s.indices, ev, active)
                 domains.arguments(s, ev, active, self.findings)
             case ir.Fill():
                 self.target(s.array, s.indices, ev, active)
@@ -71,6 +72,7 @@ class Checker:
     def term(self, s: ir.Term, ev: Evaluator, active: Mask) -> None:
         if s.distribution is None:
             ev.value(s.value, active)
+            domains.factor(s, ev, active, self.findings)
             return
         args = domains.arguments(s, ev, active, self.findings)
         domains.observation(s, args, ev, active, self.findings)
@@ -81,7 +83,7 @@ class Checker:
         for b in info.boundaries:
             if isinstance(b.slope, ir.Lit) or b.slope.random or (b.rest is not None and not b.rest.random):
                 continue
-            if 0 in (ev.dims(ev.types[b.line.site]) or ()):
+            if ev.is_empty(ev.types[b.line.site]):
                 continue  # no element, so nothing moves
             v = ev.quiet().value(b.slope)
             found = None if v is None else domains.worst(v == 0, active)

@@ -124,6 +124,15 @@ def observation(s: ir.Term, args: Sequence[Array | None], ev: Evaluator, active:
             return
 
 
+def factor(s: ir.Term, ev: Evaluator, active: Mask, findings: Findings) -> None:
+    """Reports a factor that is infinite, or not a number, whatever the latents."""
+    for part, v, where in parts(s.value, ev.quiet(), active, set()):
+        found = worst(~np.isfinite(v), where)
+        if found is not None:
+            came = f"the factor `{show(part)}`{place(ev.space, found[0])} is {number(v, found)}"
+            findings.add("PPL309", f"{came}, it must be finite", s.span, (part,), key=show(part))
+
+
 Fault = tuple[Array, str, tuple[ir.Expr, ...]]
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from ppl.bind.functions import Array, apply
 from ppl.bind.model import Value
 from ppl.core import ir
+from ppl.language.functions import NEED_ELEMENTS
 
 Mask = Array | None  # bool per iteration (or one for all): where something is evaluated; None: everywhere
 
@@ -68,6 +69,8 @@ class Watcher(Protocol):
 
     def zero_division(self, e: ir.Op, divisor: Array, active: Mask) -> None: ...
 
+    def no_elements(self, e: ir.Op, active: Mask) -> None: ...
+
 
 def both(a: Mask, b: Mask) -> Mask:
     return b if a is None else a if b is None else a & b
@@ -102,6 +105,9 @@ class Evaluator:
                 return None
             out.append(max(0, int(n)))
         return tuple(out)
+
+    def is_empty(self, t: ir.Type) -> bool:
+        return 0 in (self.dims(t) or ())
 
     def quiet(self) -> Evaluator:
         return self if self.watcher is None else self.at(self.space)
@@ -145,7 +151,7 @@ class Evaluator:
                 return self.data.get(e.name)
             case ir.LoopVar():
                 return self.space.variables.get(e.name)
-            case ir.GuardRef():
+            case ir.GuardRef() | ir.Outcome():
                 return None
             case ir.Var():
                 if self.watcher is not None:
@@ -190,6 +196,8 @@ class Evaluator:
         args = [x for x in found if x is not None]
         if self.watcher is not None and e.op in ("floordiv", "mod") and found[1] is not None:
             self.watcher.zero_division(e, found[1], active)
+        if self.watcher is not None and e.op in NEED_ELEMENTS and len(e.args) == 1 and self.is_empty(e.args[0].type):
+            self.watcher.no_elements(e, active)
         if len(args) < len(found):
             return None
         if e.op == "not":

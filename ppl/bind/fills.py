@@ -46,7 +46,7 @@ def fills(
         table[a.name] = Filled(shapes[a.name], np.full(size, NEVER, np.int64), np.zeros(size, bool))
 
     def visit(s: ir.Statement, at: Evaluator) -> None:
-        if (isinstance(s, ir.Sample) and s.indices) or isinstance(s, ir.Fill):
+        if (isinstance(s, ir.Sample) and s.indices and s.outcome is None) or isinstance(s, ir.Fill):
             _fill(s, table, at, walk, findings)
 
     def skip(loop: ir.Loop) -> None:
@@ -62,7 +62,7 @@ def filled_in(loop: ir.Loop) -> frozenset[str]:
     return frozenset(
         s.site if isinstance(s, ir.Sample) else s.array
         for _, s in ir.blocks(loop.body)
-        if isinstance(s, ir.Fill) or (isinstance(s, ir.Sample) and s.indices)
+        if isinstance(s, ir.Fill) or (isinstance(s, ir.Sample) and s.indices and s.outcome is None)
     )
 
 

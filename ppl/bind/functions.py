@@ -70,11 +70,13 @@ def _log1m_exp(x: Array) -> Array:
     return np.where(x > -math.log(2), np.log(-np.expm1(x)), np.log1p(-np.exp(x)))
 
 
-def _extreme(reduce: Callable[..., Any], pair: Callable[[Array, Array], Array], empty: float) -> Callable[..., Array]:
+def _extreme(reduce: Callable[..., Any], pair: Callable[[Array, Array], Array]) -> Callable[..., Array]:
+    """Without elements, which is reported, any value will do."""
+
     def f(x: Array, y: Array | None = None) -> Array:
         if y is not None:
             return pair(x, y)
-        return np.asarray(reduce(x, axis=_inner(x))) if x.size else np.full(x.shape[:1], empty)
+        return np.asarray(reduce(x, axis=_inner(x))) if x.size else np.zeros(x.shape[:1], x.dtype)
 
     return f
 
@@ -168,8 +170,8 @@ TABLE: Mapping[str, Callable[..., Array]] = MappingProxyType(
         "lchoose": _lchoose,
         "abs": np.abs,
         "relu": lambda x: np.where(x > 0, x, np.zeros_like(x)),
-        "min": _extreme(np.min, np.minimum, math.inf),
-        "max": _extreme(np.max, np.maximum, -math.inf),
+        "min": _extreme(np.min, np.minimum),
+        "max": _extreme(np.max, np.maximum),
         "clamp": lambda x, low, high: np.minimum(np.maximum(x, low), high),
         "floor": lambda x: _integer(np.floor(x)),
         "ceil": lambda x: _integer(np.ceil(x)),

@@ -58,6 +58,8 @@ class Ranges:
                 return self.of(ev.definitions[e.name], ev)
             case ir.Cell() if e.array in self.draws:
                 return self.site(self.draws[e.array], ev)
+            case ir.Outcome():
+                return self.site(self.draws[e.site], ev)
             case ir.GuardRef() if e.type.base == "int":
                 return floor(self.of(self.guards[e.index].value, ev))
             case ir.Select():
@@ -171,4 +173,4 @@ def ranges_of(program: ir.Program) -> Ranges:
         if isinstance(s, ir.Sample):
             draws.setdefault(s.site, s)
     filled = {s.array for _, s in ir.blocks(program.body) if isinstance(s, ir.Fill)}
-    return Ranges(program.guards, {k: s for k, s in draws.items() if k not in filled})
+    return Ranges(program.guards, {k: s for k, s in draws.items() if k not in filled or s.outcome is not None})

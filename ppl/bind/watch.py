@@ -152,5 +152,12 @@ class Watch:
             message = f"`{show(e)}`{place(self.space, k)} divides by zero"
             self.findings.add("PPL211", message, e.span or self.span, e.args[1:], loops=self.space.loops, key=show(e))
 
+    def no_elements(self, e: ir.Op, active: Mask) -> None:
+        k = first(np.ones(self.space.size, bool), active)
+        if k is not None:
+            message = f"`{show(e)}`{place(self.space, k)} is of an array without elements"
+            dims = e.args[0].type.dims
+            self.findings.add("PPL212", message, e.span or self.span, dims, sizes=True, key=show(e))
+
 
 _LATEST = 2**62  # what is filled at all is filled before this

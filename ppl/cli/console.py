@@ -23,6 +23,12 @@ def wants_color(stream: TextIO) -> bool:
     return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
+def is_watched() -> bool:
+    """Whether stderr is a terminal, where progress can be drawn."""
+    stream = _stream("stderr")
+    return stream is not None and stream.isatty()
+
+
 def put(text: str) -> None:
     """A result, on stdout. Raises UsageError if it cannot be written."""
     stream = _stream("stdout")

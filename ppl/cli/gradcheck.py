@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from ppl.cli.console import show_notes
+from ppl.cli.console import UsageError, is_watched, put, show_notes
 from ppl.cli.gradients import Checked, gradient_report
 from ppl.cli.infer import configure_jax, fit_progress
 from ppl.cli.inspect import data_for, load_model
-from ppl.cli.main import BIASED, FINE, INFERENCE, UsageError
+from ppl.cli.main import BIASED, FINE, INFERENCE
 
 if TYPE_CHECKING:
     from ppl.problem import Problem
@@ -46,7 +45,10 @@ def gradcheck(options: argparse.Namespace) -> int:
     except SettingsError as error:
         raise UsageError(str(error)) from error
     checked = Checked(checks, boundaries, where, guide, time.perf_counter() - began)
-    print(json.dumps(checked.to_json(), sort_keys=True, allow_nan=False) if options.json else gradient_report(checked))
+    report = (
+        json.dumps(checked.to_json(), sort_keys=True, allow_nan=False) if options.json else gradient_report(checked)
+    )
+    put(f"{report}\n")
     first = checks[0]
     if not first.ok:
         return BIASED
@@ -89,7 +91,7 @@ def _saved(path: str, guide: str | None) -> tuple[Any, str, str]:
 @contextmanager
 def _status(quiet: bool) -> Generator[Callable[[str], None] | None]:
     """A callback that shows what is being done on stderr, or None where nobody is looking."""
-    if quiet or not sys.stderr.isatty():
+    if quiet or not is_watched():
         yield None
         return
     from rich.console import Console

@@ -5,14 +5,13 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import sys
 import tempfile
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ppl.cli.console import UsageError, put, show_notes, tell
+from ppl.cli.console import UsageError, is_watched, put, show_notes, tell
 from ppl.cli.inspect import data_for, load_model
 from ppl.cli.main import FINE
 
@@ -122,7 +121,7 @@ def _save(fit: Fit, path: str) -> None:
 @contextmanager
 def fit_progress(quiet: bool) -> Generator[Callable[[Progress], None] | None]:
     """A callback that draws progress on stderr, or None where nobody is looking."""
-    if quiet or not sys.stderr.isatty():
+    if quiet or not is_watched():
         yield None
         return
     from rich.console import Console

@@ -99,6 +99,16 @@ class GuardRef:
 
 
 @record
+class Outcome:
+    """The outcome of a discrete latent, or of its element at `indices`, as the guide drew it."""
+
+    site: str
+    indices: tuple[Expr, ...] = ()
+    type: Type = Type("int")
+    random: bool = True
+
+
+@record
 class Cell:
     """One element of an array variable, all indices given."""
 
@@ -136,7 +146,7 @@ class Array:
     random: bool
 
 
-Expr = Lit | DataRef | Var | LoopVar | Op | Select | GuardRef | Cell | Index | Slice | Array
+Expr = Lit | DataRef | Var | LoopVar | Op | Select | GuardRef | Outcome | Cell | Index | Slice | Array
 
 REAL, INT, BOOL = Type("real"), Type("int"), Type("bool")
 
@@ -156,7 +166,7 @@ def children(e: Expr) -> tuple[Expr, ...]:
             return e.args
         case Select():
             return (e.condition, e.then, e.orelse)
-        case Cell():
+        case Cell() | Outcome():
             return e.indices
         case Index():
             return (e.base, *e.indices)
@@ -230,6 +240,7 @@ class Sample:
     mask: Expr | None
     noise: bool
     span: Span
+    outcome: Expr | None = None  # of a discrete latent: the guard that decides it
 
 
 @record
@@ -347,6 +358,7 @@ class Guard:
     """An atomic comparison as written: positive `value` means true. `loops` are the ids of the enclosing loops.
 
     With `levels` it is a function that jumps: its outcome is the floor of the value, and every integer is a boundary.
+    With `outcomes`, their number, it is a discrete latent: `value` is an `Outcome`.
     """
 
     index: int
@@ -356,6 +368,7 @@ class Guard:
     mask: Expr | None
     span: Span
     levels: bool = False
+    outcomes: Expr | None = None
 
 
 @record

@@ -17,7 +17,7 @@ def expressions_of(s: ir.Statement, guards: Sequence[ir.Guard]) -> Iterator[ir.E
         case ir.Decide():
             yield guards[s.index].value
         case ir.Sample():
-            yield from (*s.indices, *s.args)
+            yield from (*s.indices, *s.args, *(() if s.outcome is None else (s.outcome,)))
         case ir.Fill():
             yield from (*s.indices, s.value)
         case ir.Term():

@@ -21,7 +21,7 @@ def rebuild(e: ir.Expr, rule: Rule) -> ir.Expr:
         case ir.Select():
             c, a, b = (rebuild(x, rule) for x in (e.condition, e.then, e.orelse))
             return replace(e, condition=c, then=a, orelse=b)
-        case ir.Cell():
+        case ir.Cell() | ir.Outcome():
             return replace(e, indices=tuple(rebuild(x, rule) for x in e.indices))
         case ir.Index():
             return replace(e, base=rebuild(e.base, rule), indices=tuple(rebuild(x, rule) for x in e.indices))
@@ -46,7 +46,8 @@ def rebuild_statement(s: ir.Statement, rule: Rule) -> ir.Statement:
         case ir.Decide():
             return replace(s, mask=mask)
         case ir.Sample():
-            return replace(s, indices=many(s.indices), args=many(s.args), mask=mask)
+            outcome = None if s.outcome is None else rebuild(s.outcome, rule)
+            return replace(s, indices=many(s.indices), args=many(s.args), mask=mask, outcome=outcome)
         case ir.Fill():
             return replace(s, indices=many(s.indices), value=rebuild(s.value, rule), mask=mask)
         case ir.Term():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ppl.core.ir import Array, Cell, DataRef, Expr, GuardRef, Index, Lit, LoopVar, Op, Select, Slice, Var
+from ppl.core.ir import Array, Cell, DataRef, Expr, GuardRef, Index, Lit, LoopVar, Op, Outcome, Select, Slice, Var
 
 _INFIX = {
     "or": ("or", 1),
@@ -32,6 +32,8 @@ def show(e: Expr, tight: int = 0) -> str:
             return e.name
         case GuardRef():
             return f"level {e.index}" if e.type.base == "int" else f"guard {e.index}"
+        case Outcome():
+            return f"{e.site}[{', '.join(show(i) for i in e.indices)}]" if e.indices else e.site
         case Cell():
             return f"{e.array}[{', '.join(show(i) for i in e.indices)}]"
         case Index():

@@ -144,6 +144,8 @@ def index(ctx: Context, e: ast.Index) -> ir.Expr:
     indices = index_items(ctx, e.items, base.type)
     if indices is None:
         return ERROR
+    if isinstance(base, ir.Var) and (base.name, indices) in ctx.drawn:
+        return ctx.drawn[base.name, indices]
     return element(base, indices)
 
 

@@ -7,7 +7,7 @@ from ppl.diagnostics import counted, did_you_mean
 from ppl.elaborate import arrays, expressions, functions
 from ppl.elaborate.context import ERROR, Context
 from ppl.language.distributions import DISTRIBUTIONS
-from ppl.language.functions import FUNCTIONS, Builtin
+from ppl.language.functions import FUNCTIONS, NEED_ELEMENTS, Builtin
 from ppl.syntax import ast
 
 
@@ -89,6 +89,8 @@ def array_call(
     for a, node in zip(args, e.args, strict=True):
         if a.type.scalar:
             return ctx.error("PPL202", f"`{f.name}` takes an array, this is {a.type.base}", node.span)
+    if f.name in NEED_ELEMENTS and any(d == ir.literal(0) for d in args[0].type.dims):
+        return ctx.error("PPL212", f"`{f.name}` of an array without elements", e.span)
     if f.kind == "dot":
         if any(len(a.type.dims) != 1 for a in args) or not ctx.same_size(
             args[0].type.dims[0], args[1].type.dims[0], e.span, "`dot`"

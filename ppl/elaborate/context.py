@@ -114,6 +114,10 @@ class Context:
     fixed: list[ir.Guard] = field(default_factory=list[ir.Guard])
     sizes: list[SameSize] = field(default_factory=list[SameSize])
     definitions: dict[str, ir.Expr] = field(default_factory=dict[str, ir.Expr])
+    # Elements of discrete latents: to read one where it is drawn is to read its outcome, not the array.
+    drawn: dict[tuple[str, tuple[ir.Expr, ...]], ir.Expr] = field(
+        default_factory=dict[tuple[str, tuple[ir.Expr, ...]], ir.Expr]
+    )
     memo: poly.Memo = field(default_factory=dict[str, poly.Poly])
     statements: int = 0
     next_id: int = 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ppl.core import ir
 from ppl.diagnostics import Span, counted, did_you_mean
-from ppl.elaborate import arrays, expressions, statements
+from ppl.elaborate import arrays, discrete, expressions, statements
 from ppl.elaborate.context import ERROR, ArrayBinding, Context, Partial, SiteBinding
 from ppl.language.distributions import DISTRIBUTIONS, Distribution, Param
 from ppl.syntax import ast
@@ -143,6 +143,9 @@ def sample(ctx: Context, s: ast.Sample) -> None:
         ctx.env[name] = statements.Local(ERROR, span, (span,))
         return
     ctx.counters[name] = max(ctx.counters.get(name, 0), 1)
+    if d.discrete and not s.noise:
+        ctx.env[name] = discrete.whole(ctx, variable, d, args, s)
+        return
     ctx.block.append(ir.Sample(ctx.new_id(), name, variable, (), d.name, args, ctx.mask, s.noise, s.span))
     ctx.env[name] = SiteBinding(variable, span)
 
@@ -171,7 +174,11 @@ def sample_element(ctx: Context, s: ast.Sample, found: tuple[Distribution, tuple
         return
     if not shapes_fit(ctx, ir.Type(binding.type.base), d, args, s.span) or not supported(ctx, s, d, args):
         return
-    if register(ctx, binding.name, binding.type, d, args, s, array=True):
+    if not register(ctx, binding.name, binding.type, d, args, s, array=True):
+        return
+    if d.discrete:
+        discrete.element(ctx, ir.Var(binding.name, binding.type, True), indices, d, args, s)
+    else:
         old = ctx.arrays[binding.name]
         ctx.arrays[binding.name] = ir.FilledArray(old.name, old.type, True, old.span)
         variable = ir.Var(binding.name, binding.type, True)
@@ -192,13 +199,7 @@ def site_type(ctx: Context, s: ast.Sample, d: Distribution, t: ir.Type) -> bool:
 
 def supported(ctx: Context, s: ast.Sample, d: Distribution, args: tuple[ir.Expr, ...]) -> bool:
     if d.discrete and not s.noise:
-        ctx.error(
-            "PPL604",
-            f"a discrete latent (`{d.name}`) is not supported yet",
-            s.span,
-            "sum it out by hand with `factor`, or use a continuous latent and an `if`",
-        )
-        return False
+        return discrete.supported(ctx, d, args, s.span)
     if s.noise and (s.target.indices or (d.noise == "sampler" and any(a.random for a in args))):
         ctx.error(
             "PPL605",

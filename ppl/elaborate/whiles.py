@@ -5,8 +5,8 @@
     going = true
     for i in a..b { going = going and c; if going { body } }
 
-and ``while c limit N { body }`` is that with an index of its own. The names made up here start with an underscore, which
-no name in a program does.
+and ``while c limit N { body }`` is that with an index of its own. Names made up here start with an underscore, as no
+name in a program does.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from ppl.emit.slices import Slice, slice_of
 from ppl.emit.statements import Emitter, tuple_text
 from ppl.emit.writer import Writer
 from ppl.language.distributions import DISTRIBUTIONS
-from ppl.regions.model import Boundary, GuardInfo
+from ppl.regions.model import NOWHERE, Boundary, GuardInfo
 from ppl.regions.scope import Scope
 
 
@@ -72,6 +72,9 @@ class BoundaryEmitter:
     def one(self, info: GuardInfo, b: Boundary, loops: list[ir.Loop]) -> None:
         position = self.position(loops)
         live = self.live_printer(position)
+        if b.search is not None and b.search.method == "outcomes":
+            self.outcomes(info, b, loops, position)
+            return
         if b.search is not None:
             source = partial(self.source, position=position, evaluation="main")
             emitter = SearchEmitter(
@@ -121,6 +124,22 @@ class BoundaryEmitter:
         text = live.expr(a, None, 10)
         return f"{text}[{', '.join(live.expr(i) for i in b.line.indices)}]" if a.type.dims else text
 
+    def outcomes(self, info: GuardInfo, b: Boundary, loops: list[ir.Loop], position: dict[int, str]) -> None:
+        """Every outcome of a discrete latent, each with its probability."""
+        assert isinstance(info.value, ir.Outcome)
+        if b.effect == "global" or not loops:
+            self.w.line("def evaluate(side, path):")
+            self.w.line("    return model(at.still(), data, size, path)")
+        else:
+            self.local(info, b, loops[-1], position)
+        terms = tuple_text([f'"t{t}"' for t in b.terms])
+        where = tuple_text(list(position.values()))
+        entry = f'surface.force_level(k, main["g{b.guard}"].on, {where})' if loops and b.effect == "global" else "k"
+        index = f", {tuple_text([self.printer().expr(i) for i in info.value.indices])}" if info.value.indices else ""
+        probabilities = f'at.probabilities("{info.value.site}"{index})'
+        path = f'lambda k: {{"g{b.guard}": {entry}}}'
+        self.w.line(f"return surface.outcomes_of(evaluate, {path}, {probabilities}, {terms})")
+
     def jump(self, info: GuardInfo, b: Boundary, loops: list[ir.Loop], position: dict[int, str]) -> None:
         """`gap`, the jump at `root`, on which the guard's derivative along the line is `slope`."""
         if b.effect == "global" or not loops:
@@ -165,7 +184,8 @@ class BoundaryEmitter:
         with self.w.block("def evaluate(side, path):"):
             self.imports(part, b, position)
             printer = self.moved_printer(b)
-            emitter = Emitter(self.facts, printer, self.w, point="root.point(side)")
+            point = "at.still()" if b.line == NOWHERE else "root.point(side)"
+            emitter = Emitter(self.facts, printer, self.w, point=point)
             emitter.w_loops = info.loops
             self.w.line("out = {}")
             for s in part.recomputed:
@@ -193,7 +213,6 @@ class BoundaryEmitter:
 
     def imports(self, part: Slice, b: Boundary, position: dict[int, str]) -> None:
         """Names for what the slice reads: the moved coordinate at the root, the rest from the main evaluation."""
-        site = self.names[b.line.site]
         wanted = {v.name for v in part.variables} | set(part.arrays)
         for v in part.variables:
             if v.name not in {s.name for s in self.scope.program.sites}:
@@ -204,7 +223,9 @@ class BoundaryEmitter:
         for a in part.arrays:
             if a not in {s.name for s in self.scope.program.sites}:
                 self.w.line(f"{self.names[a]} = {self.source(a, position)}")
-        self.w.line(f"{site}_moved = root.z(side)" if b.line.indices else f"{site} = root.z(side)")
+        site = self.names.get(b.line.site, "")
+        if b.line != NOWHERE:
+            self.w.line(f"{site}_moved = root.z(side)" if b.line.indices else f"{site} = root.z(side)")
         if b.line.indices and any(v.name == b.line.site for v in part.variables):  # read as a whole
             where = ", ".join(self.printer().expr(i) for i in b.line.indices)
             self.w.line(f"{site} = {site}.at[{where}].set({site}_moved)")
@@ -262,7 +283,7 @@ class LivePrinter(Printer):
 
 
 def docstring(info: GuardInfo, b: Boundary, facts: Facts) -> str:
-    line = show(b.line.expr(ir.REAL))
+    line = show(info.value) if b.line == NOWHERE else show(b.line.expr(ir.REAL))
     part = {"all": "", "first": ", first iteration", "rest": ", all iterations but the first"}[b.part]
     reason = info.reason[:1].upper() + info.reason[1:]
     text = f"{info.guard.text} (:{info.guard.span.line}){part}: {info.kind} along {line}, {b.effect}. {reason}."
@@ -273,8 +294,8 @@ def reads_of(facts: Facts, scope: Scope, info: GuardInfo) -> set[str]:
     """Variables of the program that the boundaries of a guard ask the main evaluation for."""
     out: set[str] = set()
     for b in info.boundaries:
-        draw = draw_of(scope, b.line)
-        for e in (b.slope, *(() if b.rest is None else (b.rest,)), *draw.args):
+        drawn = () if b.line == NOWHERE else draw_of(scope, b.line).args
+        for e in (b.slope, *(() if b.rest is None else (b.rest,)), *drawn):
             out |= leaves(e)
         out |= reads_of_search(facts, scope, info, b)
         if b.effect == "global" or not info.loops:

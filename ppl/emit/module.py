@@ -24,7 +24,7 @@ def emit(regions: Regions, file: str) -> str:
     facts, names = facts_of(regions), identifiers(all_names(regions))
     scope = scope_of(program, regions.definitions, analyse(program.body, program.guards))
     w = Writer()
-    header(w, regions, file)
+    header(w, regions, file, names)
     unpack = unpacking(program, names)
     active = [i for i in regions.guards if i.status == "boundary"]
     keep = frozenset(x for i in active for x in reads_of(facts, scope, i)) - {s.name for s in program.sites}
@@ -56,7 +56,7 @@ def all_names(regions: Regions) -> list[str]:
     return out
 
 
-def header(w: Writer, regions: Regions, file: str) -> None:
+def header(w: Writer, regions: Regions, file: str, names: dict[str, str]) -> None:
     program = regions.program
     title = printable(PurePath(file).name).replace("\\", "/").replace('"', "'")
     w.line(f'"""{title}, compiled by pplc. Numbers after `:` are lines of {title}.')
@@ -78,12 +78,34 @@ def header(w: Writer, regions: Regions, file: str) -> None:
     w.line()
     terms = [s.id for _, s in ir.blocks(regions.body) if isinstance(s, ir.Term | ir.Sample) and not is_noise(s)]
     w.line(f"TERMS = {tuple_text([f'{chr(34)}t{t}{chr(34)}' for t in terms])}")
+    if regions.scored:
+        listed = tuple_text([f'"t{t}"' for t in regions.scored])
+        w.line(f"SCORED = {listed}  # terms behind a branch that is unbounded at its guard")
     sites: dict[str, list[str]] = {s.name: [] for s in program.sites if not s.noise}
     for _, s in ir.blocks(regions.body):
         if isinstance(s, ir.Sample) and not s.noise:
             sites[s.site].append(f"t{s.id}")
     items = ", ".join(f'"{k}": {tuple_text([f"{chr(34)}{t}{chr(34)}" for t in v])}' for k, v in sites.items())
     w.line(f"SITES = {{{items}}}  # latents with the terms that draw them")
+    w.line()
+    w.line()
+    outcomes(w, regions, names)
+
+
+def outcomes(w: Writer, regions: Regions, names: dict[str, str]) -> None:
+    """How many outcomes each discrete latent has, if there are any."""
+    found = {g.value.site: g.outcomes for g in regions.program.guards
+             if g.outcomes is not None and isinstance(g.value, ir.Outcome)}  # fmt: skip
+    if not found:
+        return
+    facts, printer = facts_of(regions), Printer(regions, names)
+    with w.block("def outcomes(size):"):
+        w.line('"""The number of outcomes of each discrete latent."""')
+        for line in unpacking(regions.program, names):
+            if line.endswith("]") and ' size["' in line:
+                w.line(line)
+        items = ", ".join(f'"{k}": {printer.expr(facts.inline(n))}' for k, n in found.items())
+        w.line(f"return {{{items}}}")
     w.line()
     w.line()
 

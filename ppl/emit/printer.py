@@ -64,6 +64,8 @@ class Printer:
                 return self.name(e.name)
             case ir.GuardRef():
                 return _wrap(self.guard(e.index), _UNARY if self.guard(e.index)[0] == "~" else _CALL, level)
+            case ir.Outcome():
+                raise AssertionError("an outcome is the value of a guard, and printed there")
             case ir.Cell():
                 return self._cell(e, mask)
             case ir.Index():

@@ -60,6 +60,11 @@ class Emitter:
         if info.representative != s.index:
             return
         g = f"g{s.index}"
+        if isinstance(info.value, ir.Outcome):
+            index = f", {self.tuple(info.value.indices)}" if info.value.indices else ""
+            call = f'{self.point}.outcome("{info.value.site}", path, "{g}"{index})'
+            self.w.line(f'{g} = out["{g}"] = {call}', f":{info.guard.span.line}")
+            return
         value = self.printer.expr(info.value, s.mask)
         comment = f":{info.guard.span.line}  {info.guard.text}"
         take = "level" if info.guard.levels else "decide"
@@ -69,6 +74,9 @@ class Emitter:
 
     def sample(self, s: ir.Sample) -> None:
         d = DISTRIBUTIONS[s.distribution]
+        if s.outcome is not None:
+            self.discrete(s, d)
+            return
         if not s.indices and s.site not in self.values:
             self.value(s, d)
         if s.noise:
@@ -81,6 +89,15 @@ class Emitter:
         if s.mask is not None:
             call += f", {self.printer.expr(s.mask)}"
         self.w.line(f'out["t{s.id}"] = {self.point}.latent({call})', f":{s.span.line}")
+
+    def discrete(self, s: ir.Sample, d: Distribution) -> None:
+        assert s.outcome is not None
+        call = f'"{s.site}", dist.{d.function}, {self.printer.expr(s.outcome)}, {self.tuple(s.args, s.mask)}'
+        if s.indices or s.mask is not None:
+            call += f", {self.tuple(s.indices)}"
+        if s.mask is not None:
+            call += f", {self.printer.expr(s.mask)}"
+        self.w.line(f'out["t{s.id}"] = {self.point}.discrete({call})', f":{s.span.line}")
 
     def value(self, s: ir.Sample, d: Distribution) -> None:
         """The value of a site that is sampled as a whole."""
@@ -110,7 +127,7 @@ class Emitter:
                 (s for _, s in ir.blocks(self.facts.regions.body) if isinstance(s, ir.Sample) and s.site == a.name),
                 None,
             )
-            if draw is None:
+            if draw is None or draw.outcome is not None:
                 self.w.line(f'{name} = at.blank({shape}, "{a.type.base}")', f":{a.span.line}")
                 continue
             transform, bounds = self.support(draw, DISTRIBUTIONS[draw.distribution])

@@ -60,3 +60,6 @@ _TABLE = (
 )
 
 FUNCTIONS: Mapping[str, Builtin] = MappingProxyType({f.name: f for f in _TABLE})
+
+# Functions of an array that mean nothing without elements. (The sum of nothing is 0, the product 1, log_sum_exp -inf.)
+NEED_ELEMENTS = frozenset(("min", "max", "mean"))

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -91,6 +91,7 @@ class Problem:
         self.sizes = dict(bound.static)
         self._code = code
         self._shapes = {s.name: s.shape for s in self.sites if not s.noise}
+        self._outcomes: dict[str, int] = dict(code.outcomes(bound.static)) if hasattr(code, "outcomes") else {}
         self._elements = frozenset(a.name for a in program.arrays)
         self.reports = tuple(sorted(jax.eval_shape(self._main_spec, jax.random.key(0))["report"]))
 
@@ -122,7 +123,7 @@ class Problem:
         proper in all coordinates.
         """
         u = self._arrays(u, 0.0)
-        pseudo = {k: normal(u[k], 0.0, 1.0) for k in self._shapes}
+        pseudo = {k: normal(u[k], 0.0, 1.0) for k in self._shapes if k not in self._outcomes}
         out = self._model(Point(u, log_q=pseudo))
         base = sum((jnp.sum(v) for v in pseudo.values()), start=jnp.zeros(()))
         return log_density(out, self._code.TERMS) + base + self._code.noise_log_density(u, self._data(u), self.sizes)
@@ -140,7 +141,7 @@ class Problem:
 
     def init_params(self, guide: str = "meanfield", dtype: DTypeLike | None = None) -> Params:
         """Parameters of a guide: a standard normal in every unconstrained coordinate."""
-        return self._guide(guide).init(self._shapes, jnp.result_type(float) if dtype is None else dtype)
+        return self.guide(guide).init(self._shapes, jnp.result_type(float) if dtype is None else dtype)
 
     def elbo_loss(
         self, guide: str = "meanfield", estimator: str = "combined", samples: int = 8
@@ -149,7 +150,7 @@ class Problem:
 
         Second derivatives and forward mode through the boundary terms are not meaningful.
         """
-        family = self._guide(guide)
+        family = self.guide(guide)
         if estimator not in ESTIMATORS:
             raise ValueError(f"no estimator {estimator!r}: one of {', '.join(ESTIMATORS)}")
         if samples < 1:
@@ -184,17 +185,16 @@ class Problem:
 
     def draw(self, params: Params, key: Array, n: int, guide: str = "meanfield") -> Draws:
         """`n` independent draws from the guide."""
-        family, dtype, data = self._guide(guide), self._dtype(params), self._data(params["loc"])
+        family, dtype, data = self.guide(guide), self._dtype(params), self._data(params["loc"])
 
         def one(eps: dict[str, Array], noise: dict[str, Array]) -> Draws:
             point = family.point(params, eps)
-            at = Point({**point.u, **noise}, point.loc, point.scale, point.log_q)
-            out = self._code.model(at, data, self.sizes)
+            out = self._code.model(replace(point, u={**point.u, **noise}), data, self.sizes)
             latents: dict[str, Array] = {}
             log_q = jnp.zeros((), dtype)
             for name, shape in self._shapes.items():
                 exists = assemble.exists(out, self._code.SITES[name], shape)
-                latents[name] = jnp.where(exists, out["z"][name], jnp.nan)
+                latents[name] = jnp.where(exists, jnp.asarray(out["z"][name], dtype), jnp.nan)
                 log_q += jnp.sum(jnp.where(exists, point.log_q[name], 0.0))
             reports = {k: jnp.asarray(v) for k, v in out["report"].items()}
             return Draws(latents, reports, dict(point.u), log_density(out, self._code.TERMS), log_q)
@@ -206,24 +206,24 @@ class Problem:
 
         The same key gives `draw` and the estimators the same draws.
         """
-        family, data = self._guide(guide), self._data(params["loc"])
+        family, data = self.guide(guide), self._data(params["loc"])
         eps, noise = self._base_draws(family, key, n, self._dtype(params), data)
         return {**jax.vmap(lambda e: family.point(params, e).u)(eps), **noise}
 
     def log_weight(self, params: Params, u: Values, guide: str = "meanfield") -> Array:
         """log p(data, T(u)) + log |dT/du| - log q(u) at one unconstrained draw: its mean over the guide is the ELBO."""
         at = {k: jnp.asarray(v) for k, v in u.items()}
-        point = self._guide(guide).at(params, {k: at[k] for k in self._shapes})
-        out = self._model(Point({**at, **point.u}, point.loc, point.scale, point.log_q))
+        point = self.guide(guide).at(params, {k: at[k] for k in self._shapes})
+        out = self._model(replace(point, u={**at, **point.u}))
         return log_density(out, self._code.TERMS)
 
     def not_finite_at(self, params: Params, key: Array, n: int, guide: str = "meanfield") -> tuple[Span, ...]:
         """The statements whose term of the log density is not finite for some of `n` draws from the guide."""
-        family, dtype, data = self._guide(guide), self._dtype(params), self._data(params["loc"])
+        family, dtype, data = self.guide(guide), self._dtype(params), self._data(params["loc"])
 
         def one(eps: dict[str, Array], noise: dict[str, Array]) -> dict[str, Array]:
             point = family.point(params, eps)
-            out = self._code.model(Point({**point.u, **noise}, point.loc, point.scale, point.log_q), data, self.sizes)
+            out = self._code.model(replace(point, u={**point.u, **noise}), data, self.sizes)
             return {t: ~jnp.isfinite(log_density(out, (t,))) for t in self._code.TERMS}
 
         bad = jax.vmap(one)(*self._base_draws(family, key, n, dtype, data))
@@ -236,7 +236,8 @@ class Problem:
         sweeps find it, each one step further down the program. Chains longer than 200 steps are cut there.
         """
         kind = jnp.result_type(float) if dtype is None else dtype
-        like = {k: jnp.zeros(s, kind) for k, s in self._shapes.items()}
+        like = {k: jnp.zeros(s, int if k in self._outcomes else kind) for k, s in self._shapes.items()}
+        reach = {s.name: 1e8 if s.support in ("real", "int") else 50 for s in self.sites}
         data = self._data(like)
 
         def one(k: Array) -> dict[str, Array]:
@@ -254,7 +255,9 @@ class Problem:
                 new = {
                     s: assemble.values(out, self._code.SITES[s], shape, "prior") for s, shape in self._shapes.items()
                 }
-                return {s: jnp.clip(jnp.nan_to_num(v.astype(kind)), -50, 50) for s, v in new.items()}
+                # Beyond 50, the exponential of a transform is of no use; a place on the real line may be anywhere.
+                return {s: jnp.clip(jnp.nan_to_num(v), -reach[s], reach[s]).astype(like[s].dtype)
+                        for s, v in new.items()}  # fmt: skip
 
             def step(state: tuple[dict[str, Array], Array, Array]) -> tuple[dict[str, Array], Array, Array]:
                 u, count, _ = state
@@ -270,10 +273,11 @@ class Problem:
 
     # ------------------------------------------------------------------ helpers
 
-    def _guide(self, name: str) -> MeanField:
+    def guide(self, name: str) -> MeanField:
+        """The variational family of this name. Raises ValueError if there is none."""
         if name not in GUIDES:
             raise ValueError(f"no guide {name!r}: one of {', '.join(GUIDES)}")
-        return GUIDES[name]()
+        return GUIDES[name](self._outcomes)
 
     def _base_draws(
         self, family: MeanField, key: Array, n: int, dtype: DTypeLike, data: Mapping[str, Any]
@@ -289,13 +293,13 @@ class Problem:
 
     def _main_spec(self, key: Array) -> dict[str, Any]:
         """One evaluation, for its structure."""
-        family = MeanField()
+        family = MeanField(self._outcomes)
         dtype = jnp.result_type(float)
         params = family.init(self._shapes, dtype)
         data = self._data(params["loc"])
         eps, noise = jax.tree.map(lambda x: x[0], self._base_draws(family, key, 1, dtype, data))
         point = family.point(params, eps)
-        out = self._code.model(Point({**point.u, **noise}, point.loc, point.scale, point.log_q), data, self.sizes)
+        out = self._code.model(replace(point, u={**point.u, **noise}), data, self.sizes)
         return {"report": out["report"]}
 
     def _arrays(self, values: Values, missing: float) -> dict[str, Array]:
@@ -309,7 +313,7 @@ class Problem:
             if s.name not in values:
                 if s.noise:
                     raise ValueError(f"noise `{s.name}` needs a value here")
-                out[s.name] = jnp.full(s.shape, missing)
+                out[s.name] = jnp.zeros(s.shape, int) if s.support == "int" else jnp.full(s.shape, missing)
                 continue
             x = jnp.asarray(values[s.name])
             x = x if jnp.issubdtype(x.dtype, jnp.floating) or s.support == "int" else x.astype(jnp.result_type(float))

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from ppl.core import ir
 from ppl.core.reads import expressions_of
 from ppl.regions.flow import NOTHING, Depends
-from ppl.regions.model import Latent
+from ppl.regions.model import NOWHERE, Latent
 from ppl.regions.scope import Scope
 
 
@@ -52,6 +52,8 @@ def _escapes(scope: Scope, loop: ir.Loop, members: frozenset[int]) -> bool:
 
 def private(scope: Scope, loop: ir.Loop, latent: Latent) -> bool:
     """Whether only the iteration that moves `latent` reads it: every access is ``site[i]`` with the same index."""
+    if latent == NOWHERE:
+        return True
     if len(latent.indices) != 1 or scope.offset(latent.indices[0], loop) is None:
         return False
     inside = {id(s) for _, s in ir.blocks(loop.body)}

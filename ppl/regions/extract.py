@@ -10,13 +10,13 @@ from ppl.core.show import show
 from ppl.diagnostics import Diagnostics, counted
 from ppl.elaborate.program import Elaborated
 from ppl.record import record
-from ppl.regions import continuity, lines, singular
+from ppl.regions import continuity, lines, score, singular
 from ppl.regions.effects import effect_of
 from ppl.regions.fills import check_fills
 from ppl.regions.flow import analyse, influenced
 from ppl.regions.hoist import hoist
 from ppl.regions.mates import may_coincide
-from ppl.regions.model import Boundary, GuardInfo, Regions, Search
+from ppl.regions.model import NOWHERE, Boundary, GuardInfo, Regions, Search
 from ppl.regions.scope import Scope, scope_of
 from ppl.regions.search import searches
 
@@ -33,11 +33,11 @@ class Normalised:
     loops: tuple[int, ...]
     hoisted: bool
     null: bool  # it is zero with probability zero
-    levels: bool
+    kept: bool  # the canonical form is the value itself
 
 
 def extract(elaborated: Elaborated, sink: Diagnostics) -> Regions:
-    """Classifies every guard of a program. What has no boundary term yet is reported to `sink`."""
+    """Classifies every guard of a program. `sink` hears of branches that are unbounded at their own guard."""
     program = elaborated.program
     check_fills(program, sink)
     flow = analyse(program.body, program.guards)
@@ -48,9 +48,12 @@ def extract(elaborated: Elaborated, sink: Diagnostics) -> Regions:
     for representative, members in classes.items():
         for info in classify(scope, representative, members, forms, sink):
             infos[info.guard.index] = info
-    guards = with_mates(scope, tuple(infos[g.index] for g in program.guards))
+    classified = tuple(infos[g.index] for g in program.guards)
+    scored = score.scored_terms(scope, classified)
+    guards = with_mates(scope, score.without(classified, scored))
     body = hoist(program.body, {k: f.loops for k, f in forms.items() if f.hoisted})
-    return Regions(program, body, elaborated.definitions, guards, scope.loops, term_lines(program))
+    lines_of_terms = term_lines(program)
+    return Regions(program, body, elaborated.definitions, guards, scope.loops, lines_of_terms, tuple(sorted(scored)))
 
 
 def term_lines(program: ir.Program) -> dict[int, int]:
@@ -62,13 +65,14 @@ def normalise(scope: Scope, g: ir.Guard) -> Normalised:
     items = poly.ordered(p)
     lead = items[0][1] if items else 1.0
     # Twins may be written with constants that differ in the last digit, 0.1 + 0.2 and 0.3.
-    scale = 1.0 if g.levels else lead
+    kept = g.levels or g.outcomes is not None  # neither sign nor scale is free
+    scale = 1.0 if kept else lead
     canonical = tuple((m, float(f"{c / scale:.12g}")) for m, c in items)
     home = scope.decided.get(g.index, g.loops)
     needed = max((scope.loops_needed(a) for a in poly.atoms(p)), key=len, default=())
     movable = len(needed) < len(home) and all(poly.is_simple(a) for a in poly.atoms(p))
     null = continuity.root_of(scope, p) is not None
-    return Normalised(p, canonical, lead < 0 and not g.levels, needed if movable else home, movable, null, g.levels)
+    return Normalised(p, canonical, lead < 0 and not kept, needed if movable else home, movable, null, kept)
 
 
 def twins(forms: Mapping[int, Normalised]) -> dict[int, dict[int, bool]]:
@@ -77,7 +81,7 @@ def twins(forms: Mapping[int, Normalised]) -> dict[int, dict[int, bool]]:
     classes: dict[int, dict[int, bool]] = {}
     for k, f in forms.items():
         # `v > 0` and `v < 0` are one boundary only if v is zero with probability zero.
-        key = (f.levels, f.loops, f.canonical, f.flipped and not f.null)
+        key = (f.kept, f.loops, f.canonical, f.flipped and not f.null)
         first = by_key.setdefault(key, k)
         classes.setdefault(first, {})[k] = f.flipped != forms[first].flipped
     return classes
@@ -109,6 +113,8 @@ def decide(
     if form.hoisted:  # out of the reach of what its mask reads
         g, value = replace(g, mask=None), poly.to_expr(form.normal)
     base = GuardInfo(g, "fixed", "affine", form.loops, "-", "-", "", k, False, value, form.normal)
+    if g.outcomes is not None:
+        return discrete_latent(scope, base, frozenset(members))
     smooth = scope.flow.of(g.value).smooth
     if not smooth:
         return replace(base, reason="its value changes only where other guards flip")
@@ -123,13 +129,13 @@ def decide(
         return replace(base, status="no-jump", reason="its outcome reaches no term of the density")
     bad = None if g.levels else singular.singular_at(scope, members, form.normal)
     if bad is not None:
-        sink.error(
+        sink.warn(
             "PPL403",
-            f"at the boundary of `{g.text}` this is unbounded, so the boundary term does not exist",
+            f"at the boundary of `{g.text}` this is unbounded: what it reaches takes the noisy score estimator",
             bad,
             "keep the singularity away from the guard, for example `if x > 0.01 then log(x) ...`",
         )
-        return base
+        return replace(base, status=score.SCORE, reason=score.reason(scope, terms, bad.line))
     direct = levels_for if g.levels else lines_for
     boundaries = direct(scope, base, keys, terms) or searched(scope, base, keys, terms)
     chosen = boundaries[-1]
@@ -138,6 +144,18 @@ def decide(
     return replace(
         base, status="boundary", kind=kind, direction=direction, effect=effect, boundaries=boundaries,
         reason=reason_of(scope, chosen, len(terms)),
+    )  # fmt: skip
+
+
+def discrete_latent(scope: Scope, base: GuardInfo, members: frozenset[int]) -> GuardInfo:
+    """The boundary of a discrete latent: the exact difference between its outcomes, at the point of the draw."""
+    terms = tuple(sorted({t for m in members for t in influenced(scope.flow, m)}))
+    effect = effect_of(scope, members, base.loops, terms, NOWHERE)
+    one = ir.literal(1)
+    b = Boundary(base.guard.index, NOWHERE, one, None, None, "all", effect, terms, (), Search("outcomes", (), ()))
+    return replace(
+        base, status="boundary", kind="discrete", direction=show(base.guard.value), effect=effect, boundaries=(b,),
+        reason=reason_of(scope, b, len(terms)),
     )  # fmt: skip
 
 
@@ -229,7 +247,7 @@ def text_of(scope: Scope, b: Boundary) -> str:
 
 def with_mates(scope: Scope, infos: tuple[GuardInfo, ...]) -> tuple[GuardInfo, ...]:
     """Adds to each boundary the guards that may flip at the same point and reach a term in common."""
-    active = [i for i in infos if i.status == "boundary"]
+    active = [i for i in infos if i.status == "boundary" and i.guard.outcomes is None]
     out: dict[int, GuardInfo] = {}
     for info in active:
         new: list[Boundary] = []

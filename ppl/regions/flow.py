@@ -54,6 +54,8 @@ class Flow:
             case ir.GuardRef():
                 value = self.guard_values.get(e.index, NOTHING)
                 return Depends(frozenset(), value.sites, value.guards | {e.index})
+            case ir.Outcome():
+                return Depends(frozenset(), frozenset({e.site}), frozenset())
             case ir.Select():
                 return self.of(e.condition).decided() | self.of(e.then) | self.of(e.orelse)
             case ir.Op(op="lt" | "le" | "gt" | "ge" | "eq" | "ne"):
@@ -102,6 +104,9 @@ def _statement(flow: Flow, s: ir.Statement, loops: tuple[int, ...]) -> None:
         case ir.Sample():
             arguments = flow.many(s.args) | flow.many(s.indices)
             own = Depends(frozenset({s.site}), frozenset({s.site}))
+            if s.outcome is not None:  # its value is an assignment of its own
+                _term(flow, s.id, flow.of(s.outcome) | arguments | flow.of(s.mask).decided(), loops)
+                return
             flow.join(s.site, own | arguments if moves_with_arguments(s) else own)
             if not s.noise:  # noise adds no term; what it decides does, through its variable
                 _term(flow, s.id, own | arguments | flow.of(s.mask).decided(), loops)

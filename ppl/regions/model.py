@@ -20,14 +20,18 @@ class Latent:
         return ir.Cell(self.site, self.indices, t, True) if self.indices else ir.Var(self.site, t, True)
 
 
+NOWHERE = Latent("", ())  # the line of what moves along none
+
+
 @record
 class Search:
     """How the zeros of a guard are found along a line on which it is not affine.
 
-    `method`: "polynomial" (all real roots, from `coefficients`, the constant first), "monotone" (one root) or "smooth"
-    (roots isolated on a grid). `arguments`: the coordinates, or whole array sites, that the value is re-evaluated for;
-    they share the boundary. Empty where it takes the whole program to re-evaluate it; then all coordinates of `sites`
-    share. `element`: the indices, beyond those of the guard's loops, that run over the elements of the line's site.
+    `method`: "polynomial" (all real roots, from `coefficients`, the constant first), "monotone" (one root), "smooth"
+    (roots isolated on a grid) or, for a discrete latent, "outcomes" (no line: every outcome is tried). `arguments`: the
+    coordinates, or whole array sites, that the value is re-evaluated for; they share the boundary. Empty where it takes
+    the whole program to re-evaluate it; then all coordinates of `sites` share. `element`: the indices, beyond those of
+    the guard's loops, that run over the elements of the line's site.
     """
 
     method: str
@@ -90,6 +94,7 @@ class Regions:
     guards: tuple[GuardInfo, ...]
     loops: Mapping[int, ir.Loop]
     term_lines: Mapping[int, int]
+    scored: tuple[int, ...] = ()  # terms that take the score estimator
 
     def resolve(self, index: int) -> tuple[int, bool]:
         """(representative, flipped) of a guard."""

@@ -271,12 +271,18 @@ def relu(x: ArrayLike) -> Array:
 
 def min(x: ArrayLike, y: ArrayLike | None = None) -> Array:
     """One argument: the smallest element of an array. Two: elementwise."""
-    return jnp.min(jnp.asarray(x)) if y is None else jnp.minimum(x, y)
+    return _extreme(jnp.min, x) if y is None else jnp.minimum(x, y)
 
 
 def max(x: ArrayLike, y: ArrayLike | None = None) -> Array:
     """One argument: the largest element of an array. Two: elementwise."""
-    return jnp.max(jnp.asarray(x)) if y is None else jnp.maximum(x, y)
+    return _extreme(jnp.max, x) if y is None else jnp.maximum(x, y)
+
+
+def _extreme(reduce: Callable[[Array], Array], x: ArrayLike) -> Array:
+    """Of an array without elements 0: it is traced where a condition on its size keeps it from being used."""
+    elements = jnp.asarray(x)
+    return reduce(elements) if elements.size else jnp.zeros((), elements.dtype)
 
 
 def clamp(x: ArrayLike, low: ArrayLike, high: ArrayLike) -> Array:
@@ -324,7 +330,7 @@ def prod(x: ArrayLike) -> Array:
 
 
 def mean(x: ArrayLike) -> Array:
-    return jnp.mean(real(x))
+    return jnp.mean(real(x)) if jnp.size(x) else jnp.zeros((), real(x).dtype)
 
 
 def length(x: ArrayLike) -> int:

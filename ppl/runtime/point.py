@@ -13,6 +13,7 @@ from jax import Array, lax
 from jax.typing import ArrayLike
 
 from ppl.runtime import samplers
+from ppl.runtime.control import BY_VALUE, Guard, Path
 from ppl.runtime.densities import Density
 from ppl.runtime.densities import normal as normal_density
 from ppl.runtime.empty import wrap
@@ -44,7 +45,8 @@ class Point:
 
     `u` maps a site to its unconstrained values (of noise: to standard normal draws, or to the draws themselves where
     the distribution has no such form). With `constrained` it maps to values on the support. `loc` and `scale` are the
-    guide's conditional centre and spread of each coordinate; `log_q` its log density, elementwise. `replaced` overrides
+    guide's conditional centre and spread of each coordinate; `log_q` its log density, elementwise. Of a discrete latent
+    `u` has the outcome and `log_probabilities`, last axis the outcomes, the guide's table. `replaced` overrides
     sums over loops by name. `keys` asks for prior draws. ``u["?"]``, which is no site's name, is uniform on (0, 1), for
     boundaries of which a random subset is taken.
     """
@@ -53,6 +55,7 @@ class Point:
     loc: Mapping[str, Array] = field(default_factory=dict[str, Array])
     scale: Mapping[str, Array] = field(default_factory=dict[str, Array])
     log_q: Mapping[str, Array] = field(default_factory=dict[str, Array])
+    log_probabilities: Mapping[str, Array] = field(default_factory=dict[str, Array])
     constrained: bool = False
     replaced: Mapping[str, Array] = field(default_factory=dict[str, Array])
     keys: Mapping[str, Array] | None = None
@@ -115,14 +118,47 @@ class Point:
         back = transform.inverse_or(u, *bounds)[0] if self.constrained else None
         return Draw(jnp.sum(term), index, None if mask is None else jnp.broadcast_to(exists, ()), prior, back)
 
+    # --------------------------------------------------------------- discrete
+
+    def outcome(self, site: str, path: Path, name: str, index: Index = ()) -> Guard:
+        """The outcome of a discrete latent: what the path says, else the guide's draw."""
+        drawn = wrap(self.u[site])[index] if index else self.u[site]
+        given = None if path is None else path.get(name)
+        on = drawn if given is None else jnp.where(jnp.asarray(given) == BY_VALUE, drawn, given)
+        return Guard(on, on)
+
+    def probabilities(self, site: str, index: Index = ()) -> Array:
+        """The guide's probabilities of the outcomes, differentiable in its parameters."""
+        table = self.log_probabilities[site]
+        return jnp.exp(table[index] if index else table)
+
+    def discrete(
+        self, site: str, density: Density, outcome: Array, args: tuple[ArrayLike, ...], index: Index = (),
+        mask: Array | None = None,
+    ) -> Draw:  # fmt: skip
+        """The contribution of a discrete latent: log prior - log guide probability, where `mask` says it exists."""
+        exists = jnp.asarray(True) if mask is None else mask
+        term = density(outcome, *args) if mask is None else density.masked(mask, outcome, *args)
+        if site in self.log_probabilities:
+            table = self.log_probabilities[site][index] if index else self.log_probabilities[site]
+            term = term - jnp.where(exists, table[outcome], 0.0)
+        prior = None
+        if self.keys is not None:
+            key = self.keys[site][index] if index else self.keys[site]
+            safe = args if mask is None else _stand_in(mask, density, args)
+            prior = samplers.sample(density.name, key, safe, (), self.dtype)
+        back = outcome if self.constrained else None
+        return Draw(jnp.sum(term), index, None if mask is None else jnp.broadcast_to(exists, ()), prior, back)
+
     # ------------------------------------------------------------------- lines
 
     def still(self) -> Point:
         """The same point, through which no gradient flows."""
-        u, loc, scale, log_q = (
-            {k: lax.stop_gradient(v) for k, v in m.items()} for m in (self.u, self.loc, self.scale, self.log_q)
+        u, loc, scale, log_q, table = (
+            {k: lax.stop_gradient(v) for k, v in m.items()}
+            for m in (self.u, self.loc, self.scale, self.log_q, self.log_probabilities)
         )
-        return replace(self, u=u, loc=loc, scale=scale, log_q=log_q)
+        return replace(self, u=u, loc=loc, scale=scale, log_q=log_q, log_probabilities=table)
 
     def replacing(self, **sums: Array) -> Point:
         return replace(self, replaced={**self.replaced, **sums})

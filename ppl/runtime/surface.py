@@ -24,6 +24,23 @@ from ppl.runtime.point import Draw, Root
 Evaluate = Callable[[ArrayLike, Mapping[str, Any]], dict[str, Any]]
 
 
+def outcomes_of(
+    evaluate: Evaluate, path: Callable[[Array], Mapping[str, Any]], probabilities: Array, terms: tuple[str, ...]
+) -> Array:
+    """A scalar whose gradient is that of ``sum_k probabilities[k] * h_k``, h_k the sum of `terms` under outcome k.
+
+    With the guide's probabilities of a discrete latent this is the exact derivative in them, all else as drawn.
+    """
+
+    def under(k: Array) -> Array:
+        return log_density(evaluate(0, path(k)), terms)
+
+    h = lax.stop_gradient(jax.vmap(under)(jnp.arange(probabilities.shape[-1])))
+    # An impossible outcome of the prior has no density: its probability must go, as fast as it can without overflow.
+    h = jnp.maximum(h, jnp.max(h) - 1e6)
+    return jnp.sum((h - jnp.mean(h)) * probabilities)
+
+
 def still(tree: Any) -> Any:
     """`tree`, through which no gradient flows."""
     return jax.tree.map(lax.stop_gradient, tree)

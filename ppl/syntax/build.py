@@ -1,7 +1,7 @@
 """From reductions of the grammar to nodes of the AST: one method per rule (or alias) of ``grammar/ppl.lark``.
 
-Lark calls these from its LALR loop, so nothing here recurses. The children of a rule are its tokens and the values of
-its parts, all of them (the grammar is loaded with `keep_all_tokens`), so first and last child give the span.
+The automaton calls these as it reduces, so nothing here recurses. The children of a rule are its tokens and the values
+of its parts, all of them (the grammar is loaded with `keep_all_tokens`), so first and last child give the span.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def _nodes(children: Children) -> tuple[Any, ...]:
 
 
 class Builder:
-    """Stateless; lark finds the methods by name."""
+    """Stateless; the methods are found by name."""
 
     def start(self, c: Children) -> tuple[ast.Statement, ...]:
         return tuple(c)

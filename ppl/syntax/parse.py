@@ -1,6 +1,8 @@
 """The parser: from the text of a model to its AST, with every independent fault reported in one run.
 
-    text -> tokens (lark's lexer) -> habits replaced -> layout -> LALR parser of lark -> Builder -> Module
+    text -> tokens -> habits replaced -> layout -> LALR automaton -> Builder -> Module
+
+The lexer and the automaton run on tables that lark makes from the grammar (``ppl/syntax/generate.py``).
 
 A fault inside a statement gives one message; the parser then either reads the token that was meant or goes on after
 the statement. Nothing recurses over the text, so depth is limited by the checks here and by nothing else.
@@ -10,17 +12,14 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, cast
 
-from lark import Token, UnexpectedToken
-from lark.parsers.lalr_analysis import Shift
-
-from ppl.diagnostics import Diagnostics, InternalError, Span
-from ppl.record import record
-from ppl.syntax import ast, tables
+from ppl.diagnostics import Diagnostics, Span
+from ppl.syntax import ast
+from ppl.syntax.automaton import Automaton, Unexpected
 from ppl.syntax.habits import replace_habits
 from ppl.syntax.layout import lay_out
 from ppl.syntax.limits import MAX_NESTING, is_sound
+from ppl.syntax.tables import tables
 from ppl.syntax.tokens import Faults, Lexeme, TooManyErrors, before
 
 MAX_CHARACTERS = 500_000
@@ -62,15 +61,14 @@ def _tokens(text: str, file: str, faults: Faults) -> list[Lexeme] | None:
     """The tokens of a text, ending with EOF; None if brackets are nested too deeply. Blank lines give no token."""
     out: list[Lexeme] = []
     depth = 0
-    for token in cast(Any, tables.parser()).lex(text):
+    for token in tables().lex(text, file):
         if token.type == "NEWLINE" and (not out or out[-1].type == "NEWLINE"):
             continue
-        lexeme = _lexeme(token, file)
-        out.append(lexeme)
+        out.append(token)
         if token.type in ("LPAR", "LSQB", "LBRACE"):
             depth += 1
             if depth > MAX_NESTING:
-                faults.error("PPL008", f"brackets are nested deeper than {MAX_NESTING}", lexeme.span)
+                faults.error("PPL008", f"brackets are nested deeper than {MAX_NESTING}", token.span)
                 return None
         elif token.type in ("RPAR", "RSQB", "RBRACE"):
             depth = max(depth - 1, 0)
@@ -80,65 +78,13 @@ def _tokens(text: str, file: str, faults: Faults) -> list[Lexeme] | None:
     return out
 
 
-def _lexeme(token: Token, file: str) -> Lexeme:
-    line, column, end_line, end_column = token.line, token.column, token.end_line, token.end_column
-    if line is None or column is None or end_line is None or end_column is None:
-        raise InternalError("a token without a position")
-    return Lexeme(token.type, str(token), Span(file, line, column, end_line, end_column))
-
-
-@record
-class _Automaton:
-    """Lark's LALR automaton, fed by hand: `height` and `cut` are what recovery needs beyond its public interface."""
-
-    lark: Any  # lark's InteractiveParser, whose stacks are not typed
-
-    @classmethod
-    def new(cls) -> _Automaton:
-        return cls(cast(Any, tables.parser()).parse_interactive())
-
-    def feed(self, token: Lexeme) -> Any:
-        """Raises lark's UnexpectedToken; returns the value of the start rule after the last token."""
-        return self.lark.feed_token(token)
-
-    def accepts(self) -> frozenset[str]:
-        """The terminals that can follow. Lark's own `accepts` copies the values too, in some versions deeply."""
-        stack: list[int] = self.lark.parser_state.state_stack
-        table: _States = self.lark.parser_state.parse_conf.states
-        return frozenset(t for t in table[stack[-1]] if t.isupper() and _can_shift(table, list(stack), t))
-
-    @property
-    def height(self) -> int:
-        return len(self.lark.parser_state.state_stack)
-
-    def cut(self, height: int) -> None:
-        """Forgets what was read since the stack had this height. States are one more than values."""
-        state = self.lark.parser_state
-        del state.state_stack[height:], state.value_stack[height - 1 :]
-
-
-_States = dict[int, dict[str, tuple[Any, Any]]]  # of each state, by symbol: lark's action, and its state or rule
-
-
-def _can_shift(table: _States, stack: list[int], terminal: str) -> bool:
-    """Whether the reductions that `terminal` causes end in a state that reads it. Changes `stack`."""
-    while terminal in table[stack[-1]]:
-        action, rule = table[stack[-1]][terminal]
-        if action is Shift:
-            return True
-        if rule.expansion:
-            del stack[-len(rule.expansion) :]
-        stack.append(table[stack[-1]][rule.origin.name][1])
-    return False
-
-
 @dataclass(slots=True, eq=False, repr=False)
 class _Parser:
     """Feeds the tokens, and knows for every open block where its current statement began."""
 
     tokens: list[Lexeme]
     faults: Faults
-    automaton: _Automaton = field(default_factory=_Automaton.new)
+    automaton: Automaton = field(default_factory=Automaton)
     # For every open block: the token that started its current statement, and the height of the stack before it.
     starts: list[tuple[int, int]] = field(default_factory=lambda: [(0, 1)])
     at: int = 0
@@ -148,11 +94,11 @@ class _Parser:
         while self.tokens[self.at].type != "EOF":
             try:
                 self.automaton.feed(self.tokens[self.at])
-            except UnexpectedToken:
+            except Unexpected:
                 self.recover()
             else:
                 self.advance(self.tokens[self.at])
-        return self.automaton.feed(self.tokens[self.at].become("$END", ""))
+        return self.automaton.finish()
 
     def advance(self, token: Lexeme) -> None:
         """Notes where statements and blocks start, after `token` was read."""

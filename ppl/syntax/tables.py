@@ -1,95 +1,100 @@
-"""The LALR parser, from tables prepared in advance where they fit.
-
-Building the tables from ``grammar/ppl.lark`` takes longer than everything else `pplc check` does on a small model, so
-they are kept beside it in ``ppl.tables.json``. The file names the grammar (by hash) and the version of lark it was made
-with; if either differs, the tables are built anew. After a change of the grammar, write the file again:
-
-    python -c "from ppl.syntax.tables import write; write()"
-"""
+"""The lexer and the LALR automaton, as tables that ``ppl/syntax/generate.py`` has prepared from the grammar."""
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
-from typing import Any, cast
-
-from lark import Lark, Token, __version__
-from lark.grammar import Rule
-from lark.lexer import TerminalDef
+from typing import Any
 
 from ppl import resources
+from ppl.diagnostics import Span
+from ppl.record import record
 from ppl.syntax.build import Builder
+from ppl.syntax.tokens import Lexeme
 
 
-class _KeepAll:
-    """Tells lark to keep the terminals that no rule mentions: newlines and what only the messages know."""
+@record
+class Rule:
+    """What is done when a rule of the grammar has been read: its last `size` values become one value of `origin`.
 
-    always_accept = (
-        *("SEMICOLON", "NEWLINE", "BAD_NUMBER", "BAD_NAME", "BAD_STRING", "BAD_AUGMENTED", "BAD_WALRUS"),
-        *("BAD_POWER", "BAD_AND", "BAD_OR", "BAD_NOT", "BAD_CHARACTER"),
-    )
+    `make` makes it of them; without it they are handed on as they are, for the rule around, which splices in the parts
+    `spliced`. If `single`, one part alone stands for itself.
+    """
 
-    def process(self, stream: Iterator[Token]) -> Iterator[Token]:
-        return stream
+    origin: str
+    size: int
+    make: Callable[[Sequence[Any]], Any] | None
+    spliced: frozenset[int]
+    single: bool
+
+    def reduce(self, values: list[Any]) -> Any:
+        if self.spliced:
+            parts, values = values, []
+            for k, part in enumerate(parts):
+                if k not in self.spliced:
+                    values.append(part)
+                elif k == 0:
+                    values = part  # grows in place: a list of n statements takes n steps
+                else:
+                    values.extend(part)
+        if self.single and len(values) == 1:
+            return values[0]
+        return values if self.make is None else self.make(values)
+
+
+@record
+class Tables:
+    """`states`: by symbol, the state after it (0 or more) or the rule that it completes (-1 for rule 0, -2 for rule 1).
+
+    `terminals` matches one token, of the type that its group is named by, unless `keywords` has another type for its
+    text. The tokens `ignored` do not count. State 0 is where a text starts, `end` where it is complete.
+    """
+
+    terminals: re.Pattern[str]
+    keywords: Mapping[str, Mapping[str, str]]
+    ignored: frozenset[str]
+    rules: tuple[Rule, ...]
+    states: Sequence[Mapping[str, int]]
+    end: int
+
+    def lex(self, text: str, file: str) -> Iterator[Lexeme]:
+        """The tokens of a text, newlines included. Every character belongs to one, if to a BAD_CHARACTER."""
+        line, start, at = 1, 0, 0
+        while at < len(text):
+            match = self.terminals.match(text, at)
+            assert match is not None and match.lastgroup is not None, "the grammar has a terminal for every character"
+            kind, word, end = match.lastgroup, match[0], match.end()
+            if kind in self.keywords:
+                kind = self.keywords[kind].get(word, kind)
+            if kind == "NEWLINE":
+                yield Lexeme(kind, word, Span(file, line, at - start + 1, line + 1, 1))
+                line, start = line + 1, end
+            elif kind not in self.ignored:
+                yield Lexeme(kind, word, Span(file, line, at - start + 1, line, end - start + 1))
+            at = end
 
 
 @cache
-def parser() -> Lark:
-    """The parser; it holds no state of a parse."""
-    grammar = resources.grammar_text()
-    text = resources.tables_text()
-    if text is not None:
-        stored = json.loads(text)
-        if stored["key"] == _key(grammar):
-            return _load(stored)
-    return build(grammar)
+def tables() -> Tables:
+    """The tables of the grammar, made anew if those beside it belong to another."""
+    grammar, text = resources.grammar_text(), resources.tables_text()
+    stored: dict[str, Any] = {} if text is None else json.loads(text)
+    if stored.get("grammar") != grammar:
+        from ppl.syntax import generate
+
+        stored = generate.tables(grammar)
+    return load(stored)
 
 
-def build(grammar: str, debug: bool = False) -> Lark:
-    """The parser, built from the text of the grammar; with `debug` lark logs conflicts."""
-    return Lark(
-        grammar,
-        parser="lalr",
-        lexer="basic",
-        keep_all_tokens=True,
-        maybe_placeholders=False,
-        transformer=cast(Any, Builder()),
-        postlex=cast(Any, _KeepAll()),
-        debug=debug,
-    )
-
-
-def serialise(grammar: str) -> str:
-    """The text of ``ppl.tables.json`` for a grammar. Lark numbers states and rules anew each time."""
-    data, memo = cast(Any, build(grammar)).memo_serialize([TerminalDef, Rule])
-    data["options"].update(transformer=None, postlex=None)
-    stored = {"key": _key(grammar), "data": data, "memo": memo}
-    return json.dumps(stored, separators=(",", ":"), sort_keys=True) + "\n"
-
-
-def write() -> None:
-    """Prepares ``grammar/ppl.tables.json`` of a source checkout."""
-    checkout = os.path.dirname(resources.PACKAGE)
-    with open(os.path.join(checkout, "grammar", "ppl.tables.json"), "w", encoding="utf-8") as tables:
-        tables.write(serialise(resources.grammar_text()))
-
-
-def _key(grammar: str) -> str:
-    return f"lark {__version__}, grammar {hashlib.sha256(grammar.encode()).hexdigest()}"
-
-
-def _load(stored: dict[str, Any]) -> Lark:
-    """Lark's own way back from `memo_serialize`; JSON has turned the integer keys of its tables into text."""
-    data = stored["data"]
-    table = data["parser"]["parser"]
-    table["tokens"] = _int_keys(table["tokens"])
-    table["states"] = {int(s): _int_keys(actions) for s, actions in table["states"].items()}
-    load: Any = Lark._load_from_dict  # pyright: ignore - private, but what the parsers that lark generates call
-    return load(data, _int_keys(stored["memo"]), transformer=Builder(), postlex=_KeepAll())
-
-
-def _int_keys(table: dict[str, Any]) -> dict[int, Any]:
-    return {int(k): v for k, v in table.items()}
+def load(stored: Mapping[str, Any]) -> Tables:
+    """Tables from what `ppl.syntax.generate.tables` returned."""
+    builder = Builder()
+    rules = [
+        Rule(origin, size, None if name is None else getattr(builder, name, None), frozenset(spliced), single)
+        for origin, size, name, spliced, single in stored["rules"]
+    ]
+    terminals = re.compile("|".join(f"(?P<{name}>{pattern})" for name, pattern in stored["terminals"]))
+    ignored = frozenset(stored["ignored"])
+    return Tables(terminals, stored["keywords"], ignored, tuple(rules), stored["states"], stored["end"])

@@ -10,7 +10,7 @@ from ppl.record import record
 
 @record
 class Lexeme:
-    """`type` is the name of a terminal in ``grammar/ppl.lark``; the attribute has that name because lark reads it."""
+    """`type` is the name of a terminal in ``grammar/ppl.lark``."""
 
     type: str
     text: str

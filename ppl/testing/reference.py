@@ -33,7 +33,7 @@ from jax.flatten_util import ravel_pytree
 from numpy.typing import NDArray
 
 from ppl.problem import Problem
-from ppl.problem.guides import GUIDES, MeanField, Params
+from ppl.problem.guides import Params
 from ppl.testing.batches import PILOT, BatchFn, Plan, batch_fn, batch_means, chosen, flat
 from ppl.testing.statistics import MIN_BATCHES, Estimate, Floats
 
@@ -100,7 +100,7 @@ def make_reference(
     the two at the draws that each will have; deciding that by the draws that are then judged would bias them.
     """
     plan = Plan.of(draws)
-    coordinates = _coordinates(params, draws, seed) if guide == MeanField.name else []
+    coordinates = _coordinates(params, draws, seed) if guide == "meanfield" else []
     affordable = min(draws, EFFORT * draws // (3 * len(coordinates) + 1))
     covered = _covered(params, coordinates)
     sources: dict[str, Source] = {}
@@ -129,7 +129,13 @@ def _covered(params: Params, coordinates: Sequence[int]) -> NDArray[np.bool_]:
     """Which components of a flat gradient belong to `coordinates`."""
     size = sum(int(np.size(x)) for x in params["loc"].values())
     one = np.isin(np.arange(size), coordinates)
-    return np.concatenate([one, one])  # flat parameters are all of loc, then all of log_scale
+    # Flat parameters are all of loc, then all of log_scale, then those of discrete latents.
+    return np.concatenate([one, one, np.zeros(logits_of(params), bool)])
+
+
+def logits_of(params: Params) -> int:
+    """The number of parameters of discrete latents."""
+    return sum(int(np.size(x)) for x in params.get("logits", {}).values())
 
 
 def score_batch(problem: Problem, guide: str, n: int) -> Callable[[Params, Array], Array]:
@@ -137,7 +143,7 @@ def score_batch(problem: Problem, guide: str, n: int) -> Callable[[Params, Array
 
     The batch function returns the means and then, as many again, the largest absolute values of a draw.
     """
-    family, m = GUIDES[guide](), max(n, 2)
+    family, m = problem.guide(guide), max(n, 2)
 
     def log_q(params: Params, u: dict[str, Array]) -> Array:
         return sum((jnp.sum(x) for x in family.at(params, u).log_q.values()), start=jnp.zeros(()))
@@ -145,7 +151,7 @@ def score_batch(problem: Problem, guide: str, n: int) -> Callable[[Params, Array
     def batch(params: Params, key: Array) -> Array:
         u = problem.unconstrained_draws(params, key, m, guide)
         h = jax.vmap(lambda at: problem.log_weight(params, at, guide))(u)
-        latents = {k: u[k] for k in params["loc"]}
+        latents = {k: u[k] for k in (*params["loc"], *params.get("logits", {}))}
         score = jax.vmap(lambda at: flat(jax.grad(log_q)(params, at)))(latents)
         others = (jnp.sum(h) - h) / (m - 1)
         each = (h - others)[:, None] * score
@@ -163,6 +169,7 @@ def differences_batch(
     `down` in every draw, but between `out` and the draw itself in few: for a scale, the largest value is that of both.
     """
     at_coordinates = jnp.asarray(coordinates)
+    discrete = logits_of(problem.init_params(guide))
 
     def batch(params: Params, key: Array) -> Array:
         k_draws, k_widths = jax.random.split(key)
@@ -189,6 +196,8 @@ def differences_batch(
             return jnp.stack([jnp.mean(d_loc), jnp.mean(d_scale), across, most])
 
         found = lax.map(coordinate, (at_coordinates, rayleigh.T))
-        return jnp.zeros((4, loc.size), loc.dtype).at[:, at_coordinates].set(found.T).ravel()
+        parts = jnp.zeros((4, loc.size), loc.dtype).at[:, at_coordinates].set(found.T)
+        others = jnp.zeros(discrete, loc.dtype)  # the differences move no discrete latent
+        return jnp.concatenate([parts[0], parts[1], others, parts[2], parts[3], others])
 
     return batch

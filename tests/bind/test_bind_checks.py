@@ -211,6 +211,40 @@ BAD = {
         "data n: int\ndata k: int\nm ~ Normal(0, 1)\nfor i in 0..n // k { factor m }", {"n": 3, "k": 0},
         "PPL211", "`n // k` divides by zero", 4, True,
     ),
+    "factor that divides by data": (
+        "data k: int = 0\nz ~ Normal(0, 1)\nfactor 5 / k", None, "PPL309", "the factor `5 / k` is inf", 3, True,
+    ),
+    "factor that is not a number": (
+        "data x: real[2]\nz ~ Normal(0, 1)\nfor i in 0..2 { factor sqrt(x[i]) }", {"x": [1.0, -1.0]},
+        "PPL309", "`sqrt(x[i])` at i = 1 is nan, it must be finite", 3, True,
+    ),
+    "infinite factor, whatever the data": (
+        "z ~ Normal(0, 1)\nif z > 0 { factor log(0.0) }", None, "PPL309", "`log(0)` is -inf", 2, False,
+    ),
+    "infinite factor in a branch on data": (
+        "data k: int\nz ~ Normal(0, 1)\nfactor if k == 0 then 5 / k else z", {"k": 0},
+        "PPL309", "the factor `5 / k` is inf", 3, True,
+    ),
+    "infinite observation": (
+        "data k: int\nz ~ Normal(0, 1)\nobserve 5 / k ~ Normal(z, 1)", {"k": 0},
+        "PPL308", "the observed `5 / k` is inf", 3, True,
+    ),
+    "largest of no data": (
+        "data n: int\ndata x: real[n]\nz ~ Normal(0, 1)\nfactor max(x) * z", {"x": []},
+        "PPL212", "`max(x)` is of an array without elements", 4, True,
+    ),
+    "smallest of no latents": (
+        "data n: int\nw: real[n] ~ Normal(0, 1)\nz ~ Normal(0, 1)\nfactor min(w) * z", {"n": 0},
+        "PPL212", "`min(w)` is of an array without elements", 4, True,
+    ),
+    "mean of an empty slice in a loop": (
+        "data x: real[3]\nz ~ Normal(0, 1)\ndata n: int\nfor i in 0..2 { factor mean(x[n..2]) * z }",
+        {"x": [1.0, 2.0, 3.0], "n": 2}, "PPL212", "`mean(x[n..2])` at i = 0 is of an array without", 4, True,
+    ),
+    "largest of an empty int array": (
+        "data n: int\ndata k: int[n]\nz ~ Normal(0, 1)\nreport top = max(k)", {"n": 0, "k": []},
+        "PPL212", "`max(k)`", 4, True,
+    ),
 }  # fmt: skip
 
 
@@ -306,6 +340,17 @@ GOOD = {
     "a count from data": (
         "data n: int\ndata x: real[n]\nm ~ Normal(0, 1)\nk = 0\nfor i in 0..n { if x[i] > 0 { k = k + 1 } }\n"
         "observe k ~ Binomial(3, inv_logit(m))", {"x": [1.0, 2.0, 0.0, -1.0]},
+    ),
+    "factor cut off": ("data k: int\nz ~ Normal(0, 1)\nif k > 0 { factor 5 / k }", {"k": 0}),
+    "factor cut off by an if-expression": (
+        "data k: int\nz ~ Normal(0, 1)\nfactor if k > 0 then 5 / k else z", {"k": 0},
+    ),
+    "extremes of nothing cut off": (
+        "data n: int\ndata x: real[n]\nz ~ Normal(0, 1)\nm = if n > 0 then max(x) else 0.0\n"
+        "if n > 0 { factor (mean(x) - min(x)) * m * z }", {"x": []},
+    ),
+    "sums of nothing": (
+        "data n: int\ndata x: real[n]\nz ~ Normal(0, 1)\nfactor (sum(x) + prod(x)) * z", {"x": []},
     ),
 }  # fmt: skip
 

@@ -6,6 +6,12 @@ import numpy as np
 import pytest
 from binding import bound
 
+from ppl.bind.blame import Findings
+from ppl.bind.extents import varying_extents
+from ppl.bind.measure import measure
+from ppl.bind.numbers import Numbers
+from ppl.data.bind import read_data
+from ppl.diagnostics import Diagnostics
 from ppl.driver import compile_source
 
 RAGGED = """data n: int
@@ -104,3 +110,56 @@ def test_a_million_observations_take_well_under_a_second() -> None:
     start = time.process_time()
     bound(text, data)
     assert time.process_time() - start < 2.0  # 0.3 s alone on a core; the bound is for busy ones
+
+
+MEASURED = {
+    "sizes": ("data n: int\nm: real[n * 2 - 1] ~ Normal(0, 1)\nvar s: int[n // 2]\ns[0] = 1\nfactor sum(m)", {"n": 3}),
+    "empty": ("data n: int\nm: real[n - 3] ~ Normal(0, 1)\nfor i in 4..n { if m[0] > i { factor 1 } }", {"n": 3}),
+    "nested": (
+        "data n: int\nm ~ Normal(0, 1)\n"
+        "for i in 1..n { for j in 0..n ^ 2 % 4 { if m > i * j { factor 1 } } }", {"n": 5},
+    ),
+    "under conditions": (
+        "data n: int\ndata b: bool = true\nm ~ Normal(0, 1)\n"
+        "if n > 2 and not b { for i in 0..n { if m > i { factor 1 } } }\n"
+        "if m > 0 and n > 2 { for i in 0..n { if m > i + 0.5 { factor 1 } } }\n"
+        "if m > 0 and n < 2 { for i in 0..n { if m > i + 0.7 { factor 1 } } }\n"
+        "if not (m > 0 or n > 2) { for i in 0..n { if m > i + 0.9 { factor 1 } } }", {"n": 4},
+    ),
+    "computed": (
+        "data n: int\ndata r: real\nm ~ Normal(0, 1)\nk = if r > 0.5 then n else max(n, 3)\n"
+        "for i in min(0, n)..abs(-k) + floor(r / 2) { if m > i { factor 1 } }", {"n": 2, "r": 3.5},
+    ),
+    "walk": (
+        "data n: int\nvar z: real[n]\nz[0] ~ Normal(0, 1)\ns = 0.0\n"
+        "for t in 1..n { if s > 0 { s = s - 1 } else { s = z[t - 1] }\nz[t] ~ Normal(s, 1) }", {"n": 6},
+    ),
+    "looked up": (RAGGED, {"n": 3, "k": [1, 0, 2]}),
+    "overflow": ("data n: int\nm ~ Normal(0, 1)\nfor i in 0..n - n * n * n // (n * n) { factor m }", {"n": 3 * 10**6}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MEASURED)
+def test_numbers_measure_as_arrays_do(name: str) -> None:
+    """Without numpy a program has the shapes and extents that the evaluator of arrays finds."""
+    text, data = MEASURED[name]
+    c = compile_source(text, "m.ppl", "m")
+    program, definitions = c.regions.program, c.regions.definitions
+    numbers = Numbers(program, definitions, read_data(c.data, data, Diagnostics()))
+    found = measure(c.regions, c.elaborated.sizes, numbers, Findings(program, definitions, Diagnostics()))
+    assert found.extents == varying_extents(program.body, numbers.evaluator)
+    assert found.shapes == {x.name: numbers.evaluator.dims(x.type) for x in (*program.sites, *program.arrays)}
+
+
+@pytest.mark.parametrize("name", sorted(set(MEASURED) - {"looked up", "overflow"}))
+def test_numbers_are_enough_for_most_programs(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    text, data = MEASURED[name]
+
+    def refuse(_: Numbers) -> None:
+        raise AssertionError("numpy is not needed")
+
+    monkeypatch.setattr(Numbers, "evaluator", property(refuse))
+    c = compile_source(text, "m.ppl", "m")
+    program, definitions = c.regions.program, c.regions.definitions
+    numbers = Numbers(program, definitions, read_data(c.data, data, Diagnostics()))
+    assert measure(c.regions, c.elaborated.sizes, numbers, Findings(program, definitions, Diagnostics()))

@@ -54,7 +54,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
 
 def test_a_whole_run_shows_the_bias_and_ends_well(pplc: Pplc, jump: Path) -> None:
-    code, out, err = pplc("gradcheck", jump, *SHORT)
+    code, out, err = pplc("gradcheck", jump, "--at", "init", *SHORT)
     lines = out.splitlines()
     assert (code, err) == (0, "")
     assert lines[0].split() == ["gradient", "reference", "+-", "plain", "AD", "z", "combined", "z"]

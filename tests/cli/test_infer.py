@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 
 import ppl
+from ppl.cli import main
+from ppl.cli.console import UsageError
 from ppl.infer import Fit, Posterior, Settings
 
 from .conftest import Pplc
@@ -219,3 +221,21 @@ def test_an_interrupted_fit_says_where_it_can_be_continued(
 def test_the_biased_estimator_says_so(pplc: Pplc, step: Path, asked: dict[str, Any]) -> None:
     assert "biased" in pplc("infer", step, "--estimator", "interior").err
     assert pplc("-q", "infer", step, "--estimator", "interior").err == ""
+
+
+def test_a_fit_is_saved_although_nobody_reads_the_table(
+    pplc: Pplc, step: Path, tmp_path: Path, asked: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both streams were closed from the start; or stdout is full, which is an error, but the fit is saved."""
+    with monkeypatch.context() as closed:
+        closed.setattr("sys.stdout", None)
+        closed.setattr("sys.stderr", None)
+        assert main(["infer", str(step), "--out", str(tmp_path / "a.nc")]) == 0
+    assert ppl.load_fit(tmp_path / "a.nc").elbo == CANNED.elbo
+
+    def full(text: str) -> None:
+        raise UsageError("cannot write the output: full")
+
+    monkeypatch.setattr("ppl.cli.infer.put", full)
+    assert pplc("infer", step, "--out", tmp_path / "b.nc") == (2, "", "pplc: cannot write the output: full\n")
+    assert ppl.load_fit(tmp_path / "b.nc").elbo == CANNED.elbo

@@ -162,7 +162,7 @@ def test_an_interrupt_is_130(pplc: Pplc, step: Path, monkeypatch: pytest.MonkeyP
 def test_looking_at_a_program_stays_light(step: Path, program: str, command: list[str]) -> None:
     """Neither what only a fit needs nor what would take a good part of the start-up time is imported."""
     file = str(step) if program == "step" else str(PROGRAMS / "textmsg.ppl")
-    heavy = ["jax", "numpy", "scipy", "xarray", "rich", "pandas", "optax", "importlib.metadata", "difflib"]
+    heavy = ["jax", "lark", "numpy", "scipy", "xarray", "rich", "pandas", "optax", "importlib.metadata", "difflib"]
     script = (
         "import sys; before = set(sys.modules); from ppl.cli import main; code = main(sys.argv[1:]); "
         f"heavy = set({heavy}) & (set(sys.modules) - before); "

@@ -143,7 +143,6 @@ def test_codes_that_are_named_exist(page: Path) -> None:
 def test_refusals_are_as_the_reference_says() -> None:
     """The table of what is not supported yet, row by row."""
     examples = {
-        "PPL403": "x ~ Normal(0, 1)\nfactor if x > 0 then log(x) else 0",
         "PPL602": "x ~ Normal(0, 1)\ny ~ Normal(0, 1)\nfactor x // y",
         "PPL604": "k ~ Poisson(2)",
         "PPL605": "x ~ Exponential(1)\nnoise e ~ Gamma(x, 1)\nfactor e",

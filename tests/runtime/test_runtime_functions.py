@@ -201,3 +201,13 @@ def test_divide() -> None:
     np.testing.assert_allclose(d_a, [0.5, 0.0])
     np.testing.assert_allclose(d_b, [-0.75, 0.0])
     assert fn.divide(True, 1, 4) == 0.25
+
+
+@pytest.mark.parametrize("dtype", [int, float])
+def test_extremes_of_nothing_can_be_traced(dtype: type) -> None:
+    """What a condition on the size cuts off is traced all the same; nothing looks at the value."""
+    nothing = jnp.zeros((0,), dtype)
+    for f in (fn.min, fn.max, fn.mean):
+        assert jax.jit(f)(nothing).shape == ()
+        assert jnp.isfinite(f(nothing))
+    assert fn.min(nothing).dtype == nothing.dtype
