@@ -190,6 +190,7 @@ def check_index(ctx: Context, i: ir.Expr, size: ir.Expr, span: Span, target: boo
 def element(base: ir.Expr, indices: tuple[ir.Expr, ...]) -> ir.Expr:
     """``base[indices]``, folded where `base` is itself an index or an elementwise expression."""
     t = base.type.element(len(indices))
+    random = base.random or any(i.random for i in indices)
     match base:
         case ir.Index(base=inner, indices=first):
             return element(inner, (*first, *indices))
@@ -197,9 +198,9 @@ def element(base: ir.Expr, indices: tuple[ir.Expr, ...]) -> ir.Expr:
             item = items[int(indices[0].value)]
             return element(item, indices[1:]) if len(indices) > 1 else item
         case ir.Var() if t.scalar:
-            return ir.Cell(base.name, indices, t, base.random)
+            return ir.Cell(base.name, indices, t, random)
         case _:
-            return ir.Index(base, indices, t, base.random)
+            return ir.Index(base, indices, t, random)
 
 
 def slice_(ctx: Context, e: ast.Index, base: ir.Expr) -> ir.Expr:

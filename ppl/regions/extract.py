@@ -109,7 +109,9 @@ def decide(
     scope: Scope, k: int, members: dict[int, bool], forms: Mapping[int, Normalised], sink: Diagnostics
 ) -> GuardInfo:
     g, form = scope.program.guards[k], forms[k]
-    value = poly.to_expr(form.normal) if form.hoisted else g.value
+    value = g.value
+    if form.hoisted:  # out of the reach of what its mask reads
+        g, value = replace(g, mask=None), poly.to_expr(form.normal)
     base = GuardInfo(g, "fixed", "affine", form.loops, "-", "-", "", k, False, value, form.normal)
     if g.outcomes is not None:
         return discrete_latent(scope, base, frozenset(members))

@@ -233,6 +233,7 @@ def total(
         new = z if arguments[place].index == on.index else values[place].at[on.index].set(z)
         return [*values[:place], new, *values[place + 1 :]]
 
+    @jax.jit  # traced once, not at every use
     def along(s: Array) -> Array:
         return value(still, *moved(here, on.z(s)))
 
@@ -257,6 +258,7 @@ def total_of_model(
 ) -> Array:  # fmt: skip
     """As `total`, for a guard whose value is that of the whole program at a point; all coordinates of `sites` share."""
 
+    @jax.jit  # traced once, not at every use
     def along(s: Array) -> Array:
         return value(on.point(s))
 

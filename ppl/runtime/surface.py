@@ -87,6 +87,7 @@ def jump(
     be this very one, with the terms they reach: each term's jump is shared among all that flip here. `inside` are such
     guards of a loop with terms in it that only the guard of their own iteration reaches.
     """
+    evaluate = jax.jit(evaluate)  # traced for each form of path, not at every use
     towards = jnp.sign(lax.stop_gradient(jnp.asarray(slope)))
     path_on = outcomes(evaluate(towards, {name: on}))
     path_off = outcomes(evaluate(-towards, {name: off}))

@@ -15,6 +15,8 @@ from ppl.syntax import ast, parse
 
 A = np.ndarray
 TOLERANCE = 1e-8
+# Compiling takes most of the time, and the programs are small: hardly optimised code is fast enough.
+HARDLY_OPTIMISED = (("xla_backend_optimization_level", 0), ("xla_cpu_use_fusion_emitters", False))
 
 
 @dataclass(frozen=True)
@@ -63,8 +65,9 @@ def density_faults(
     want = evaluate(module, data, u, n)
     z = {k: np.where(want.exists[k], want.z[k], 0.3) for k in shapes}
     with jax.enable_x64(True):
-        got = jax.jit(jax.vmap(lambda u, z: (problem.log_joint(z), problem.log_density(u), problem.constrain(u),
-                                             problem.unconstrain(z))))(u, z)  # fmt: skip
+        run = jax.jit(jax.vmap(lambda u, z: (problem.log_joint(z), problem.log_density(u), problem.constrain(u),
+                                             problem.unconstrain(z))))  # fmt: skip
+        got = run.lower(u, z).compile(compiler_options=dict(HARDLY_OPTIMISED))(u, z)
         joint, density, constrained, back = jax.tree.map(lambda x: np.asarray(x, float), got)
     pseudo = np.zeros(n)
     for k, s in shapes.items():

@@ -7,7 +7,7 @@ For one coordinate with noise e ~ N(0, 1), parameters loc and log_scale, and h t
 (the score function identity). The expectation over that coordinate is an integral along a line, done by composite
 Gauss-Legendre quadrature whose panels end where the program's path changes; the path (the outcome of every decision) is
 bisected to find these places. The expectation over all other coordinates is an average over scrambled Sobol points; the
-scrambles give its standard error. With one coordinate there is nothing to average and the result is quadrature alone.
+scrambles give its standard error. With one coordinate the average is over places of the panels.
 """
 
 from __future__ import annotations
@@ -196,7 +196,7 @@ def exact(module: ast.Module, data: dict[str, Any], guide: Guide, *, lines: int 
         if noise:
             continue
         rest = (
-            np.concatenate([outer_points(d - 1, lines, rng) for _ in range(scrambles)]) if d > 1 else np.zeros((4, 0))
+            np.concatenate([outer_points(d - 1, lines, rng) for _ in range(scrambles)]) if d > 1 else np.zeros((scrambles * 8, 0))
         )
 
         def along(row: A, e: A, c: int = c, rest: A = rest) -> tuple[A, A]:
@@ -204,7 +204,7 @@ def exact(module: ast.Module, data: dict[str, Any], guide: Guide, *, lines: int 
 
         moments, gap = line_moments(along, len(rest), rng.random(len(rest)))
         jumps = max(jumps, gap)
-        groups = moments.reshape(scrambles if d > 1 else 4, -1, 3).mean(axis=1)
+        groups = moments.reshape(scrambles, -1, 3).mean(axis=1)
         elbos.append(groups[:, 0])
         mean, se = groups.mean(axis=0), groups.std(axis=0, ddof=1) / np.sqrt(len(groups))
         scale = float(np.exp(guide.log_scale[site].flat[element]))

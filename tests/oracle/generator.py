@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from generator_words import Names, Words
+from generator_loops import WITHOUT_INDEX, Loops
+from generator_words import Names
 
 
 @dataclass(frozen=True)
@@ -29,27 +30,52 @@ def generate(seed: int) -> Program:
     return Program(g.program(), g.data, seed)
 
 
-class _Generator(Words):
+class _Generator(Loops):
     # -------------------------------------------------------------- statements
 
     def program(self) -> str:
         if self.chance(0.75):
             self.declare_data()
-        while self.chance(0.25) and len(self.functions) < 2:
+        special = self.curved or self.jumping or self.whiles  # dear to check, so short
+        while self.chance(0.1 if special else 0.25) and len(self.functions) < 2:
             self.function()
         self.site()
-        for _ in range(int(self.rng.integers(2, 7))):
-            self.statement(2)
-        for _ in range(6):
+        if special:
+            self.feature()
+        for _ in range(int(self.rng.integers(0, 3) if special else self.rng.integers(2, 7))):
+            self.statement(1 if special else 2)
+        for _ in range(1 if special else 6):
             if self.budget <= 0:
                 break
             self.site()
-            self.statement(2)
-        if self.terms == 0 or self.chance(0.6):
+            self.statement(1 if special else 2)
+        if special and self.names.values:  # so that what they decide matters
+            parts = list(dict.fromkeys(self.names.values[-2:]))
+            parts += [f"(if {b} then {self.number()} else {self.number()})" for b in self.names.bools[-1:]]
+            parts += [f"{self.number()} * {k}" for k in self.names.ints[-1:]]
+            self.emit(f"observe {self.number()} ~ Normal({' + '.join(parts)}, {self.number(0.6, 1.4)})")
+        elif self.terms == 0 or self.chance(0.6):
             self.observe()
         if self.chance(0.1):
             self.emit(f"report r = {self.expr(1)}")
         return "\n".join(self.lines) + "\n"
+
+    def feature(self) -> None:
+        """One statement for each kind that this program is about."""
+        if self.budget and self.chance(0.6):
+            self.site()
+        if self.curved > 0.2:
+            v = self.fresh("v")
+            guard = f"{self.curve()} {self.pick('<>')} {self.number(0.1, 0.9)}"
+            self.emit(f"{v} = if {guard} then {self.expr(1)} else {self.number()}")
+            self.names.values.append(v)
+        if self.jumping > 0.1:
+            v = self.fresh("v")
+            jump = self.weighted((2, self.level), (1, self.remainder), (2, lambda: self.entry() or self.level()))
+            self.emit(f"{v} = 0.0 + {self.number(-0.8, 0.8)} * ({jump})")
+            self.names.values.append(v)
+        if self.whiles > 0.5:
+            self.while_loop()
 
     def declare_data(self) -> None:
         n = int(self.rng.integers(2, 6))
@@ -61,9 +87,13 @@ class _Generator(Words):
             float(x) for x in (self.rng.choice(grid, n) if tied else np.round(self.rng.uniform(-1, 1.5, n), 2))
         ]
         self.emit("data t: real[n]")
+        self.names.vectors.append(("t", "n"))
+        if tied:
+            self.met += [str(x) for x in self.data["t"] if x]
         if self.chance(0.7):
             self.data["y"] = [float(x) for x in np.round(self.rng.normal(0.3, 0.8, n), 2)]
             self.emit("data y: real[n]")
+            self.names.vectors.append(("y", "n"))
         if self.chance(0.4):
             self.data["c"] = [int(x) for x in self.rng.integers(0, 4, n)]
             self.emit("data c: int[n]")
@@ -76,7 +106,7 @@ class _Generator(Words):
         name, arity = self.fresh("f"), int(self.rng.integers(1, 3))
         saved, self.names, guards = self.names, Names(), self.guards
         parameters = ["a", "b"][:arity]
-        self.names.latents = list(parameters)
+        self.names.latents, self.names.vectors = list(parameters), list(saved.vectors)
         self.guards = []
         self.emit(f"fn {name}({', '.join(f'{p}: real' for p in parameters)}) -> real {{")
         self.indent += 1
@@ -100,6 +130,7 @@ class _Generator(Words):
     def statement(self, depth: int) -> None:
         can_site = self.budget > 0 and self.loop is None
         has_data = "n" in self.data and self.loop is None
+        can_repeat = bool(self.names.latents) and self.loop != WITHOUT_INDEX and depth > 0
         self.weighted(
             (3 if can_site else 0, self.site),
             (1.5, self.assign),
@@ -110,6 +141,7 @@ class _Generator(Words):
             (1, self.factor),
             (2.5 if has_data and depth > 0 else 0, lambda: self.for_loop(depth)),
             (0.5 if has_data else 0, self.comprehension),
+            (2 * self.whiles if can_repeat else 0, self.while_loop),
             (0.6 if has_data and self.budget >= 2 and not self.in_branch else 0, self.walk),
         )
 
@@ -130,6 +162,7 @@ class _Generator(Words):
             w = self.fresh("w")
             self.emit(f"{w}: real[2] ~ {self.pick(('Normal(0, 1)', 'Exponential(1.2)', 'Uniform(-1, 1.4)'))}")
             self.names.latents += [f"{w}[0]", f"{w}[1]"]
+            self.names.vectors.append((w, "2"))
             self.budget -= 2
             return
         self.budget -= 1
@@ -219,131 +252,3 @@ class _Generator(Words):
             self.names.latents.append(shared)
             if kind == "positive":
                 self.names.positive.append(shared)
-
-    def for_loop(self, depth: int) -> None:
-        """A loop over the data: a family of guards, a sum, carried state, or several of them."""
-        i = self.fresh("i")
-        total = self.fresh("s") if self.chance(0.6) else None
-        hits = self.fresh("k") if self.chance(0.3) else None
-        if total:
-            self.emit(f"{total} = {self.number(-0.5, 0.5)}")
-        if hits:
-            self.emit(f"{hits} = 0")
-        outer, guards = self.names, self.guards
-        self.emit(f"for {i} in {self.pick(('0', '0', '0', '1'))}..n {{")
-        self.indent, self.loop, self.names, self.guards = self.indent + 1, i, outer.copy(), []
-        self.names.numbers += [f"t[{i}]"] * 3
-        state = total is not None and self.chance(0.4)
-        if total and state:
-            self.names.values.append(total)
-            self.names.affine.append(total)
-        if total:
-            self.accumulate(total, i, state)
-        if hits:
-            self.emit(f"if {self.loop_guard(i)} {{ {hits} = {hits} + 1 }}")
-        if not total or self.chance(0.5):
-            self.family(i)
-        if self.chance(0.3):
-            self.statement(depth - 1)
-        self.indent, self.loop, self.names, self.guards = self.indent - 1, None, outer, guards
-        self.emit("}")
-        if total:
-            self.names.values.append(total)
-        if hits:
-            self.names.ints.append(hits)
-
-    def loop_guard(self, i: str) -> str:
-        return str(
-            self.weighted(
-                (4, lambda: f"{self.latent()} {self.op()} t[{i}]"),
-                (1, lambda: f"{self.join('{a} + {k} * {b}')} {self.op()} t[{i}]"),
-                (1, lambda: f"t[{i}] * {self.latent()} {self.op()} {self.number(-1, 1)}"),
-                (1, lambda: f"{self.latent()} {self.op()} {i}"),
-                (1, lambda: self.guard(1)),
-            )
-        )
-
-    def accumulate(self, total: str, i: str, state: bool) -> None:
-        if state:
-            self.emit(f"if {total} {self.op()} {self.threshold()} {{ {total} = {self.state()} + 0.0 }}")
-            if self.chance(0.5):
-                self.emit(f"{total} = {self.number(-0.8, 0.8)} * {total} + {self.state()}")
-            return
-        self.weighted(
-            (
-                2,
-                lambda: self.emit(
-                    f"{total} = {total} + (if {self.loop_guard(i)} then {self.expr(1)} else {self.number()})"
-                ),
-            ),
-            (1, lambda: self.emit(f"if {self.loop_guard(i)} {{ {total} = {total} + {self.expr(1)} }}")),
-            (1, lambda: self.emit(f"if {self.loop_guard(i)} {{ {total} = {self.expr(1)} + 0.0 }}")),
-        )
-
-    def state(self) -> str:
-        return self.expr(1) if self.wild else self.pick((self.number(), self.affine()))
-
-    def family(self, i: str) -> None:
-        self.terms += 1
-        if "c" in self.data and self.chance(0.4):
-            a, b = self.number(0.5, 1.2), self.positive()
-            self.emit(f"observe c[{i}] ~ Poisson(if {self.loop_guard(i)} then {a} else {b})")
-            return
-        mean = f"if {self.loop_guard(i)} then {self.expr(1)} else {self.expr(1)}"
-        self.emit(f"observe {self.observed()} ~ Normal({mean}, {self.positive()})")
-
-    def comprehension(self) -> None:
-        i, v = self.fresh("i"), self.fresh("v")
-        outer, guards = self.names, self.guards
-        self.names, self.guards, self.loop = outer.copy(), [], i
-        self.names.numbers += [f"t[{i}]"] * 3
-        reduce = self.pick(("sum", "mean", "max", "min"))
-        self.emit(
-            f"{v} = 0.4 * {reduce}([if {self.loop_guard(i)} then {self.expr(1)} else {self.number()} for {i} in 0..n])"
-        )
-        self.names, self.guards, self.loop = outer, guards, None
-        self.names.values.append(v)
-
-    def walk(self) -> None:
-        """A short random walk in a `var` array, with state carried along."""
-        z, s, i, steps = (
-            self.fresh("z"),
-            self.fresh("s"),
-            self.fresh("i"),
-            min(self.budget, int(self.rng.integers(2, 4))),
-        )
-        self.budget -= steps
-        self.emit(f"var {z}: real[{steps}]")
-        self.emit(f"{s} = {self.number(-0.6, 0.6)}")
-        start = 0
-        if self.chance(0.4):
-            self.emit(f"{z}[0] ~ {self.law('real')}")
-            start = 1
-        self.emit(f"for {i} in {start}..{steps} {{")
-        outer, guards = self.names, self.guards
-        self.indent, self.loop, self.names, self.guards = self.indent + 1, i, outer.copy(), []
-        past = f"0.6 * {z}[{i} - 1]" if start else self.pick(("0", s))
-        before = self.chance(0.5)
-        move = "" if before else f"0.5 * {z}[{i}] + "
-        step = f"{s} = {s} + {move}(if {s} < {self.threshold()} then {self.number()} else {self.number()})"
-        if before:
-            self.emit(step)
-            past = s
-        self.emit(f"{z}[{i}] ~ Normal({past}, {self.number(0.7, 1.3)})")
-        self.names.latents.append(f"{z}[{i}]")
-        if not before:
-            self.emit(step)
-        self.names.values.append(s)
-        self.names.affine.append(s)
-        if self.chance(0.6):
-            self.emit(
-                f"if {self.pick((f'{z}[{i}]', s))} {self.op()} {self.threshold()} {{ {s} = {self.state()} + 0.0 }}"
-            )
-        self.terms += 1
-        seen = self.observed() if steps <= self.data["n"] else self.number()
-        self.emit(f"observe {seen} ~ Normal({self.expr(1)}, {self.positive()})")
-        self.indent, self.loop, self.names, self.guards = self.indent - 1, None, outer, guards
-        self.emit("}")
-        self.names.values.append(s)
-        self.names.affine.append(s)
-        self.names.latents += [f"{z}[{k}]" for k in range(steps)]

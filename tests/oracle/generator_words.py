@@ -25,6 +25,7 @@ class Names:
     ints: list[str] = field(default_factory=list)  # int variables
     bools: list[str] = field(default_factory=list)
     numbers: list[str] = field(default_factory=list)  # data scalars
+    vectors: list[tuple[str, str]] = field(default_factory=list)  # arrays of reals with their lengths
 
     def copy(self) -> Names:
         return Names(*(list(getattr(self, f.name)) for f in dataclasses.fields(self)))
