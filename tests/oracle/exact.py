@@ -196,7 +196,9 @@ def exact(module: ast.Module, data: dict[str, Any], guide: Guide, *, lines: int 
         if noise:
             continue
         rest = (
-            np.concatenate([outer_points(d - 1, lines, rng) for _ in range(scrambles)]) if d > 1 else np.zeros((scrambles * 8, 0))
+            np.concatenate([outer_points(d - 1, lines, rng) for _ in range(scrambles)])
+            if d > 1
+            else np.zeros((scrambles * 8, 0))
         )
 
         def along(row: A, e: A, c: int = c, rest: A = rest) -> tuple[A, A]:

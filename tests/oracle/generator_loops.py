@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from generator_curves import Curves
 
-
 WITHOUT_INDEX = ""  # what `Words.loop` holds inside a `while`
 
 
