@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import PurePath
 
 from ppl.core import ir
 from ppl.diagnostics import printable
 from ppl.emit.boundaries import BoundaryEmitter, reads_of
 from ppl.emit.names import identifiers
+from ppl.emit.observed import groups
 from ppl.emit.printer import Printer
 from ppl.emit.shape import Facts, facts_of
 from ppl.emit.statements import Emitter, tuple_text
@@ -81,15 +83,20 @@ def header(w: Writer, regions: Regions, file: str, names: dict[str, str]) -> Non
     if regions.scored:
         listed = tuple_text([f'"t{t}"' for t in regions.scored])
         w.line(f"SCORED = {listed}  # terms behind a branch that is unbounded at its guard")
-    sites: dict[str, list[str]] = {s.name: [] for s in program.sites if not s.noise}
+    sites: dict[str, list[int]] = {s.name: [] for s in program.sites if not s.noise}
     for _, s in ir.blocks(regions.body):
         if isinstance(s, ir.Sample) and not s.noise:
-            sites[s.site].append(f"t{s.id}")
-    items = ", ".join(f'"{k}": {tuple_text([f"{chr(34)}{t}{chr(34)}" for t in v])}' for k, v in sites.items())
-    w.line(f"SITES = {{{items}}}  # latents with the terms that draw them")
+            sites[s.site].append(s.id)
+    w.line(f"SITES = {{{table(sites)}}}  # latents with the terms that draw them")
+    w.line(f"OBSERVED = {{{table(groups(program, regions.body))}}}  # data with the terms that observe them")
     w.line()
     w.line()
     outcomes(w, regions, names)
+
+
+def table(terms: Mapping[str, Sequence[int]]) -> str:
+    """The inside of a dict from names to the names of terms."""
+    return ", ".join(f'"{k}": {tuple_text([f"{chr(34)}t{t}{chr(34)}" for t in ids])}' for k, ids in terms.items())
 
 
 def outcomes(w: Writer, regions: Regions, names: dict[str, str]) -> None:

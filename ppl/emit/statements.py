@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 
 from ppl.core import ir
 from ppl.core.show import show
+from ppl.emit import observed
 from ppl.emit.printer import Printer
 from ppl.emit.shape import Facts
-from ppl.emit.writer import Writer
+from ppl.emit.writer import Writer, tuple_text
 from ppl.language.distributions import DISTRIBUTIONS, Distribution
 
 
@@ -157,13 +158,10 @@ class Emitter:
             self.w.line(f'out["t{s.id}"] = {text}', f":{s.span.line}  {show(s.value)[:40]}")
             return
         d = DISTRIBUTIONS[s.distribution]
-        args = "".join(f", {self.printer.expr(a, s.mask)}" for a in s.args)
-        text = f"dist.{d.function}({value}{args})"
+        call = f"dist.{d.function}, {value}, {self.tuple(s.args, s.mask)}, {observed.places(s.value, self.printer)}"
         if s.mask is not None:
-            text = f"dist.{d.function}.masked({self.printer.expr(s.mask)}, {value}{args})"
-        if s.value.type.dims:
-            text = f"jnp.sum({text})"
-        self.w.line(f'out["t{s.id}"] = {text}', f":{s.span.line}")
+            call += f", {self.printer.expr(s.mask)}"
+        self.w.line(f'out["t{s.id}"] = at.observe({call})', f":{s.span.line}")
 
     # ------------------------------------------------------------------- loops
 
@@ -236,7 +234,3 @@ class Emitter:
 
     def tuple(self, items: tuple[ir.Expr, ...], mask: ir.Expr | None = None) -> str:
         return tuple_text([self.printer.expr(x, mask) for x in items])
-
-
-def tuple_text(items: list[str]) -> str:
-    return f"({', '.join(items)}{',' if len(items) == 1 else ''})"

@@ -6,8 +6,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 from jax import Array, lax
 from jax.typing import ArrayLike
@@ -39,6 +41,27 @@ class Draw(NamedTuple):
     unconstrained: Array | None = None
 
 
+@partial(jax.tree_util.register_dataclass, data_fields=["log_density", "value", "args", "places", "exists"],
+         meta_fields=["density"])  # fmt: skip
+@dataclass(frozen=True)
+class Observation:
+    """An observation in full, where a point asks for them. All but `density` is stacked by loops.
+
+    `log_density`: of each independent part of `value`, 0 where it is not made.
+    `value`: what was observed.
+    `args`: the arguments on this path, in the shape of `value` up to their event dimensions; safe where it is not made.
+    `places`: the indices of the value in its data field, () for the whole; None if it is computed from data.
+    `exists`: whether this path makes it.
+    """
+
+    density: Density
+    log_density: Array
+    value: Array
+    args: tuple[Array, ...]
+    places: tuple[Array, ...] | None
+    exists: Array
+
+
 @dataclass(frozen=True)
 class Point:
     """Values of all sites.
@@ -47,8 +70,8 @@ class Point:
     the distribution has no such form). With `constrained` it maps to values on the support. `loc` and `scale` are the
     guide's conditional centre and spread of each coordinate; `log_q` its log density, elementwise. Of a discrete latent
     `u` has the outcome and `log_probabilities`, last axis the outcomes, the guide's table. `replaced` overrides
-    sums over loops by name. `keys` asks for prior draws. ``u["?"]``, which is no site's name, is uniform on (0, 1), for
-    boundaries of which a random subset is taken.
+    sums over loops by name. `keys` asks for prior draws, `observing` for observations in full. ``u["?"]``, which is no
+    site's name, is uniform on (0, 1), for boundaries of which a random subset is taken.
     """
 
     u: Mapping[str, Array]
@@ -59,6 +82,7 @@ class Point:
     constrained: bool = False
     replaced: Mapping[str, Array] = field(default_factory=dict[str, Array])
     keys: Mapping[str, Array] | None = None
+    observing: bool = False
 
     @property
     def dtype(self) -> jnp.dtype:
@@ -150,6 +174,24 @@ class Point:
         back = outcome if self.constrained else None
         return Draw(jnp.sum(term), index, None if mask is None else jnp.broadcast_to(exists, ()), prior, back)
 
+    # ------------------------------------------------------------- observations
+
+    def observe(
+        self, density: Density, value: ArrayLike, args: tuple[ArrayLike, ...], places: Index | None,
+        mask: Array | None = None,
+    ) -> Array | Observation:  # fmt: skip
+        """The log density of an observation where `mask` says that it is made, or all that is known about it."""
+        term = density(value, *args) if mask is None else density.masked(mask, value, *args)
+        if not self.observing:
+            return jnp.sum(term) if jnp.ndim(term) else term
+        made = jnp.asarray(True if mask is None else mask)
+        safe = args if mask is None else _stand_in(made, density, args)
+        shape = jnp.shape(value)
+        events = [1 if isinstance(s, tuple) else 0 for s in density.safe[1:]]
+        whole = tuple(_spread(jnp.asarray(a), shape, n) for a, n in zip(safe, events, strict=True))
+        where = None if places is None else tuple(jnp.broadcast_arrays(*places)) if places else ()
+        return Observation(density, term, jnp.asarray(value), whole, where, made)
+
     # ------------------------------------------------------------------- lines
 
     def still(self) -> Point:
@@ -225,6 +267,11 @@ class Noise:
         u = samplers.to_normal(self.name, z, *args)
         ok = jnp.isfinite(u)
         return jnp.where(ok, u, 0.0), ok
+
+
+def _spread(x: Array, shape: tuple[int, ...], events: int) -> Array:
+    """An argument with one entry (of `events` dimensions) for each element of a value of this shape."""
+    return jnp.broadcast_to(x, (*shape, *jnp.shape(x)[jnp.ndim(x) - events :]))
 
 
 def _stand_in(mask: Array, density: Density, args: tuple[ArrayLike, ...]) -> tuple[ArrayLike, ...]:

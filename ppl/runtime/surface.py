@@ -19,7 +19,7 @@ from jax import Array, lax
 from jax.typing import ArrayLike
 
 from ppl.runtime.control import BY_VALUE, Guard, floor_of
-from ppl.runtime.point import Draw, Root
+from ppl.runtime.point import Draw, Observation, Root
 
 Evaluate = Callable[[ArrayLike, Mapping[str, Any]], dict[str, Any]]
 
@@ -66,7 +66,7 @@ def log_density(out: Mapping[str, Any], terms: tuple[str, ...]) -> Array:
 
 
 def _value(term: Any) -> Array:
-    return term.log_density if isinstance(term, Draw) else term
+    return term.log_density if isinstance(term, Draw | Observation) else term
 
 
 def jump(
