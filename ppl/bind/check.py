@@ -18,6 +18,7 @@ from ppl.bind.walk import Walk
 from ppl.bind.watch import Watch
 from ppl.core import ir
 from ppl.core.show import show
+from ppl.elaborate.discrete import MAX_OUTCOMES
 from ppl.regions import Regions
 
 
@@ -49,6 +50,8 @@ class Checker:
             case ir.Sample():
                 if s.outcome is None:  # else the assignment of its value fills it
                     self.target(s.site, s.indices, ev, active)
+                else:
+                    self.outcomes(s, ev)
                 domains.arguments(s, ev, active, self.findings)
             case ir.Fill():
                 self.target(s.array, s.indices, ev, active)
@@ -59,6 +62,14 @@ class Checker:
                 self.loop(s, ev)
             case ir.Report():
                 ev.value(s.value)
+
+    def outcomes(self, s: ir.Sample, ev: Evaluator) -> None:
+        """The number of outcomes of a discrete latent."""
+        assert isinstance(s.outcome, ir.GuardRef)
+        count = self.regions.program.guards[s.outcome.index].outcomes
+        n = None if count is None else ev.quiet().number(count)
+        if count is not None and n is not None and n > MAX_OUTCOMES:
+            self.findings.add("PPL701", f"{n} outcomes are more than {MAX_OUTCOMES}", s.span, (count,), key=s.site)
 
     def target(self, name: str, indices: tuple[ir.Expr, ...], ev: Evaluator, active: Mask) -> None:
         """The indices of an element that is filled."""

@@ -11,7 +11,7 @@ from ppl.bind.evaluate import Evaluator, Mask, both
 from ppl.bind.functions import Array
 from ppl.core import ir
 from ppl.core.show import show
-from ppl.language.distributions import DISTRIBUTIONS, Distribution, Param
+from ppl.language.distributions import LAWS, Distribution, Param
 
 WANTED = {
     "positive": "above 0 and finite",
@@ -28,23 +28,36 @@ SIMPLEX_TOLERANCE = 1e-6
 def arguments(s: ir.Sample | ir.Term, ev: Evaluator, active: Mask, findings: Findings) -> list[Array | None]:
     """Reports arguments outside their domain; the values of those that are data."""
     assert s.distribution is not None
-    d = DISTRIBUTIONS[s.distribution]
+    d = LAWS[s.distribution]
     values: list[Array | None] = []
     for p, a in zip(d.params, s.args, strict=True):
         values.append(ev.value(a, active))
         for part, v, where in parts(a, ev.quiet(), active, set()):
             if not isinstance(part, ir.Lit) or part is not a:
                 _argument(s, d, p, part, v, ev, where, findings)
-    lo, hi = (values[0], values[1]) if d.name == "Uniform" else (None, None)
-    if lo is not None and hi is not None:
-        a, b = aligned([lo, hi])
-        found = worst(~(a < b), active)
-        if found is not None:
-            low, high = (np.broadcast_to(x, np.broadcast_shapes(a.shape, b.shape)) for x in (a, b))
-            k = found[0]
-            text = f"`Uniform({number(low, found)}, {number(high, found)})`{place(ev.space, k)} is empty"
-            findings.add("PPL301", f"{text}: lo must be below hi", s.span, s.args, key="lo < hi")
+    ends(s, d, values, ev, active, findings)
     return values
+
+
+def ends(
+    s: ir.Sample | ir.Term, d: Distribution, values: Sequence[Array | None], ev: Evaluator, active: Mask,
+    findings: Findings,
+) -> None:  # fmt: skip
+    """Reports an interval without values: of `Uniform`, or of a truncation."""
+    if d.family != "Uniform" and not d.truncated:
+        return
+    names = [p.name for p in d.params]
+    bounds = [values[names.index(b)] if isinstance(b, str) else np.asarray([b]) for b in d.support.bounds]
+    lo, hi = (*bounds, None)[:2]
+    if lo is None or hi is None:
+        return
+    a, b = aligned([lo, hi])
+    found = worst(~((a <= b) if d.discrete else (a < b)), active)
+    if found is not None:
+        low, high = (np.broadcast_to(x, np.broadcast_shapes(a.shape, b.shape)) for x in (a, b))
+        where, pair = place(ev.space, found[0]), f"({number(low, found)}, {number(high, found)})"
+        text = f"`{d.family} in {pair}`{where} has no values" if d.truncated else f"`Uniform{pair}`{where} is empty"
+        findings.add("PPL301", f"{text}: lo must be below hi", s.span, s.args, key="lo < hi")
 
 
 def parts(e: ir.Expr, ev: Evaluator, active: Mask, seen: set[str]) -> Iterator[tuple[ir.Expr, Array, Mask]]:
@@ -106,7 +119,7 @@ def observation(s: ir.Term, args: Sequence[Array | None], ev: Evaluator, active:
     v = ev.value(s.value, active)
     if v is None:
         return
-    d = DISTRIBUTIONS[s.distribution]
+    d = LAWS[s.distribution]
     if d.support.kind == "categories":
         n = (ev.dims(s.args[0].type) or (0,))[-1]
         outside: Iterator[Fault] = iter([((v < 0) | (v >= n), f"a category from 0 to {n - 1}", ())])
@@ -119,7 +132,7 @@ def observation(s: ir.Term, args: Sequence[Array | None], ev: Evaluator, active:
             came = f"the observed `{name}`{place(ev.space, found[0])} is {number(v, found)}"
             if isinstance(s.value, ir.Lit):
                 came = f"the observed value{place(ev.space, found[0])} is {number(v, found)}"
-            message = f"{came}, outside the support of `{d.name}`: it must be {wanted}"
+            message = f"{came}, outside the support of `{d.family}`: it must be {wanted}"
             findings.add("PPL308", message, s.span, (s.value, *limits), key=show(s.value))
             return
 
@@ -141,19 +154,18 @@ def faults(d: Distribution, v: Array, args: Sequence[Array | None], exprs: Seque
     yield ~np.isfinite(v), "finite", ()
     names = [p.name for p in d.params]
     kind = d.support.kind
-    if kind == "nonnegative_int":
+    if kind == "nonnegative_int" and not d.truncated:
         yield v < 0, "0 or more", ()
-    if kind not in ("lower", "interval", "bounded_int"):
         return
-    for end, b in enumerate(d.support.bounds):
+    for end, b in enumerate(d.support.bounds, start=kind == "upper"):
         limit = args[names.index(b)] if isinstance(b, str) else np.asarray([b])
         if limit is None:
             continue
         x, y = aligned([v, limit])
         bad, word = (x < y, "at least") if end == 0 else (x > y, "at most")
-        if d.name in ABOVE or d.name == "Beta":
+        if not isinstance(b, str) and (d.family in ABOVE or d.family == "Beta"):
             bad, word = (x <= y, "above") if end == 0 else (x >= y, "below")
-        if d.name in BY_SHAPE:
+        if not isinstance(b, str) and d.family in BY_SHAPE:
             shape = args[names.index("shape")]
             x, y, one = aligned([v, limit, np.asarray([0.0]) if shape is None else shape])
             bad, word = (x < y) | ((x == y) & (one != 1)), "above"

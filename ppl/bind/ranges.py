@@ -11,7 +11,7 @@ import numpy as np
 from ppl.bind.evaluate import Evaluator
 from ppl.bind.functions import Array, apply
 from ppl.core import ir
-from ppl.language.distributions import DISTRIBUTIONS
+from ppl.language.distributions import LAWS
 from ppl.language.functions import FUNCTIONS
 
 INF = np.inf
@@ -59,7 +59,9 @@ class Ranges:
             case ir.Cell() if e.array in self.draws:
                 return self.site(self.draws[e.array], ev)
             case ir.Outcome():
-                return self.site(self.draws[e.site], ev)
+                values = self.site(self.draws[e.site], ev)
+                first = Interval(np.zeros(1), np.zeros(1)) if e.lowest is None else self.of(e.lowest, ev)
+                return Interval(values.lo - first.hi, values.hi - first.lo)
             case ir.GuardRef() if e.type.base == "int":
                 return floor(self.of(self.guards[e.index].value, ev))
             case ir.Select():
@@ -70,7 +72,7 @@ class Ranges:
                 return ANY
 
     def site(self, s: ir.Sample, ev: Evaluator) -> Interval:
-        d = DISTRIBUTIONS[s.distribution]
+        d = LAWS[s.distribution]
         names = [p.name for p in d.params]
         ends = [s.args[names.index(b)] if isinstance(b, str) else ir.literal(b) for b in d.support.bounds]
         match d.support.kind, ends:
@@ -80,8 +82,10 @@ class Ranges:
                 return Interval(self.of(lo, ev).lo, self.of(hi, ev).hi)
             case "lower", (lo,):
                 return Interval(self.of(lo, ev).lo, ANY.hi, True, True)
-            case "nonnegative_int", _:
-                return Interval(np.zeros(1), ANY.hi)
+            case "nonnegative_int", (lo,):
+                return Interval(self.of(lo, ev).lo, ANY.hi)
+            case "upper", (hi,):
+                return Interval(ANY.lo, self.of(hi, ev).hi, True, True)
             case "categories", _:
                 size = ev.dims(ir.Type("int", s.args[0].type.dims[-1:]))
                 return ANY if size is None else Interval(np.zeros(1), np.array([size[0] - 1.0]))

@@ -100,10 +100,12 @@ class GuardRef:
 
 @record
 class Outcome:
-    """The outcome of a discrete latent, or of its element at `indices`, as the guide drew it."""
+    """The outcome of a discrete latent, or of its element at `indices`, as the guide drew it: 0 for its lowest value,
+    which is 0 too unless `lowest` is given."""
 
     site: str
     indices: tuple[Expr, ...] = ()
+    lowest: Expr | None = None
     type: Type = Type("int")
     random: bool = True
 
@@ -166,8 +168,10 @@ def children(e: Expr) -> tuple[Expr, ...]:
             return e.args
         case Select():
             return (e.condition, e.then, e.orelse)
-        case Cell() | Outcome():
+        case Cell():
             return e.indices
+        case Outcome():
+            return e.indices if e.lowest is None else (*e.indices, e.lowest)
         case Index():
             return (e.base, *e.indices)
         case Slice():

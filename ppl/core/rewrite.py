@@ -21,8 +21,11 @@ def rebuild(e: ir.Expr, rule: Rule) -> ir.Expr:
         case ir.Select():
             c, a, b = (rebuild(x, rule) for x in (e.condition, e.then, e.orelse))
             return replace(e, condition=c, then=a, orelse=b)
-        case ir.Cell() | ir.Outcome():
+        case ir.Cell():
             return replace(e, indices=tuple(rebuild(x, rule) for x in e.indices))
+        case ir.Outcome():
+            lowest = None if e.lowest is None else rebuild(e.lowest, rule)
+            return replace(e, indices=tuple(rebuild(x, rule) for x in e.indices), lowest=lowest)
         case ir.Index():
             return replace(e, base=rebuild(e.base, rule), indices=tuple(rebuild(x, rule) for x in e.indices))
         case ir.Slice():

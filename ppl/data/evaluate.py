@@ -43,7 +43,7 @@ class Scope:
         return Scope({**self.values, name: value}, [f for f in self.failed if f != name])
 
 
-def evaluate(expr: ast.Expr, scope: Scope) -> Value:
+def evaluate(expr: ast.Expr | ast.Truncated, scope: Scope) -> Value:
     """The value of `expr`. Raises EvaluationError where it has none, Unavailable where a failed name is needed."""
     try:
         match expr:
@@ -53,6 +53,8 @@ def evaluate(expr: ast.Expr, scope: Scope) -> Value:
                 return expr.value
             case ast.Constant():
                 return math.pi if expr.name == "pi" else math.inf
+            case ast.Truncated():
+                raise _error("PPL103", "a distribution is not a value", expr.span)
             case ast.Name():
                 return _name(expr, scope)
             case ast.Unary():

@@ -13,7 +13,7 @@ _INT = frozenset({"floor", "ceil"})
 _SCALAR = frozenset({"sum", "prod", "min", "max"})
 
 
-def type_of(e: ast.Expr, types: Mapping[str, Type]) -> Type | None:
+def type_of(e: ast.Expr | ast.Truncated, types: Mapping[str, Type]) -> Type | None:
     """The type of `e`, where `types` are those of names; None where it is not certain, or `e` is wrong."""
     match e:
         case ast.Number():
@@ -22,6 +22,8 @@ def type_of(e: ast.Expr, types: Mapping[str, Type]) -> Type | None:
             return "bool", 0
         case ast.Constant():
             return "real", 0
+        case ast.Truncated():
+            return None
         case ast.Name():
             return types.get(e.name)
         case ast.Unary():

@@ -16,13 +16,13 @@ def supported(ctx: Context, d: Distribution, args: tuple[ir.Expr, ...], span: Sp
     """Whether a latent with this distribution has a number of outcomes that is known once data is bound."""
     if d.support.kind == "nonnegative_int":
         ctx.error(
-            "PPL604", f"a latent from `{d.name}` has no largest value, so the guide cannot list its outcomes", span,
-            "bound it: draw from `Categorical` or `Binomial`, or take the floor of a continuous latent",
+            "PPL604", f"a latent from `{d.family}` has no largest value, so the guide cannot list its outcomes", span,
+            f"bound it: `{d.family}(...) in (0, 50)`, or take the floor of a continuous latent",
         )  # fmt: skip
         return False
     n = outcomes(d, args)
     if n.random or not arrays.known_at_bind(ctx, n) or arrays.depends_on_loop(ctx, n):
-        ctx.error("PPL604", f"the number of outcomes of a latent from `{d.name}` must come from data", span)
+        ctx.error("PPL604", f"the number of outcomes of a latent from `{d.family}` must come from data", span)
         return False
     if isinstance(n, ir.Lit) and n.value > MAX_OUTCOMES:
         ctx.error("PPL701", f"{n.value} outcomes are more than {MAX_OUTCOMES}", span)
@@ -32,22 +32,36 @@ def supported(ctx: Context, d: Distribution, args: tuple[ir.Expr, ...], span: Sp
 
 
 def outcomes(d: Distribution, args: tuple[ir.Expr, ...]) -> ir.Expr:
-    """The number of outcomes, which are 0, 1, ..."""
+    """The number of outcomes, which follow each other from the lowest value on."""
     if d.support.kind == "categories":
         return args[0].type.dims[-1]
-    if d.name == "Binomial":
-        n = args[0]
-        return ir.literal(n.value + 1) if isinstance(n, ir.Lit) else ir.Op("add", (n, ir.literal(1)), ir.INT, n.random)
-    return ir.literal(2)
+    low, high = (bound(d, b, args) for b in d.support.bounds)
+    return arithmetic("add", arithmetic("sub", high, low), ir.literal(1))
+
+
+def lowest(d: Distribution, args: tuple[ir.Expr, ...]) -> ir.Expr:
+    """The value of outcome 0."""
+    return ir.literal(0) if d.support.kind == "categories" else bound(d, d.support.bounds[0], args)
+
+
+def bound(d: Distribution, b: str | float, args: tuple[ir.Expr, ...]) -> ir.Expr:
+    return args[[p.name for p in d.params].index(b)] if isinstance(b, str) else ir.literal(int(b))
+
+
+def arithmetic(op: str, a: ir.Expr, b: ir.Expr) -> ir.Expr:
+    """``a + b`` or ``a - b`` of ints, folded where it is known."""
+    if isinstance(a, ir.Lit) and isinstance(b, ir.Lit):
+        return ir.literal(int(a.value) + int(b.value) * (1 if op == "add" else -1))
+    return a if b == ir.literal(0) else ir.Op(op, (a, b), ir.INT, a.random or b.random)
 
 
 def whole(ctx: Context, variable: ir.Var, d: Distribution, args: tuple[ir.Expr, ...], s: ast.Sample) -> Binding:
     """A scalar latent, or an array of independent ones, which is a loop over its elements."""
     if not variable.type.dims:
-        value = decide(ctx, variable.name, (), d, args, s)
+        outcome, value = decide(ctx, variable.name, (), d, args, s)
         ctx.definitions[variable.name] = value
         ctx.block.append(ir.Let(variable, value, None, s.span))
-        draw(ctx, variable, (), d, args, value, s)
+        draw(ctx, variable, (), d, args, outcome, s)
         return SiteBinding(variable, s.target.span)
     ctx.arrays[variable.name] = ir.FilledArray(variable.name, variable.type, False, s.span)
     around = ctx.block, ctx.loops
@@ -71,20 +85,23 @@ def element(
     s: ast.Sample,
 ) -> None:  # fmt: skip
     """One element of an array; it has a value on every path, whether or not the path draws it."""
-    value = decide(ctx, variable.name, indices, d, args, s)
+    outcome, value = decide(ctx, variable.name, indices, d, args, s)
     ctx.block.append(ir.Fill(variable.name, indices, value, None, s.span))
     ctx.drawn[variable.name, indices] = value
-    draw(ctx, variable, indices, d, args, value, s)
+    draw(ctx, variable, indices, d, args, outcome, s)
 
 
 def decide(
     ctx: Context, name: str, indices: tuple[ir.Expr, ...], d: Distribution, args: tuple[ir.Expr, ...], s: ast.Sample
-) -> ir.Expr:
-    value = ir.Outcome(name, indices)
+) -> tuple[ir.Expr, ir.Expr]:
+    """The outcome, counted from 0, and the latent's value."""
+    low = lowest(d, args)
+    value = ir.Outcome(name, indices, None if low == ir.literal(0) else low)
     guard = ir.Guard(len(ctx.guards), value, ctx.text(s.span), ctx.loops, ctx.mask, s.span, outcomes=outcomes(d, args))
     ctx.guards.append(guard)
     ctx.block.append(ir.Decide(guard.index, None, s.span))
-    return ir.GuardRef(guard.index, ir.INT)
+    outcome = ir.GuardRef(guard.index, ir.INT)
+    return outcome, outcome if low == ir.literal(0) else ir.Op("add", (outcome, low), ir.INT, True)
 
 
 def draw(

@@ -1,12 +1,12 @@
-"""Draws and observations: sites, distributions and their arguments."""
+"""Draws and observations."""
 
 from __future__ import annotations
 
 from ppl.core import ir
-from ppl.diagnostics import Span, counted, did_you_mean
-from ppl.elaborate import arrays, discrete, expressions, statements
+from ppl.diagnostics import Span, did_you_mean
+from ppl.elaborate import arrays, discrete, expressions, laws, statements
 from ppl.elaborate.context import ERROR, ArrayBinding, Context, Partial, SiteBinding
-from ppl.language.distributions import DISTRIBUTIONS, Distribution, Param
+from ppl.language.distributions import LOWER, UPPER, Distribution
 from ppl.syntax import ast
 
 
@@ -24,96 +24,11 @@ def new_name(ctx: Context, name: str, span: Span) -> bool:
     return True
 
 
-# -------------------------------------------------------------- distributions
-
-
-def distribution(ctx: Context, call: ast.Call) -> tuple[Distribution, tuple[ir.Expr, ...]] | None:
-    """The distribution with its arguments in order, each checked as far as it is a constant; None if reported."""
-    d = DISTRIBUTIONS.get(call.name)
-    values = [expressions.expression(ctx, a.value) for a in call.args]
-    if d is None:
-        hint = did_you_mean(call.name, DISTRIBUTIONS)
-        if hint is None and call.name in ctx.functions:
-            hint = f"`{call.name}` is a function; write `=` for `~`"
-        ctx.error("PPL104", f"no distribution `{call.name}`", call.name_span, hint)
-        return None
-    placed = place(ctx, d, call, values)
-    if placed is None or any(v is ERROR for v in placed.values()):
-        return None
-    args: list[ir.Expr] = []
-    for p in d.params:
-        value, node = placed[p.name], next(a for a, v in zip(call.args, values, strict=True) if v is placed[p.name])
-        if not argument(ctx, d, p, value, node.span):
-            return None
-        args.append(value)
-    if d.name == "Uniform" and all(isinstance(a, ir.Lit) for a in args):
-        lo, hi = (a.value for a in args if isinstance(a, ir.Lit))
-        if not lo < hi:
-            ctx.error("PPL301", f"`Uniform({lo}, {hi})` is empty: lo must be below hi", call.span)
-            return None
-    return d, tuple(args)
-
-
-def place(ctx: Context, d: Distribution, call: ast.Call, values: list[ir.Expr]) -> dict[str, ir.Expr] | None:
-    """Positional and named arguments by name."""
-    signature = f"{d.name}({', '.join(p.name for p in d.params)})"
-    placed: dict[str, ir.Expr] = {}
-    names = [p.name for p in d.params]
-    for k, (a, v) in enumerate(zip(call.args, values, strict=True)):
-        name = a.name or (names[k] if k < len(names) else None)
-        if name is None:
-            message = f"`{d.name}` takes {counted(len(names), 'argument')}, got {len(values)}"
-            ctx.error("PPL203", message, call.span, signature)
-            return None
-        if name not in names:
-            ctx.error("PPL112", f"`{d.name}` has no argument `{name}`", a.span, did_you_mean(name, names) or signature)
-            return None
-        if name in placed:
-            ctx.error("PPL112", f"argument `{name}` is given twice", a.span, signature)
-            return None
-        placed[name] = v
-    missing = [n for n in names if n not in placed]
-    if missing:
-        ctx.error("PPL203", f"`{d.name}` misses {', '.join(f'`{m}`' for m in missing)}", call.span, signature)
-        return None
-    return placed
-
-
-def argument(ctx: Context, d: Distribution, p: Param, value: ir.Expr, span: Span) -> bool:
-    if not expressions.numeric(ctx, value, span, f"`{p.name}` of `{d.name}`"):
-        return False
-    if p.ndim and len(value.type.dims) < p.ndim:
-        ctx.error("PPL202", f"`{p.name}` of `{d.name}` is a vector, got {expressions.describe(value.type)}", span)
-        return False
-    if p.domain == "int_nonnegative" and value.type.base != "int":
-        ctx.error("PPL201", f"`{p.name}` of `{d.name}` is an int, got {expressions.describe(value.type)}", span)
-        return False
-    x = value.value if isinstance(value, ir.Lit) else None
-    if x is not None and not in_domain(p.domain, float(x)):
-        wanted = {"positive": "above 0", "unit": "in [0, 1]", "int_nonnegative": "0 or more", "real": "finite"}
-        ctx.error("PPL301", f"`{p.name}` of `{d.name}` is {x}, it must be {wanted[p.domain]}", span)
-        return False
-    return True
-
-
-def in_domain(domain: str, x: float) -> bool:
-    """Whether a constant argument is allowed."""
-    match domain:
-        case "positive":
-            return 0 < x < float("inf")
-        case "unit":
-            return 0 <= x <= 1
-        case "int_nonnegative":
-            return x >= 0
-        case _:
-            return abs(x) < float("inf")
-
-
 # --------------------------------------------------------------------- sample
 
 
 def sample(ctx: Context, s: ast.Sample) -> None:
-    found = distribution(ctx, s.distribution)
+    found = laws.law(ctx, s.distribution)
     if s.target.indices or isinstance(ctx.env.get(s.target.name), ArrayBinding):
         sample_element(ctx, s, found)
         return
@@ -216,7 +131,9 @@ def register(
     ctx: Context, name: str, t: ir.Type, d: Distribution, args: tuple[ir.Expr, ...], s: ast.Sample, *, array: bool
 ) -> bool:
     """Enters the site, or checks that it agrees with its draw in another branch."""
-    support, limits = support_of(d, args)
+    support, limits = laws.support_of(d, args)
+    if d.discrete and not s.noise:
+        limits = (discrete.lowest(d, args), discrete.outcomes(d, args))
     old = ctx.sites.get(name)
     if array and not all(
         arrays.known_at_bind(ctx, b) and not b.random and not arrays.depends_on_loop(ctx, b) for b in limits
@@ -252,15 +169,6 @@ def register(
     return True
 
 
-def support_of(d: Distribution, args: tuple[ir.Expr, ...]) -> tuple[str, tuple[ir.Expr, ...]]:
-    """The kind of support and its bounds."""
-    if d.discrete:
-        return "int", ()
-    names = [p.name for p in d.params]
-    limits = tuple(args[names.index(b)] if isinstance(b, str) else ir.literal(float(b)) for b in d.support.bounds)
-    return d.support.kind, limits
-
-
 def shapes_fit(ctx: Context, t: ir.Type, d: Distribution, args: tuple[ir.Expr, ...], span: Span) -> bool:
     """Whether the arguments are scalars or of the shape of the draw."""
     for p, a in zip(d.params, args, strict=True):
@@ -284,7 +192,7 @@ def shapes_fit(ctx: Context, t: ir.Type, d: Distribution, args: tuple[ir.Expr, .
 
 def observe(ctx: Context, s: ast.Observe) -> None:
     value = expressions.expression(ctx, s.value)
-    found = distribution(ctx, s.distribution)
+    found = laws.law(ctx, s.distribution)
     if value is ERROR or found is None:
         return
     d, args = found
@@ -314,11 +222,12 @@ def observe(ctx: Context, s: ast.Observe) -> None:
 
 def outside(ctx: Context, s: ast.Observe, d: Distribution, args: tuple[ir.Expr, ...], value: ir.Expr) -> bool:
     """Reports an observed constant outside a constant support, and a support whose ends are latent."""
-    kind, limits = support_of(d, args)
-    if (kind == "interval" and any(b.random for b in limits)) or (kind == "lower" and any(b.random for b in limits)):
+    _, limits = laws.support_of(d, args)
+    cuts = [a for p, a in zip(d.params, args, strict=True) if d.truncated and p.name in (LOWER, UPPER)]
+    if any(b.random for b in (*limits, *cuts)):
         ctx.error(
             "PPL307",
-            f"the support of this `{d.name}` moves with a latent, so the density is zero where the guide reaches: "
+            f"the support of this `{d.family}` moves with a latent, so the density is zero where the guide reaches: "
             "the ELBO would be -inf",
             s.distribution.span,
             "observe from a distribution whose support does not depend on latents",
@@ -326,8 +235,8 @@ def outside(ctx: Context, s: ast.Observe, d: Distribution, args: tuple[ir.Expr, 
         return True
     if isinstance(value, ir.Lit):
         x = float(value.value)
-        low = {"lower": limits[0] if limits else None, "interval": limits[0] if limits else None}.get(kind)
-        if (isinstance(low, ir.Lit) and x < float(low.value)) or (kind == "int" and x < 0):
+        low, high = (end.value if isinstance(end, ir.Lit) else None for end in laws.own_ends(d, args))
+        if (low is not None and x < low) or (high is not None and x > high):
             ctx.error("PPL308", f"{value.value} is outside the support of `{d.name}`", s.value.span)
             return True
     return False

@@ -24,9 +24,13 @@ COMPARISON = {"<": "lt", "<=": "le", ">": "gt", ">=": "ge", "==": "eq", "!=": "n
 MAX_DEPTH = 60  # deeper expressions are cut into variables, so that no later pass recurses deeply
 
 
-def expression(ctx: Context, e: ast.Expr) -> ir.Expr:
+def expression(ctx: Context, e: ast.Expr | ast.Truncated) -> ir.Expr:
     """The core expression for `e`; ERROR if it was reported as wrong."""
     match e:
+        case ast.Truncated():
+            return ctx.error(
+                "PPL103", "a distribution is not a value", e.span, "draw from it: `x ~ D(...) in (lo, hi)`"
+            )
         case ast.Number():
             return number(ctx, e)
         case ast.Boolean():

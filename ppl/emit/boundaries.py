@@ -14,7 +14,7 @@ from ppl.emit.shape import Facts
 from ppl.emit.slices import Slice, slice_of
 from ppl.emit.statements import Emitter, tuple_text
 from ppl.emit.writer import Writer
-from ppl.language.distributions import DISTRIBUTIONS
+from ppl.language.distributions import LAWS
 from ppl.regions.model import NOWHERE, Boundary, GuardInfo
 from ppl.regions.scope import Scope
 
@@ -104,7 +104,7 @@ class BoundaryEmitter:
 
     def root(self, b: Boundary, live: Printer) -> None:
         draw = draw_of(self.scope, b.line)
-        d = DISTRIBUTIONS[draw.distribution]
+        d = LAWS[draw.distribution]
         index = ""
         if b.line.indices:
             index = f", index={tuple_text([live.expr(i) for i in b.line.indices])}"

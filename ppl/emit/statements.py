@@ -10,7 +10,7 @@ from ppl.emit import observed
 from ppl.emit.printer import Printer
 from ppl.emit.shape import Facts
 from ppl.emit.writer import Writer, tuple_text
-from ppl.language.distributions import DISTRIBUTIONS, Distribution
+from ppl.language.distributions import LAWS, Distribution
 
 
 @dataclass
@@ -63,7 +63,7 @@ class Emitter:
         g = f"g{s.index}"
         if isinstance(info.value, ir.Outcome):
             index = f", {self.tuple(info.value.indices)}" if info.value.indices else ""
-            call = f'{self.point}.outcome("{info.value.site}", path, "{g}"{index})'
+            call = f'{self.point}.outcome("{info.value.site}", path, "{g}"{index}{self.lowest(info.value)})'
             self.w.line(f'{g} = out["{g}"] = {call}', f":{info.guard.span.line}")
             return
         value = self.printer.expr(info.value, s.mask)
@@ -74,7 +74,7 @@ class Emitter:
     # ------------------------------------------------------------------- sites
 
     def sample(self, s: ir.Sample) -> None:
-        d = DISTRIBUTIONS[s.distribution]
+        d = LAWS[s.distribution]
         if s.outcome is not None:
             self.discrete(s, d)
             return
@@ -98,7 +98,15 @@ class Emitter:
             call += f", {self.tuple(s.indices)}"
         if s.mask is not None:
             call += f", {self.printer.expr(s.mask)}"
+        if isinstance(s.outcome, ir.GuardRef):
+            call += self.lowest(self.facts.regions.guards[s.outcome.index].guard.value)
         self.w.line(f'out["t{s.id}"] = {self.point}.discrete({call})', f":{s.span.line}")
+
+    def lowest(self, outcome: ir.Expr) -> str:
+        """The argument that says what outcome 0 stands for, where that is not 0."""
+        if not isinstance(outcome, ir.Outcome) or outcome.lowest is None:
+            return ""
+        return f", lowest={self.printer.expr(outcome.lowest)}"
 
     def value(self, s: ir.Sample, d: Distribution) -> None:
         """The value of a site that is sampled as a whole."""
@@ -131,7 +139,7 @@ class Emitter:
             if draw is None or draw.outcome is not None:
                 self.w.line(f'{name} = at.blank({shape}, "{a.type.base}")', f":{a.span.line}")
                 continue
-            transform, bounds = self.support(draw, DISTRIBUTIONS[draw.distribution])
+            transform, bounds = self.support(draw, LAWS[draw.distribution])
             limits = "".join(f", {self.printer.expr(self.facts.inline(b))}" for b in bounds)
             self.w.line(f'{name} = at.value("{a.name}", supports.{transform}{limits})', f":{a.span.line}")
 
@@ -157,7 +165,7 @@ class Emitter:
             )
             self.w.line(f'out["t{s.id}"] = {text}', f":{s.span.line}  {show(s.value)[:40]}")
             return
-        d = DISTRIBUTIONS[s.distribution]
+        d = LAWS[s.distribution]
         call = f"dist.{d.function}, {value}, {self.tuple(s.args, s.mask)}, {observed.places(s.value, self.printer)}"
         if s.mask is not None:
             call += f", {self.printer.expr(s.mask)}"

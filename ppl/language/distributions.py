@@ -23,9 +23,10 @@ class Param:
 
 @record
 class Support:
-    """Where the density is not zero. `kind`: real, lower, interval, nonnegative_int, bounded_int, categories.
+    """Where the density is not zero. `kind`: real, lower, upper, interval, nonnegative_int, bounded_int, categories.
 
-    `bounds` are argument names or numbers: the lower bound (lower, interval) and the upper one (interval).
+    `bounds` are argument names or numbers: the end of `lower` and `upper`, both ends of `interval` and `bounded_int`,
+    the lower end of `nonnegative_int`.
     """
 
     kind: str
@@ -44,9 +45,18 @@ class Distribution:
     def discrete(self) -> bool:
         return self.support.kind in ("nonnegative_int", "bounded_int", "categories")
 
+    @property
+    def family(self) -> str:
+        """The name without a truncation."""
+        return self.name.partition(" in ")[0]
+
+    @property
+    def truncated(self) -> bool:
+        return self.family != self.name
+
 
 _REAL, _POSITIVE = Support("real"), Support("lower", (0.0,))
-_COUNT = Support("nonnegative_int")
+_COUNT = Support("nonnegative_int", (0.0,))
 
 
 def _params(text: str) -> tuple[Param, ...]:
@@ -85,3 +95,30 @@ _TABLE = (
 )
 
 DISTRIBUTIONS: Mapping[str, Distribution] = MappingProxyType({d.name: d for d in _TABLE})
+
+# Names of the ends in a truncated distribution, after the arguments of its own.
+LOWER, UPPER = "lower", "upper"
+_FORMS = {(True, True): "within", (True, False): "above", (False, True): "below"}
+
+
+def truncated(d: Distribution, lower: bool, upper: bool) -> Distribution:
+    """`d` cut off at the ends that are given, which are further arguments: ``Normal in (lower, inf)``."""
+    name = f"{d.name} in ({LOWER if lower else '-inf'}, {UPPER if upper else 'inf'})"
+    ends = [Param(n, "real") for n, on in ((LOWER, lower), (UPPER, upper)) if on]
+    own = d.support
+    first = LOWER if lower else own.bounds[0] if own.kind not in ("real", "upper", "categories") else None
+    last = UPPER if upper else own.bounds[-1] if own.kind in ("upper", "interval", "bounded_int") else None
+    if d.discrete:
+        low = 0.0 if first is None else first
+        support = Support("nonnegative_int", (low,)) if last is None else Support("bounded_int", (low, last))
+    elif first is None or last is None:
+        support = Support("lower", (first,)) if first is not None else Support("upper", (last or 0.0,))
+    else:
+        support = Support("interval", (first, last))
+    return Distribution(name, f"{d.function}.{_FORMS[lower, upper]}", (*d.params, *ends), support, "sampler")
+
+
+LAWS: Mapping[str, Distribution] = MappingProxyType(
+    dict(DISTRIBUTIONS) | {t.name: t for d in _TABLE for ends in _FORMS for t in (truncated(d, *ends),)}
+)
+"""The distributions and, by names that no program can use, their truncated forms."""

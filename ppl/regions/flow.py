@@ -138,9 +138,9 @@ def _term(flow: Flow, id: int, d: Depends, loops: tuple[int, ...]) -> None:
 
 def moves_with_arguments(s: ir.Sample) -> bool:
     """Whether the value of a site depends on its distribution's arguments: bounds of a support, or noise."""
-    from ppl.language.distributions import DISTRIBUTIONS
+    from ppl.language.distributions import LAWS
 
-    d = DISTRIBUTIONS[s.distribution]
+    d = LAWS[s.distribution]
     return s.noise or any(isinstance(b, str) for b in d.support.bounds)
 
 

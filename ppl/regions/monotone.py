@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ppl.core import ir, poly
+from ppl.language.distributions import LAWS
 from ppl.language.functions import FUNCTIONS
 from ppl.regions.model import Latent
 from ppl.regions.scope import Scope
@@ -55,7 +56,9 @@ def sign_of(scope: Scope, a: ir.Expr) -> int:
         case ir.Var() | ir.Cell():
             name = a.name if isinstance(a, ir.Var) else a.array
             site = next((s for s in scope.program.sites if s.name == name), None)
-            return 1 if site is not None and site.distribution in POSITIVE_SUPPORTS and not site.array else 0
+            return (
+                1 if site is not None and LAWS[site.distribution].family in POSITIVE_SUPPORTS and not site.array else 0
+            )
         case _:
             return 0
 

@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 from ppl.core import ir, poly
 from ppl.diagnostics import Span
-from ppl.language.distributions import DISTRIBUTIONS
+from ppl.language.distributions import LAWS
 from ppl.regions.continuity import Roots, expressions_of_value, root_of
 from ppl.regions.scope import Scope
 
@@ -33,7 +33,7 @@ def singular_at(scope: Scope, members: Mapping[int, bool], normal: poly.Poly) ->
         mask = None if isinstance(s, ir.Report) else s.mask
         inside = mask is not None and depends_on(scope, mask, keys)
         if isinstance(s, ir.Term | ir.Sample) and inside and s.distribution is not None:
-            d = DISTRIBUTIONS[s.distribution]
+            d = LAWS[s.distribution]
             edges = ((EDGES.get(p.domain, ()), a) for p, a in zip(d.params, s.args, strict=True))
             if any(equals(scope, a, edge, roots) for points, a in edges for edge in points):
                 return s.span

@@ -1,44 +1,200 @@
 # jax leaves some of its parameter types open.
 # pyright: reportUnknownMemberType=false
-"""What the log densities share: the class that holds one, and logarithms whose gradients are finite at zero."""
+"""What the log densities share: the class that holds one, truncation, and logarithms with finite gradients at zero."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import jax.numpy as jnp
-from jax import Array
+import numpy as np
+from jax import Array, lax
 from jax.typing import ArrayLike
 
-from ppl.runtime.functions import real
+from ppl.runtime.functions import log1m_exp, real
+
+Tails = Callable[..., tuple[Array, Array]]
+Safe = tuple[float | tuple[float, ...], ...]
 
 
 @dataclass(frozen=True)
 class Density:
     """An elementwise log density.
 
-    `logpdf(x, *args)` computes it. `safe` is ``(value, *args)`` at which it and its gradient are finite.
+    `logpdf(x, *args)` computes it. `safe` is ``(value, *args)`` at which it and its gradient are finite. `tails` gives
+    the log probabilities on both sides of a value, as in ``tails.py``.
     """
 
     name: str
     logpdf: Callable[..., Array]
-    safe: tuple[float | tuple[float, ...], ...]
+    safe: Safe
+    tails: Tails
+    discrete: bool = False
 
     def __call__(self, x: ArrayLike, *args: ArrayLike) -> Array:
         return self.logpdf(x, *args)
 
     def masked(self, mask: ArrayLike, x: ArrayLike, *args: ArrayLike) -> Array:
         """The log density where `mask` holds, 0 elsewhere. `mask` broadcasts with `x` and the arguments."""
-        mask = jnp.asarray(mask)
-        operands: list[Array] = []
-        for operand, safe in zip((x, *args), self.safe, strict=True):
-            inside = mask[..., None] if isinstance(safe, tuple) else mask  # a vector argument has one event dimension
-            stand_in = (
-                jnp.full(jnp.shape(operand)[-1:], 1.0 / jnp.shape(operand)[-1]) if isinstance(safe, tuple) else safe
-            )
-            operands.append(jnp.where(inside, real(operand), stand_in))
-        return jnp.where(mask, self.logpdf(*operands), 0.0)
+        return masked(self.logpdf, self.safe, mask, x, *args)
+
+    @property
+    def above(self) -> Truncated:
+        """Cut off below its last argument."""
+        return Truncated.of(self, "above")
+
+    @property
+    def below(self) -> Truncated:
+        """Cut off above its last argument."""
+        return Truncated.of(self, "below")
+
+    @property
+    def within(self) -> Truncated:
+        """Cut off outside its last two arguments."""
+        return Truncated.of(self, "within")
+
+
+def masked(f: Callable[..., Array], safe: Safe, mask: ArrayLike, *operands: ArrayLike) -> Array:
+    """``f(*operands)`` where `mask` holds, 0 elsewhere; what the operands hold elsewhere has no effect."""
+    mask = jnp.asarray(mask)
+    clean: list[Array] = []
+    for operand, stand_in in zip(operands, safe, strict=True):
+        vector = isinstance(stand_in, tuple)  # an argument with one event dimension
+        inside = mask[..., None] if vector else mask
+        size = jnp.shape(operand)[-1] if vector else 1
+        clean.append(jnp.where(inside, real(operand), jnp.full((size,), 1.0 / size) if vector else stand_in))
+    return jnp.where(mask, f(*clean), 0.0)
+
+
+# A probability that is the difference of two that agree in all but this part of them is integrated instead.
+_NARROW = 0.02
+_NODES, _WEIGHTS = (np.asarray(x) for x in np.polynomial.legendre.leggauss(6))
+_FEW = 8  # outcomes that are summed one by one
+
+
+@dataclass(frozen=True)
+class Truncated(Density):
+    """A distribution given that its value is not below `lower` (form "above"), not above `upper` ("below"), or neither
+    ("within"). Of a discrete one both ends belong to it."""
+
+    base: Density | None = None
+    form: str = ""
+
+    @staticmethod
+    def of(base: Density, form: str) -> Truncated:
+        centre = _number(base.safe[0])
+        ends = {"above": (centre - 1.0,), "below": (centre + 1.0,), "within": (centre - 1.0, centre + 1.0)}[form]
+        logpdf, tails = partial(_cut_density, base, form), partial(_cut_tails, base, form)
+        return Truncated(f"{base.name}.{form}", logpdf, (*base.safe, *ends), tails, base.discrete, base, form)
+
+    def split(self, args: tuple[ArrayLike, ...]) -> tuple[tuple[ArrayLike, ...], Array, Array]:
+        """(arguments of the base, lower end, upper end)."""
+        return _split(self.form, args)
+
+    def log_mass(self, lower: ArrayLike, upper: ArrayLike, args: tuple[ArrayLike, ...]) -> Array:
+        """The log probability of [lower, upper] under the base."""
+        assert self.base is not None
+        return _log_mass(self.base, real(lower), real(upper), args)
+
+
+def _number(x: float | tuple[float, ...]) -> float:
+    assert isinstance(x, float)
+    return x
+
+
+def _split(form: str, args: tuple[ArrayLike, ...]) -> tuple[tuple[ArrayLike, ...], Array, Array]:
+    if form == "within":
+        return args[:-2], real(args[-2]), real(args[-1])
+    end = real(args[-1])
+    return (args[:-1], end, jnp.full_like(end, jnp.inf)) if form == "above" else (
+        args[:-1], jnp.full_like(end, -jnp.inf), end)  # fmt: skip
+
+
+def _mass(base: Density, form: str, lower: Array, upper: Array, args: tuple[ArrayLike, ...]) -> Array:
+    if form == "below":
+        return base.tails(upper, *args)[0]
+    if form == "above":
+        return base.tails(jnp.ceil(lower) - 1.0 if base.discrete else lower, *args)[1]
+    return _log_mass(base, lower, upper, args)
+
+
+def _inside(base: Density, form: str, lower: Array, upper: Array) -> Array:
+    """A value between the ends."""
+    if form == "within":
+        return lower if base.discrete else 0.5 * (lower + upper)
+    step = 0.0 if base.discrete else 1.0
+    return lower + step if form == "above" else upper - step
+
+
+def _cut_density(base: Density, form: str, x: ArrayLike, *args: ArrayLike) -> Array:
+    own, lower, upper = _split(form, args)
+    x = real(x)
+    outside = (x < lower) | (x > upper)
+    value = base(jnp.where(outside, _inside(base, form, lower, upper), x), *own) - _mass(base, form, lower, upper, own)
+    return jnp.where(outside, -jnp.inf, value)
+
+
+def _cut_tails(base: Density, form: str, x: ArrayLike, *args: ArrayLike) -> tuple[Array, Array]:
+    own, lower, upper = _split(form, args)
+    x = jnp.floor(real(x)) if base.discrete else real(x)
+    under, over = x < lower, x >= upper
+    if not base.discrete:
+        under |= x == lower
+    at = jnp.where(under | over, _inside(base, form, lower, upper), x)
+    next_up = at + 1.0 if base.discrete else at
+    left = _mass(base, "below" if form == "below" else "within", lower, at, own)
+    right = _mass(base, "above" if form == "above" else "within", next_up, upper, own)
+    total = _mass(base, form, lower, upper, own)
+    return (
+        jnp.where(under, -jnp.inf, jnp.where(over, 0.0, left - total)),
+        jnp.where(under, 0.0, jnp.where(over, -jnp.inf, right - total)),
+    )
+
+
+def _log_mass(base: Density, lower: Array, upper: Array, args: tuple[ArrayLike, ...]) -> Array:
+    """The difference of two tails, those on the side where they are smaller; integrated or summed where that cancels.
+
+    NaN where `upper` is below `lower`.
+    """
+    whole = jnp.ceil(lower) - 1.0 if base.discrete else lower
+    vectors = [isinstance(s, tuple) for s in base.safe[1:]]
+    shapes = [jnp.shape(a)[:-1] if v else jnp.shape(a) for a, v in zip(args, vectors, strict=True)]
+    shape = jnp.broadcast_shapes(jnp.shape(lower), jnp.shape(upper), *shapes)
+    both = jnp.stack([jnp.broadcast_to(x, shape) for x in jnp.broadcast_arrays(whole, upper)])
+    (below_lower, below_upper), (above_lower, above_upper) = base.tails(both, *args)  # at once, to compile it once
+    left = below_upper < above_lower
+    large, small = jnp.where(left, below_upper, above_lower), jnp.where(left, below_lower, above_upper)
+    ratio = jnp.where(jnp.isfinite(large), small - jnp.where(jnp.isfinite(large), large, 0.0), -jnp.inf)
+    if base.discrete:
+        few = upper - lower < _FEW
+        direct = large + log1m_exp(jnp.where(few | (ratio >= 0), -1.0, ratio))
+        first = jnp.ceil(lower)
+        terms = [base(first + k, *args) for k in range(_FEW)]
+        present = [first + k <= upper for k in range(_FEW)]
+        kept = jnp.stack([jnp.where(on & (t > -jnp.inf), t, -jnp.inf) for t, on in zip(terms, present, strict=True)])
+        near = _log_sum(kept)
+    else:
+        few = ratio > math.log1p(-_NARROW)
+        direct = large + log1m_exp(jnp.where(few, -1.0, ratio))
+        width = upper - lower
+        centre, half = 0.5 * (lower + upper), 0.5 * width
+        centre, half = jnp.where(few, centre, _number(base.safe[0])), jnp.where(few, half, 0.0)
+        terms = [
+            base(centre + half * float(t), *args) + math.log(0.5 * w) for t, w in zip(_NODES, _WEIGHTS, strict=True)
+        ]
+        near = _log_sum(jnp.stack(terms)) + jnp.log(jnp.where(few, width, 1.0))
+    return jnp.where(upper < lower, jnp.nan, jnp.where(few, near, direct))
+
+
+def _log_sum(x: Array) -> Array:
+    """Over axis 0; -inf, with zero gradient, where all are."""
+    top = lax.stop_gradient(jnp.max(x, axis=0))
+    none = top == -jnp.inf
+    total = jnp.sum(jnp.where(none, 1.0, jnp.exp(x - jnp.where(none, 0.0, top))), axis=0)
+    return jnp.where(none, -jnp.inf, top + jnp.log(total))
 
 
 def xlogy(x: Array, y: Array) -> Array:

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 
+from ppl.runtime import tails
 from ppl.runtime.densities_base import Density, above, xlog1m, xlogy
 from ppl.runtime.functions import log1p_exp, real, stirling_error
 
@@ -154,18 +155,18 @@ def _pareto(x: ArrayLike, scale: ArrayLike, shape: ArrayLike) -> Array:
     return above(real(x), scale, False, inside)
 
 
-normal = Density("normal", _normal, (0.0, 0.0, 1.0))
-lognormal = Density("lognormal", _lognormal, (1.0, 0.0, 1.0))
-halfnormal = Density("halfnormal", _halfnormal, (1.0, 1.0))
-uniform = Density("uniform", _uniform, (0.5, 0.0, 1.0))
-exponential = Density("exponential", _exponential, (1.0, 1.0))
-gamma = Density("gamma", _gamma, (1.0, 1.0, 1.0))
-inversegamma = Density("inversegamma", _inversegamma, (1.0, 1.0, 1.0))
-beta = Density("beta", _beta, (0.5, 1.0, 1.0))
-cauchy = Density("cauchy", _cauchy, (0.0, 0.0, 1.0))
-halfcauchy = Density("halfcauchy", _halfcauchy, (1.0, 1.0))
-studentt = Density("studentt", _studentt, (0.0, 1.0, 0.0, 1.0))
-laplace = Density("laplace", _laplace, (0.0, 0.0, 1.0))
-logistic = Density("logistic", _logistic, (0.0, 0.0, 1.0))
-weibull = Density("weibull", _weibull, (1.0, 1.0, 1.0))
-pareto = Density("pareto", _pareto, (2.0, 1.0, 1.0))
+normal = Density("normal", _normal, (0.0, 0.0, 1.0), tails.normal)
+lognormal = Density("lognormal", _lognormal, (1.0, 0.0, 1.0), tails.lognormal)
+halfnormal = Density("halfnormal", _halfnormal, (1.0, 1.0), tails.halfnormal)
+uniform = Density("uniform", _uniform, (0.5, 0.0, 1.0), tails.uniform)
+exponential = Density("exponential", _exponential, (1.0, 1.0), tails.exponential)
+gamma = Density("gamma", _gamma, (1.0, 1.0, 1.0), tails.gamma)
+inversegamma = Density("inversegamma", _inversegamma, (1.0, 1.0, 1.0), tails.inversegamma)
+beta = Density("beta", _beta, (0.5, 1.0, 1.0), tails.beta)
+cauchy = Density("cauchy", _cauchy, (0.0, 0.0, 1.0), tails.cauchy)
+halfcauchy = Density("halfcauchy", _halfcauchy, (1.0, 1.0), tails.halfcauchy)
+studentt = Density("studentt", _studentt, (0.0, 1.0, 0.0, 1.0), tails.studentt)
+laplace = Density("laplace", _laplace, (0.0, 0.0, 1.0), tails.laplace)
+logistic = Density("logistic", _logistic, (0.0, 0.0, 1.0), tails.logistic)
+weibull = Density("weibull", _weibull, (1.0, 1.0, 1.0), tails.weibull)
+pareto = Density("pareto", _pareto, (2.0, 1.0, 1.0), tails.pareto)

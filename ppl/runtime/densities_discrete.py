@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 
+from ppl.runtime import tails
 from ppl.runtime.densities_base import Density, xlog1m, xlogy
 from ppl.runtime.functions import log1p_exp, real, stirling_error
 
@@ -90,10 +91,10 @@ def _categorical(x: ArrayLike, probs: ArrayLike) -> Array:
     return jnp.where(outside, -jnp.inf, jnp.where(jnp.isnan(k), jnp.nan, xlogy(jnp.ones_like(p), p)))
 
 
-poisson = Density("poisson", _poisson, (0.0, 1.0))
-bernoulli = Density("bernoulli", _bernoulli, (0.0, 0.5))
-bernoullilogit = Density("bernoullilogit", _bernoullilogit, (0.0, 0.0))
-binomial = Density("binomial", _binomial, (0.0, 1.0, 0.5))
-negativebinomial = Density("negativebinomial", _negativebinomial, (0.0, 1.0, 1.0))
-geometric = Density("geometric", _geometric, (0.0, 0.5))
-categorical = Density("categorical", _categorical, (0.0, (0.5, 0.5)))
+poisson = Density("poisson", _poisson, (0.0, 1.0), tails.poisson, True)
+bernoulli = Density("bernoulli", _bernoulli, (0.0, 0.5), tails.bernoulli, True)
+bernoullilogit = Density("bernoullilogit", _bernoullilogit, (0.0, 0.0), tails.bernoullilogit, True)
+binomial = Density("binomial", _binomial, (0.0, 1.0, 0.5), tails.binomial, True)
+negativebinomial = Density("negativebinomial", _negativebinomial, (0.0, 1.0, 1.0), tails.negativebinomial, True)
+geometric = Density("geometric", _geometric, (0.0, 0.5), tails.geometric, True)
+categorical = Density("categorical", _categorical, (0.0, (0.5, 0.5)), tails.categorical, True)

@@ -138,15 +138,16 @@ class Point:
             key = self.keys[site][index] if index else self.keys[site]
             shape = jnp.shape(u)
             safe = args if mask is None else _stand_in(mask, density, args)
-            prior = transform.inverse(samplers.sample(density.name, key, safe, shape, u.dtype), *bounds)
+            prior = transform.inverse(samplers.draw(density, key, safe, shape, u.dtype), *bounds)
         back = transform.inverse_or(u, *bounds)[0] if self.constrained else None
         return Draw(jnp.sum(term), index, None if mask is None else jnp.broadcast_to(exists, ()), prior, back)
 
     # --------------------------------------------------------------- discrete
 
-    def outcome(self, site: str, path: Path, name: str, index: Index = ()) -> Guard:
-        """The outcome of a discrete latent: what the path says, else the guide's draw."""
+    def outcome(self, site: str, path: Path, name: str, index: Index = (), lowest: ArrayLike = 0) -> Guard:
+        """The outcome of a discrete latent, 0 for its `lowest` value: what the path says, else the guide's draw."""
         drawn = wrap(self.u[site])[index] if index else self.u[site]
+        drawn = drawn - lowest if self.constrained else drawn
         given = None if path is None else path.get(name)
         on = drawn if given is None else jnp.where(jnp.asarray(given) == BY_VALUE, drawn, given)
         return Guard(on, on)
@@ -158,11 +159,12 @@ class Point:
 
     def discrete(
         self, site: str, density: Density, outcome: Array, args: tuple[ArrayLike, ...], index: Index = (),
-        mask: Array | None = None,
+        mask: Array | None = None, lowest: ArrayLike = 0,
     ) -> Draw:  # fmt: skip
         """The contribution of a discrete latent: log prior - log guide probability, where `mask` says it exists."""
         exists = jnp.asarray(True) if mask is None else mask
-        term = density(outcome, *args) if mask is None else density.masked(mask, outcome, *args)
+        value = outcome + lowest
+        term = density(value, *args) if mask is None else density.masked(mask, value, *args)
         if site in self.log_probabilities:
             table = self.log_probabilities[site][index] if index else self.log_probabilities[site]
             term = term - jnp.where(exists, table[outcome], 0.0)
@@ -170,7 +172,7 @@ class Point:
         if self.keys is not None:
             key = self.keys[site][index] if index else self.keys[site]
             safe = args if mask is None else _stand_in(mask, density, args)
-            prior = samplers.sample(density.name, key, safe, (), self.dtype)
+            prior = samplers.draw(density, key, safe, (), self.dtype) - lowest
         back = outcome if self.constrained else None
         return Draw(jnp.sum(term), index, None if mask is None else jnp.broadcast_to(exists, ()), prior, back)
 

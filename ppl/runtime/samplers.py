@@ -1,5 +1,5 @@
 # jax leaves some of its parameter types open.
-# pyright: reportUnknownMemberType=false
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
 """Draws from the language's distributions, by `Distribution.function` of ``ppl/language/distributions.py``.
 
 `sample` draws from any of them. For those whose quantile function is explicit, `from_normal` maps standard normal noise
@@ -22,7 +22,17 @@ from jax.scipy import special
 from jax.typing import ArrayLike, DTypeLike
 
 from ppl.runtime import functions as fn
-from ppl.runtime.densities import Density, cauchy, exponential, halfcauchy, halfnormal, laplace, logistic, normal
+from ppl.runtime.densities import (
+    Density,
+    Truncated,
+    cauchy,
+    exponential,
+    halfcauchy,
+    halfnormal,
+    laplace,
+    logistic,
+    normal,
+)
 
 _LOG_2 = math.log(2.0)
 
@@ -42,6 +52,14 @@ def sample(function: str, key: Array, args: Sequence[ArrayLike], shape: Sequence
     if function in _FROM_NORMAL:
         return jnp.broadcast_to(from_normal(function, random.normal(key, shape, dtype), *values), shape)
     return _SAMPLERS[function](key, shape, dtype, *values)
+
+
+def draw(density: Density, key: Array, args: Sequence[ArrayLike], shape: Sequence[int], dtype: DTypeLike) -> Array:
+    """As `sample`, from any density of ``densities.py``, a truncated one too."""
+    if isinstance(density, Truncated):
+        values = [jnp.asarray(a, dtype) for a in args]
+        return _truncated(density, key, tuple(values), tuple(shape), dtype)
+    return sample(density.name, key, args, shape, dtype)
 
 
 def from_normal(function: str, eps: ArrayLike, *args: ArrayLike) -> Array:
@@ -278,6 +296,60 @@ _TO_NORMAL: Mapping[str, Callable[..., Array]] = MappingProxyType(
         "pareto": _from_pareto,
     }
 )
+
+
+# Truncated distributions, by bisection of the probability that lies between the value and an end.
+
+_MOST_COUNT = 2.0**24  # whole numbers up to it are exact in float32
+
+
+def _truncated(
+    density: Truncated, key: Array, args: tuple[Array, ...], shape: tuple[int, ...], dtype: DTypeLike
+) -> Array:
+    own, lower, upper = density.split(args)
+    base, form = density.base, density.form
+    assert base is not None
+    lower, upper = jnp.broadcast_to(lower, shape), jnp.broadcast_to(upper, shape)
+    first = jnp.ceil(lower) - 1.0 if base.discrete else lower
+    surprise = random.exponential(key, shape, dtype)
+    if form == "above":
+        goal = base.tails(first, *own)[1] - surprise
+    else:
+        goal = (base.tails(upper, *own)[0] if form == "below" else density.log_mass(lower, upper, own)) - surprise
+
+    def passed(z: Array) -> Array:
+        if form == "above":
+            return base.tails(z, *own)[1] <= goal
+        return (base.tails(z, *own)[0] if form == "below" else density.log_mass(lower, z, own)) >= goal
+
+    if base.discrete:
+        start = jnp.full(shape, -1.0, dtype) if form == "below" else first
+        stop = jnp.broadcast_to(start + _MOST_COUNT if form == "above" else jnp.floor(upper), shape)
+        _, found = _bisect(passed, start, stop, lambda a, b: jnp.floor(0.5 * (a + b)), 26)
+        return found.astype(int)
+
+    def place(v: Array) -> Array:
+        if form == "above":
+            return lower + jnp.exp(v)
+        return upper - jnp.exp(-v) if form == "below" else lower + (upper - lower) * nn.sigmoid(v)
+
+    ends = jnp.full(shape, -80.0, dtype), jnp.full(shape, 80.0, dtype)
+    left, right = _bisect(lambda v: passed(place(v)), *ends, lambda a, b: 0.5 * (a + b), 50)
+    return place(0.5 * (left + right))
+
+
+def _bisect(
+    passed: Callable[[Array], Array], a: Array, b: Array, middle: Callable[[Array, Array], Array], steps: int
+) -> tuple[Array, Array]:
+    """(a, b) drawn together around the place from which on `passed` holds."""
+
+    def step(_: int, ends: tuple[Array, Array]) -> tuple[Array, Array]:
+        a, b = ends
+        m = middle(a, b)
+        on = passed(m)
+        return jnp.where(on, a, m), jnp.where(on, m, b)
+
+    return jax.lax.fori_loop(0, steps, step, (a, b))
 
 
 # Distributions without an explicit quantile function.

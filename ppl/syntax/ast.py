@@ -70,7 +70,7 @@ class IfExpr(Node):
 @record
 class Argument(Node):
     name: str | None
-    value: Expr
+    value: Expr | Truncated
 
 
 @record
@@ -80,6 +80,19 @@ class Call(Node):
     name: str
     args: tuple[Argument, ...]
     name_span: Span = field(compare=False, repr=False)
+
+
+@record
+class Truncated(Node):
+    """``D(...) in (lower, upper)``: a distribution, given that its value lies there."""
+
+    call: Call
+    lower: Expr
+    upper: Expr
+
+    @property
+    def name(self) -> str:
+        return self.call.name
 
 
 @record
@@ -112,6 +125,8 @@ class Comprehension(Node):
 Expr = (
     Number | Boolean | Constant | Name | Unary | Binary | Compare | IfExpr | Call | Index | ArrayLiteral | Comprehension
 )
+
+Law = Call | Truncated
 
 
 @record
@@ -168,7 +183,7 @@ class Sample(Node):
 
     target: Target
     type: TypeExpr | None
-    distribution: Call
+    distribution: Law
     noise: bool
 
 
@@ -219,7 +234,7 @@ class If(Node):
 @record
 class Observe(Node):
     value: Expr
-    distribution: Call
+    distribution: Law
 
 
 @record

@@ -167,6 +167,10 @@ class Builder:
     def call(self, c: Children) -> ast.Call:
         return ast.Call(_span(c), c[0].text, c[2], c[0].span)
 
+    def truncated(self, c: Children) -> ast.Truncated:
+        call, _, _, lower, _, upper, _ = c
+        return ast.Truncated(_span(c), call, lower, upper)
+
     def arguments(self, c: Children) -> tuple[ast.Argument, ...]:
         return _nodes(c)
 

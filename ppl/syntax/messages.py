@@ -214,6 +214,22 @@ def _untyped(p: Place) -> Fault:
     return Fault("PPL002", f"`{name}` needs a type", p.previous.span, f"write `{word} {name}: real`")
 
 
+def _truncation(p: Place) -> Fault | None:
+    """``D(...) T[0, 1]``, ``D(...) in 0..1``, ``D(...) in [0, 1]``, ``D(...) in (0)``."""
+    if "TILDE" not in p.read:
+        return None
+    hint = "write `D(...) in (lo, hi)`; for an open end `-inf` or `inf`"
+    if "IN" in p.accepts and p.token.type == "NAME" and p.token.text in ("T", "truncated", "truncate", "trunc"):
+        return Fault("PPL011", "a truncation is written with `in`", p.token.span, hint)
+    if p.previous.type == "IN" and p.accepts == frozenset({"LPAR"}):
+        return Fault("PPL002", "the ends of a truncation stand in parentheses", pointed(p), hint)
+    within = p.read[p.read.index("TILDE") :]
+    other = {"COMMA": "RPAR", "RPAR": "COMMA"}.get(p.token.type)
+    if "IN" in within and other in p.accepts and "INT" not in p.accepts:
+        return Fault("PPL002", "a truncation has two ends", pointed(p), hint)
+    return None
+
+
 def _tilde(p: Place) -> Fault | None:
     kind = p.token.type
     if p.first.type == "OBSERVE" and "TILDE" in p.accepts and p.previous.type in ENDS_EXPRESSION:
@@ -228,7 +244,7 @@ def _tilde(p: Place) -> Fault | None:
     if p.at >= 2 and p.tokens[p.at - 2].type == "TILDE" and "LPAR" in p.accepts:
         hint = f"write `{p.previous.text}(...)`"
         return Fault("PPL002", f"the distribution `{p.previous.text}` needs its arguments", p.previous.span, hint)
-    if "TILDE" in p.read and not p.accepts - {"END"} and kind in OPERATORS:
+    if "TILDE" in p.read and not p.accepts - {"END", "IN"} and kind in OPERATORS:
         hint = "draw first, then compute: `z ~ D(...)`, `x = ...`"
         return Fault("PPL002", "nothing can follow a distribution", p.token.span, hint)
     if kind == "TILDE" and p.first.type in ("FACTOR", "REPORT", "RETURN", "DATA", "VAR"):
@@ -253,6 +269,7 @@ _RULES: tuple[Rule, ...] = (
     expressions.then_and_else,
     _brace_missing,
     _declaration,
+    _truncation,
     _tilde,
     expressions.operator_missing,
     expressions.operand_missing,

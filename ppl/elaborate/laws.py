@@ -1,0 +1,174 @@
+"""Distributions with their arguments and, where they are truncated, their ends."""
+
+from __future__ import annotations
+
+from ppl.core import ir
+from ppl.diagnostics import Span, counted, did_you_mean
+from ppl.elaborate import arrays, discrete, expressions
+from ppl.elaborate.context import ERROR, Context
+from ppl.language.distributions import DISTRIBUTIONS, Distribution, Param, truncated
+from ppl.syntax import ast
+
+
+def distribution(ctx: Context, call: ast.Call) -> tuple[Distribution, tuple[ir.Expr, ...]] | None:
+    """The distribution with its arguments in order, each checked as far as it is a constant; None if reported."""
+    d = DISTRIBUTIONS.get(call.name)
+    values = [expressions.expression(ctx, a.value) for a in call.args]
+    if d is None:
+        hint = did_you_mean(call.name, DISTRIBUTIONS)
+        if hint is None and call.name in ctx.functions:
+            hint = f"`{call.name}` is a function; write `=` for `~`"
+        ctx.error("PPL104", f"no distribution `{call.name}`", call.name_span, hint)
+        return None
+    placed = place(ctx, d, call, values)
+    if placed is None or any(v is ERROR for v in placed.values()):
+        return None
+    args: list[ir.Expr] = []
+    for p in d.params:
+        value, node = placed[p.name], next(a for a, v in zip(call.args, values, strict=True) if v is placed[p.name])
+        if not argument(ctx, d, p, value, node.span):
+            return None
+        args.append(value)
+    if d.name == "Uniform" and all(isinstance(a, ir.Lit) for a in args):
+        lo, hi = (a.value for a in args if isinstance(a, ir.Lit))
+        if not lo < hi:
+            ctx.error("PPL301", f"`Uniform({lo}, {hi})` is empty: lo must be below hi", call.span)
+            return None
+    return d, tuple(args)
+
+
+def law(ctx: Context, node: ast.Law) -> tuple[Distribution, tuple[ir.Expr, ...]] | None:
+    """A distribution, perhaps truncated, with its arguments."""
+    if isinstance(node, ast.Call):
+        return distribution(ctx, node)
+    found = distribution(ctx, node.call)
+    ends = [expressions.expression(ctx, e) for e in (node.lower, node.upper)]
+    return None if found is None or any(e is ERROR for e in ends) else truncation(ctx, *found, node, ends)
+
+
+def truncation(
+    ctx: Context, d: Distribution, args: tuple[ir.Expr, ...], node: ast.Truncated, ends: list[ir.Expr]
+) -> tuple[Distribution, tuple[ir.Expr, ...]] | None:
+    """`d` cut off at those ends that lie inside its own support."""
+    own = own_ends(d, args)
+    kept: list[ir.Expr | None] = []
+    for k, (end, span) in enumerate(zip(ends, (node.lower.span, node.upper.span), strict=True)):
+        if not expressions.numeric(ctx, end, span, f"an end of `{d.name} in (...)`"):
+            return None
+        infinite = isinstance(end, ir.Lit) and abs(end.value) == float("inf")
+        if d.discrete and end.type.base != "int" and not infinite:
+            what = expressions.describe(end.type)
+            ctx.error("PPL201", f"`{d.name}` draws ints, so its ends are ints, inf or -inf; this is {what}", span)
+            return None
+        open_end = infinite and isinstance(end, ir.Lit) and (end.value < 0) == (k == 0)
+        one = None if open_end else tighter(ctx, k, end, own[k], d.discrete, span)
+        if one is ERROR:
+            return None
+        kept.append(one)
+    lower, upper = kept
+    low, high = lower or own[0], upper or own[1]
+    if isinstance(low, ir.Lit) and isinstance(high, ir.Lit):
+        one = d.discrete and low.value == high.value < float("inf")
+        if low.value >= high.value and not one:
+            given = ctx.text(node.lower.span.to(node.upper.span))
+            ctx.error("PPL301", f"`{d.name}` has no values in ({given})", node.span)
+            return None
+    if d.support.kind == "categories" and (lower or upper):
+        lower, upper = low, high
+    if lower is None and upper is None:
+        return d, args
+    return truncated(d, lower is not None, upper is not None), (*args, *(e for e in (lower, upper) if e is not None))
+
+
+def own_ends(d: Distribution, args: tuple[ir.Expr, ...]) -> tuple[ir.Expr | None, ir.Expr | None]:
+    """The ends of a support, None where it has none."""
+    if d.support.kind == "categories":
+        return ir.literal(0), discrete.arithmetic("sub", args[0].type.dims[-1], ir.literal(1))
+    of = discrete.bound if d.discrete else bound
+    bounds = [of(d, b, args) for b in d.support.bounds]
+    match d.support.kind:
+        case "lower" | "nonnegative_int":
+            return bounds[0], None
+        case "interval" | "bounded_int":
+            return bounds[0], bounds[1]
+        case _:
+            return None, None
+
+
+def tighter(ctx: Context, upper: int, end: ir.Expr, own: ir.Expr | None, discrete_: bool, span: Span) -> ir.Expr | None:
+    """The end of a truncation, None where the support ends no later anyway."""
+    if isinstance(end, ir.Lit) and not discrete_:
+        end = ir.literal(float(end.value))
+    if own is None:
+        return end
+    if isinstance(end, ir.Lit) and isinstance(own, ir.Lit):
+        return end if (end.value < own.value if upper else end.value > own.value) else None
+    dims = arrays.broadcast(ctx, (end.type, own.type), span, "an end of a truncation")
+    base = "int" if discrete_ else "real"
+    if dims is None:
+        return ERROR
+    return ir.Op("min" if upper else "max", (end, own), ir.Type(base, dims), end.random or own.random, span)
+
+
+def place(ctx: Context, d: Distribution, call: ast.Call, values: list[ir.Expr]) -> dict[str, ir.Expr] | None:
+    """Positional and named arguments by name."""
+    signature = f"{d.name}({', '.join(p.name for p in d.params)})"
+    placed: dict[str, ir.Expr] = {}
+    names = [p.name for p in d.params]
+    for k, (a, v) in enumerate(zip(call.args, values, strict=True)):
+        name = a.name or (names[k] if k < len(names) else None)
+        if name is None:
+            message = f"`{d.name}` takes {counted(len(names), 'argument')}, got {len(values)}"
+            ctx.error("PPL203", message, call.span, signature)
+            return None
+        if name not in names:
+            ctx.error("PPL112", f"`{d.name}` has no argument `{name}`", a.span, did_you_mean(name, names) or signature)
+            return None
+        if name in placed:
+            ctx.error("PPL112", f"argument `{name}` is given twice", a.span, signature)
+            return None
+        placed[name] = v
+    missing = [n for n in names if n not in placed]
+    if missing:
+        ctx.error("PPL203", f"`{d.name}` misses {', '.join(f'`{m}`' for m in missing)}", call.span, signature)
+        return None
+    return placed
+
+
+def argument(ctx: Context, d: Distribution, p: Param, value: ir.Expr, span: Span) -> bool:
+    if not expressions.numeric(ctx, value, span, f"`{p.name}` of `{d.name}`"):
+        return False
+    if p.ndim and len(value.type.dims) < p.ndim:
+        ctx.error("PPL202", f"`{p.name}` of `{d.name}` is a vector, got {expressions.describe(value.type)}", span)
+        return False
+    if p.domain == "int_nonnegative" and value.type.base != "int":
+        ctx.error("PPL201", f"`{p.name}` of `{d.name}` is an int, got {expressions.describe(value.type)}", span)
+        return False
+    x = value.value if isinstance(value, ir.Lit) else None
+    if x is not None and not in_domain(p.domain, float(x)):
+        wanted = {"positive": "above 0", "unit": "in [0, 1]", "int_nonnegative": "0 or more", "real": "finite"}
+        ctx.error("PPL301", f"`{p.name}` of `{d.name}` is {x}, it must be {wanted[p.domain]}", span)
+        return False
+    return True
+
+
+def in_domain(domain: str, x: float) -> bool:
+    """Whether a constant argument is allowed."""
+    match domain:
+        case "positive":
+            return 0 < x < float("inf")
+        case "unit":
+            return 0 <= x <= 1
+        case "int_nonnegative":
+            return x >= 0
+        case _:
+            return abs(x) < float("inf")
+
+
+def support_of(d: Distribution, args: tuple[ir.Expr, ...]) -> tuple[str, tuple[ir.Expr, ...]]:
+    """The kind of support and its bounds."""
+    return ("int", ()) if d.discrete else (d.support.kind, tuple(bound(d, b, args) for b in d.support.bounds))
+
+
+def bound(d: Distribution, b: str | float, args: tuple[ir.Expr, ...]) -> ir.Expr:
+    return args[[p.name for p in d.params].index(b)] if isinstance(b, str) else ir.literal(float(b))
