@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -46,10 +46,13 @@ class Compiled:
         return tuple(s for s in self.tree.statements if isinstance(s, ast.Data))
 
 
-def compile_source(text: str, file: str, name: str, folder: str | None = None) -> Compiled:
+def compile_source(
+    text: str, file: str, name: str, folder: str | None = None, optimize: Iterable[str] | None = None
+) -> Compiled:
     """Runs all phases on a program. Raises PplError with everything that is wrong with it.
 
-    `file` is the name that diagnostics show, `folder` where `use NAME` looks beside the standard library.
+    `file` is the name that diagnostics show, `folder` where `use NAME` looks beside the standard library, `optimize`
+    the names of the optimisations to do (see `ppl.regions.optimize`; None: all).
     """
     sink = Diagnostics({file: text})
     tree = parse(text, file, sink)
@@ -60,7 +63,7 @@ def compile_source(text: str, file: str, name: str, folder: str | None = None) -
         sink.raise_if_errors()
         program, definitions = fuse(elaborated.program, elaborated.definitions)
         elaborated = replace(elaborated, program=program, definitions=definitions)
-        regions = extract(elaborated, sink)
+        regions = extract(elaborated, sink, optimize)
         sink.raise_if_errors()
     return Compiled(name, tree, elaborated, regions, file, in_source_order(sink.items), dict(sink.sources))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -144,8 +144,12 @@ def load_module(compiled: Compiled) -> ModuleType:
     return module
 
 
-def load(path: str | os.PathLike[str]) -> Model:
-    """Compiles a ``.ppl`` file. Raises OSError if it cannot be read and PplError if it is rejected."""
+def load(path: str | os.PathLike[str], *, optimize: Iterable[str] | None = None) -> Model:
+    """Compiles a ``.ppl`` file. Raises OSError if it cannot be read and PplError if it is rejected.
+
+    `optimize` names the optimisations of the emitted code to do (`ppl.regions.optimize.OPTIMIZATIONS`); None is all of
+    them, () none. The gradient is the same, so this is for comparing and for finding faults.
+    """
     file = os.fspath(path)
     with open(file, "rb") as opened:
         raw = opened.read()
@@ -157,16 +161,19 @@ def load(path: str | os.PathLike[str]) -> Model:
         span = Span(file, line, column, line, column + 1)
         raise PplError([Diagnostic("PPL001", "the file is not UTF-8 here", span)]) from error
     name = os.path.splitext(os.path.basename(file))[0]
-    return _model(text, file, name, os.path.dirname(file))
+    return _model(text, file, name, os.path.dirname(file), optimize)
 
 
-def compile_text(source: str, name: str = "model", folder: str | os.PathLike[str] | None = None) -> Model:
-    """Compiles program text; `use` looks in `folder`. Raises PplError if it is rejected."""
-    return _model(source, f"{name}.ppl", name, None if folder is None else os.fspath(folder))
+def compile_text(
+    source: str, name: str = "model", folder: str | os.PathLike[str] | None = None, *,
+    optimize: Iterable[str] | None = None,
+) -> Model:  # fmt: skip
+    """Compiles program text; `use` looks in `folder`. `optimize` as in `load`. Raises PplError if it is rejected."""
+    return _model(source, f"{name}.ppl", name, None if folder is None else os.fspath(folder), optimize)
 
 
-def _model(text: str, file: str, name: str, folder: str | None) -> Model:
-    compiled = compile_source(text, file, name, folder)
+def _model(text: str, file: str, name: str, folder: str | None, optimize: Iterable[str] | None) -> Model:
+    compiled = compile_source(text, file, name, folder, optimize)
     sink = Diagnostics(dict(compiled.sources), list(compiled.diagnostics))
     check_defaults(compiled.data, sink)
     sink.raise_if_errors()

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from functools import partial
 
 from ppl.core import ir
 from ppl.core.show import show
+from ppl.emit.modes import rest_after, step_of
 from ppl.emit.printer import Printer
 from ppl.emit.search import SearchEmitter, draw_of, leaves, moved, reads_of_search
 from ppl.emit.shape import Facts
 from ppl.emit.slices import Slice, slice_of
-from ppl.emit.statements import Emitter, tuple_text
-from ppl.emit.writer import Writer
+from ppl.emit.statements import Emitter, support_of
+from ppl.emit.writer import Writer, tuple_text
 from ppl.language.distributions import LAWS
-from ppl.regions.model import NOWHERE, Boundary, GuardInfo
+from ppl.regions.alone import flips_alone
+from ppl.regions.model import NOWHERE, Boundary, GuardInfo, Latent, Regions
+from ppl.regions.modes import Modes, Reach, modes_of, reach
 from ppl.regions.scope import Scope
 
 
@@ -33,7 +36,9 @@ class BoundaryEmitter:
         if len(info.boundaries) > 1 and b.part == "all":
             name += f"_{info.boundaries.index(b)}"
         loops = [self.scope.loops[x] for x in info.loops]
-        with self.w.block(f"def {name}(at, data, size, main):"):
+        modes = self.modes_for(b, info.loops)
+        rest = "" if modes is None else f", rest_{modes.loop}"
+        with self.w.block(f"def {name}(at, data, size, main{rest}):"):
             self.w.line(f'"""{docstring(info, b, self.facts)}"""')
             for line in self.unpack:
                 self.w.line(line)
@@ -45,7 +50,7 @@ class BoundaryEmitter:
             self.w.line(f"return surface.total(one{''.join(', ' + r for r in self.ranges(b, loops))})")
         self.w.line()
         self.w.line()
-        return name
+        return f"{name}(at, data, size, main{rest})"
 
     def ranges(self, b: Boundary, loops: list[ir.Loop]) -> list[str]:
         """(first index, number) of each loop; of the innermost only the part that this boundary answers for."""
@@ -114,7 +119,7 @@ class BoundaryEmitter:
             drawn = ", drawn=True" if d.noise == "sampler" else ""
             self.w.line(f'root = at.noise_root("{b.line.site}", dist.{d.function}, {z}{args}{index}{drawn})')
             return
-        transform, bounds = Emitter(self.facts, live, self.w).support(draw, d)
+        transform, bounds = support_of(draw, d)
         if b.line.indices:
             bounds = tuple(self.facts.inline(x) for x in bounds)
         limits = "".join(f", {live.expr(x)}" for x in bounds)
@@ -131,8 +136,8 @@ class BoundaryEmitter:
             self.w.line("def evaluate(side, path):")
             self.w.line("    return model(at.still(), data, size, path)")
         else:
-            self.local(info, b, loops[-1], position)
-        terms = tuple_text([f'"t{t}"' for t in b.terms])
+            self.local(info, b, loops[-1], position, self.part(b, loops[-1]))
+        terms = self.terms(b, info.loops)
         where = tuple_text(list(position.values()))
         entry = f'surface.force_level(k, main["g{b.guard}"].on, {where})' if loops and b.effect == "global" else "k"
         index = f", {tuple_text([self.printer().expr(i) for i in info.value.indices])}" if info.value.indices else ""
@@ -142,19 +147,40 @@ class BoundaryEmitter:
 
     def jump(self, info: GuardInfo, b: Boundary, loops: list[ir.Loop], position: dict[int, str]) -> None:
         """`gap`, the jump at `root`, on which the guard's derivative along the line is `slope`."""
-        if b.effect == "global" or not loops:
-            self.w.line("def evaluate(side, path):")
-            self.w.line("    return model(root.point(side), data, size, path)")
+        part = None if b.effect == "global" or not loops else self.part(b, loops[-1])
+        single = flips_alone(self.scope, self.facts.regions.guards, b, self.decided(b, part))
+        single = single and "jumps" in self.facts.regions.optimize
+        if part is None:
+            self.w.line(f"def evaluate({'path' if single else 'side, path'}):")
+            self.w.line(f"    return model(root.point({'' if single else 'side'}), data, size, path)")
         else:
-            self.local(info, b, loops[-1], position)
+            self.local(info, b, loops[-1], position, part, single)
         levels = info.guard.levels
         on, off = ("level", "level - 1") if levels else ("True", "False")
         if info.loops and b.effect == "global":
             where, force = tuple_text(list(position.values())), "force_level" if levels else "force"
             on, off = (f'surface.{force}({x}, main["g{b.guard}"].on, {where})' for x in (on, off))
-        terms = tuple_text([f'"t{t}"' for t in b.terms])
-        mates = self.mates(b)
+        terms = self.terms(b, info.loops)
+        if single:
+            self.w.line(f'gap = surface.difference(evaluate, "g{b.guard}", {on}, {off}, {terms})')
+            return
+        mates = self.mates(b) if part is None or b.effect != "modes" else self.mates_in_iteration(b, loops[-1], part)
         self.w.line(f'gap = surface.jump(evaluate, slope, "g{b.guard}", {on}, {off}, {terms}{mates})')
+
+    def mates_in_iteration(self, b: Boundary, loop: ir.Loop, part: Slice) -> str:
+        """As `mates`, where the slice is an iteration and what follows it."""
+        regions, modes = self.facts.regions, modes_of(self.scope, loop)
+        assert modes is not None
+        own = in_iteration(regions, self.scope, b, loop, modes)
+        found: list[str] = []
+        for m in b.mates:
+            if m in self.decided(b, part):
+                r = reach(self.scope, loop, modes, members_of(regions, m))
+                shared = [f'"t{t}"' for t in own.terms if t in r.terms]
+                if own.state and r.state:
+                    shared.append('"rest"')
+                found.append(f'"g{m}": {tuple_text(shared)}')
+        return f", {{{', '.join(found)}}}" if found else ""
 
     def mates(self, b: Boundary) -> str:
         """Arguments of `surface.jump`: the mates with the terms they reach, from anywhere or inside an iteration."""
@@ -174,30 +200,67 @@ class BoundaryEmitter:
 
     # ------------------------------------------------------------------- slices
 
-    def local(self, info: GuardInfo, b: Boundary, loop: ir.Loop, position: dict[int, str]) -> None:
-        summed = [
-            r for r in loop.reductions
-            if b.effect == "incremental" and r.final.name in self.scope.live
-            and any(m in self.scope.flow.of(r.delta).guards for m in self.members(b.guard))
+    def part(self, b: Boundary, loop: ir.Loop) -> Slice:
+        return part_of(self.facts.regions, self.scope, b, loop)
+
+    def modes_for(self, b: Boundary, loops: tuple[int, ...]) -> Modes | None:
+        return modes_of(self.scope, self.scope.loops[loops[-1]]) if b.effect == "modes" else None
+
+    def terms(self, b: Boundary, loops: tuple[int, ...]) -> str:
+        """The terms of a boundary's slice, as a tuple."""
+        modes = self.modes_for(b, loops)
+        if modes is None:
+            return tuple_text([f'"t{t}"' for t in b.terms])
+        own = in_iteration(self.facts.regions, self.scope, b, self.scope.loops[loops[-1]], modes)
+        return tuple_text([*(f'"t{t}"' for t in own.terms), *(('"rest"',) if own.state else ())])
+
+    def decided(self, b: Boundary, part: Slice | None) -> list[int]:
+        """The guards that may take another outcome in the slice of a boundary than in the main evaluation."""
+        if part is not None and b.effect in ("local", "modes"):
+            inside = [s.index for _, s in ir.blocks((*part.recomputed, *part.body)) if isinstance(s, ir.Decide)]
+            return [k for k in inside if self.facts.emits(k)]
+        return [
+            i.guard.index for i in self.facts.regions.guards
+            if self.facts.emits(i.guard.index)
+            and not (b.guard not in self.scope.flow.of(ir.GuardRef(i.guard.index)).guards
+                     and self.scope.independent(ir.GuardRef(i.guard.index), b.line))
         ]  # fmt: skip
-        part = slice_of(self.facts.regions, self.scope, loop, b, [r.delta for r in summed])
-        with self.w.block("def evaluate(side, path):"):
-            self.imports(part, b, position)
+
+    def local(
+        self, info: GuardInfo, b: Boundary, loop: ir.Loop, position: dict[int, str], part: Slice, single: bool = False
+    ) -> None:
+        """`evaluate`: the slice beside the root and at it or, with `single`, at it only."""
+        summed = summed_of(self.facts.regions, self.scope, b, loop)
+        side = "" if single else "side"
+        with self.w.block(f"def evaluate({'path' if single else 'side, path'}):"):
+            self.imports(part, b.line, position, side)
             printer = self.moved_printer(b)
-            point = "at.still()" if b.line == NOWHERE else "root.point(side)"
-            emitter = Emitter(self.facts, printer, self.w, point=point)
+            point = "at.still()" if b.line == NOWHERE else f"root.point({side})"
+            emitter = Emitter(self.facts, printer, self.w, point=point, bare=self.bare(b))
             emitter.w_loops = info.loops
             self.w.line("out = {}")
             for s in part.recomputed:
                 emitter.statement(s)
             emitter.block(part.body)
+            modes = self.modes_for(b, info.loops)
+            if modes is not None and in_iteration(self.facts.regions, self.scope, b, loop, modes).state:
+                self.w.line(f'out["rest"] = {rest_after(printer, modes, position)}')
             if summed:
                 self.continuation(summed, printer, position)
             else:
                 self.w.line("return out")
 
-    def members(self, guard: int) -> list[int]:
-        return [i.guard.index for i in self.facts.regions.guards if i.representative == guard]
+    def bare(self, b: Boundary) -> Callable[[ir.Sample], bool]:
+        """Whether of a draw the jump needs the prior alone: the rest of its term is the same on both sides."""
+        members = members_of(self.facts.regions, b.guard)
+
+        def bare(s: ir.Sample) -> bool:
+            _, bounds = support_of(s, LAWS[s.distribution])
+            return s.outcome is None and not members & self.scope.flow.many(
+                (*bounds, *(() if s.mask is None else (s.mask,)))
+            ).guards  # fmt: skip
+
+        return bare if "jumps" in self.facts.regions.optimize else lambda _: False
 
     def continuation(self, summed: list[ir.Reduction], printer: Printer, position: dict[int, str]) -> None:
         """After the iteration: each sum with this iteration's summand exchanged, then what follows the loop."""
@@ -211,23 +274,23 @@ class BoundaryEmitter:
         self.w.line("rest_of_path = {k: v for k, v in path.items() if k not in out}")
         self.w.line("return model(after, data, size, rest_of_path) | out")
 
-    def imports(self, part: Slice, b: Boundary, position: dict[int, str]) -> None:
+    def imports(self, part: Slice, line: Latent, position: dict[int, str], side: str = "side") -> None:
         """Names for what the slice reads: the moved coordinate at the root, the rest from the main evaluation."""
         wanted = {v.name for v in part.variables} | set(part.arrays)
         for v in part.variables:
             if v.name not in {s.name for s in self.scope.program.sites}:
                 self.w.line(f"{self.names[v.name]} = {self.source(v.name, position)}")
         for s in self.scope.program.sites:
-            if s.name in wanted and (s.name != b.line.site or b.line.indices):
+            if s.name in wanted and (s.name != line.site or line.indices):
                 self.w.line(f'{self.names[s.name]} = still["z"]["{s.name}"]')
         for a in part.arrays:
             if a not in {s.name for s in self.scope.program.sites}:
                 self.w.line(f"{self.names[a]} = {self.source(a, position)}")
-        site = self.names.get(b.line.site, "")
-        if b.line != NOWHERE:
-            self.w.line(f"{site}_moved = root.z(side)" if b.line.indices else f"{site} = root.z(side)")
-        if b.line.indices and any(v.name == b.line.site for v in part.variables):  # read as a whole
-            where = ", ".join(self.printer().expr(i) for i in b.line.indices)
+        site = self.names.get(line.site, "")
+        if line != NOWHERE:
+            self.w.line(f"{site}{'_moved' if line.indices else ''} = root.z({side})")
+        if line.indices and any(v.name == line.site for v in part.variables):  # read as a whole
+            where = ", ".join(self.printer().expr(i) for i in line.indices)
             self.w.line(f"{site} = {site}.at[{where}].set({site}_moved)")
         for g in part.guards:
             home = [position[x] for x in self.facts.regions.guards[g].loops]
@@ -300,14 +363,40 @@ def reads_of(facts: Facts, scope: Scope, info: GuardInfo) -> set[str]:
         out |= reads_of_search(facts, scope, info, b)
         if b.effect == "global" or not info.loops:
             continue
-        loop = scope.loops[info.loops[-1]]
-        members = [i.guard.index for i in facts.regions.guards if i.representative == b.guard]
-        summed = [
-            r for r in loop.reductions
-            if b.effect == "incremental" and r.final.name in scope.live
-            and any(m in scope.flow.of(r.delta).guards for m in members)
-        ]  # fmt: skip
-        out |= {r.final.name for r in summed}
-        part = slice_of(facts.regions, scope, loop, b, [r.delta for r in summed])
+        part = part_of(facts.regions, scope, b, scope.loops[info.loops[-1]])
+        out |= {r.final.name for r in summed_of(facts.regions, scope, b, scope.loops[info.loops[-1]])}
         out |= {v.name for v in part.variables} | set(part.arrays)
+        modes = modes_of(scope, scope.loops[info.loops[-1]]) if b.effect == "modes" else None
+        if modes is not None:
+            step = step_of(facts.regions, scope, modes)
+            out |= {v.name for v in step.variables} | set(step.arrays)
     return out
+
+
+def members_of(regions: Regions, guard: int) -> frozenset[int]:
+    """The guards for which one boundary stands."""
+    return frozenset(i.guard.index for i in regions.guards if i.representative == guard)
+
+
+def summed_of(regions: Regions, scope: Scope, b: Boundary, loop: ir.Loop) -> list[ir.Reduction]:
+    """The sums over a loop that a boundary changes by its own summand."""
+    if b.effect != "incremental":
+        return []
+    members = members_of(regions, b.guard)
+    return [r for r in loop.reductions if r.final.name in scope.live and members & scope.flow.of(r.delta).guards]
+
+
+def in_iteration(regions: Regions, scope: Scope, b: Boundary, loop: ir.Loop, modes: Modes) -> Reach:
+    """What a boundary reaches in its own iteration."""
+    own = reach(scope, loop, modes, members_of(regions, b.guard))
+    return Reach(tuple(t for t in own.terms if t in b.terms), own.state)
+
+
+def part_of(regions: Regions, scope: Scope, b: Boundary, loop: ir.Loop) -> Slice:
+    """The slice of a boundary in an iteration, with what it must hand on."""
+    modes = modes_of(scope, loop) if b.effect == "modes" else None
+    if modes is None:
+        return slice_of(regions, scope, loop, b, [r.delta for r in summed_of(regions, scope, b, loop)])
+    own = in_iteration(regions, scope, b, loop, modes)
+    outs = [c.out for c in modes.carries] if own.state else []
+    return slice_of(regions, scope, loop, replace(b, terms=own.terms), outs)

@@ -8,6 +8,7 @@ from pathlib import PurePath
 from ppl.core import ir
 from ppl.diagnostics import printable
 from ppl.emit.boundaries import BoundaryEmitter, reads_of
+from ppl.emit.modes import loops_with_modes, values_of_state, write_rest
 from ppl.emit.names import identifiers
 from ppl.emit.observed import groups
 from ppl.emit.printer import Printer
@@ -25,18 +26,23 @@ def emit(regions: Regions, file: str) -> str:
     program = regions.program
     facts, names = facts_of(regions), identifiers(all_names(regions))
     scope = scope_of(program, regions.definitions, analyse(program.body, program.guards))
+    found = loops_with_modes(regions, scope)
     w = Writer()
-    header(w, regions, file, names)
+    header(w, regions, file, names, [values_of_state(m) for m in found.values()])
     unpack = unpacking(program, names)
     active = [i for i in regions.guards if i.status == "boundary"]
     keep = frozenset(x for i in active for x in reads_of(facts, scope, i)) - {s.name for s in program.sites}
     model(w, facts, names, unpack, keep)
     noise(w, facts, names, unpack)
     boundaries = BoundaryEmitter(facts, scope, names, w, unpack)
+    for m in found.values():
+        write_rest(boundaries, m)
     calls = [boundaries.function(i, b) for i in active for b in i.boundaries]
     w.line("def boundary(at, data, size, main):")
     w.line('    """The boundary terms of one draw, as one scalar of which only the gradient has a meaning."""')
-    w.line("    return " + (" + ".join(f"{c}(at, data, size, main)" for c in calls) or "jnp.asarray(0.0)"))
+    for k in found:
+        w.line(f"    rest_{k} = rest_of_loop_{k}(at, data, size, main)")
+    w.line("    return " + (" + ".join(calls) or "jnp.asarray(0.0)"))
     return w.text()
 
 
@@ -58,7 +64,7 @@ def all_names(regions: Regions) -> list[str]:
     return out
 
 
-def header(w: Writer, regions: Regions, file: str, names: dict[str, str]) -> None:
+def header(w: Writer, regions: Regions, file: str, names: dict[str, str], constants: list[str]) -> None:
     program = regions.program
     title = printable(PurePath(file).name).replace("\\", "/").replace('"', "'")
     w.line(f'"""{title}, compiled by pplc. Numbers after `:` are lines of {title}.')
@@ -74,7 +80,9 @@ def header(w: Writer, regions: Regions, file: str, names: dict[str, str]) -> Non
     w.line("import jax.numpy as jnp")
     w.line()
     searched = any(b.search is not None for i in regions.guards for b in i.boundaries)
-    w.line(f"from ppl.runtime import control, {'crossings, ' if searched else ''}samplers, supports, surface")
+    uses_modes = any(b.effect == "modes" for i in regions.guards for b in i.boundaries)
+    used = ["control", *(["crossings"] if searched else []), *(["modes"] if uses_modes else []), "samplers"]
+    w.line(f"from ppl.runtime import {', '.join(used)}, supports, surface")
     w.line("from ppl.runtime import densities as dist")
     w.line("from ppl.runtime import functions as fn")
     w.line()
@@ -89,6 +97,8 @@ def header(w: Writer, regions: Regions, file: str, names: dict[str, str]) -> Non
             sites[s.site].append(s.id)
     w.line(f"SITES = {{{table(sites)}}}  # latents with the terms that draw them")
     w.line(f"OBSERVED = {{{table(groups(program, regions.body))}}}  # data with the terms that observe them")
+    for line in constants:
+        w.line(line)
     w.line()
     w.line()
     outcomes(w, regions, names)
@@ -134,7 +144,7 @@ def model(w: Writer, facts: Facts, names: dict[str, str], unpack: tuple[str, ...
         if b.effect == "incremental"
         for r in regions.loops[i.loops[-1]].reductions
     )
-    emitter = Emitter(facts, Printer(regions, names), w, keep, overridable)
+    emitter = Emitter(facts, Printer(regions, names), w, keep, overridable, split=True)
     with w.block("def model(at, data, size, path=None):"):
         w.line(
             '"""The program at the point `at`, along `path` or, without one, along the path that its guards choose."""'

@@ -9,8 +9,8 @@ from ppl.core import ir
 from ppl.emit.printer import Moved, Printer
 from ppl.emit.shape import Facts
 from ppl.emit.slices import Slice, value_slice
-from ppl.emit.statements import Emitter, tuple_text
-from ppl.emit.writer import Writer
+from ppl.emit.statements import Emitter, support_of
+from ppl.emit.writer import Writer, tuple_text
 from ppl.language.distributions import LAWS
 from ppl.regions.model import Boundary, GuardInfo, Latent, Search
 from ppl.regions.scope import Scope
@@ -76,7 +76,7 @@ class SearchEmitter:
         if draw.noise:
             args = "".join(f", {self.at_element(x, a)}" for x in draw.args)
             return f'crossings.line(at, "{a.site}", crossings.Noise("{d.function}"){args}{index})'
-        transform, bounds = Emitter(self.facts, self.live, self.w).support(draw, d)
+        transform, bounds = support_of(draw, d)
         if a.indices or is_whole(self.scope, a):
             bounds = tuple(self.facts.inline(x) if draw.indices else x for x in bounds)
         limits = "".join(f", {self.at_element(x, a)}" for x in bounds)

@@ -89,6 +89,8 @@ class _Collector:
             case ir.Term() | ir.Sample():
                 if s.id not in self.terms:
                     return None
+                if isinstance(s, ir.Sample) and s.indices:
+                    self.arrays.setdefault(s.site)
             case ir.Let():
                 if s.var.name not in self.variables:
                     return None

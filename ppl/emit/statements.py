@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from ppl.core import ir
 from ppl.core.show import show
-from ppl.emit import observed
+from ppl.emit import loops, observed
 from ppl.emit.printer import Printer
 from ppl.emit.shape import Facts
 from ppl.emit.writer import Writer, tuple_text
@@ -23,6 +24,8 @@ class Emitter:
     keep: frozenset[str] = frozenset()
     overridable: frozenset[str] = frozenset()
     point: str = "at"
+    split: bool = False  # whether loops with state are written in parts
+    bare: Callable[[ir.Sample], bool] | None = None  # draws of which the prior alone is wanted
     values: set[str] = field(default_factory=set[str])
     w_loops: tuple[int, ...] = ()  # loops around the line being written
     deferred: dict[int, list[tuple[str, str]]] = field(default_factory=dict[int, list[tuple[str, str]]])
@@ -82,14 +85,28 @@ class Emitter:
             self.value(s, d)
         if s.noise:
             return
+        if self.bare is not None and self.bare(s):
+            self.prior(s, d)
+            return
         args = self.tuple(s.args, s.mask)
-        transform, bounds = self.support(s, d)
+        transform, bounds = support_of(s, d)
         call = f'"{s.site}", dist.{d.function}, {args}, supports.{transform}, {self.tuple(bounds, s.mask)}'
         if s.indices or s.mask is not None:
             call += f", {self.tuple(s.indices)}"
         if s.mask is not None:
             call += f", {self.printer.expr(s.mask)}"
         self.w.line(f'out["t{s.id}"] = {self.point}.latent({call})', f":{s.span.line}")
+
+    def prior(self, s: ir.Sample, d: Distribution) -> None:
+        """Of a draw its log prior density alone."""
+        value = ir.Cell(s.site, s.indices, s.var.type.element(len(s.indices)), True) if s.indices else s.var
+        args = "".join(f", {self.printer.expr(a, s.mask)}" for a in (value, *s.args))[2:]
+        text = f"dist.{d.function}({args})"
+        if s.mask is not None:
+            text = f"dist.{d.function}.masked({self.printer.expr(s.mask)}, {args})"
+        if value.type.dims:
+            text = f"jnp.sum({text})"
+        self.w.line(f'out["t{s.id}"] = {text}', f":{s.span.line}")
 
     def discrete(self, s: ir.Sample, d: Distribution) -> None:
         assert s.outcome is not None
@@ -119,14 +136,9 @@ class Emitter:
             args = "".join(f", {self.printer.expr(a, s.mask)}" for a in s.args)
             self.w.line(f'{name} = {self.point}.noise("{s.site}", "{d.function}"{args})', f":{s.span.line}")
             return
-        transform, bounds = self.support(s, d)
+        transform, bounds = support_of(s, d)
         limits = "".join(f", {self.printer.expr(b, s.mask)}" for b in bounds)
         self.w.line(f'{name} = {self.point}.value("{s.site}", supports.{transform}{limits})', f":{s.span.line}")
-
-    def support(self, s: ir.Sample, d: Distribution) -> tuple[str, tuple[ir.Expr, ...]]:
-        names = [p.name for p in d.params]
-        bounds = tuple(s.args[names.index(b)] if isinstance(b, str) else ir.literal(b) for b in d.support.bounds)
-        return d.support.kind, bounds
 
     def arrays(self) -> None:
         """The `var` arrays, before any statement: values of latents, blanks for what is assigned."""
@@ -139,7 +151,7 @@ class Emitter:
             if draw is None or draw.outcome is not None:
                 self.w.line(f'{name} = at.blank({shape}, "{a.type.base}")', f":{a.span.line}")
                 continue
-            transform, bounds = self.support(draw, LAWS[draw.distribution])
+            transform, bounds = support_of(draw, LAWS[draw.distribution])
             limits = "".join(f", {self.printer.expr(self.facts.inline(b))}" for b in bounds)
             self.w.line(f'{name} = at.value("{a.name}", supports.{transform}{limits})', f":{a.span.line}")
 
@@ -174,6 +186,11 @@ class Emitter:
     # ------------------------------------------------------------------- loops
 
     def loop(self, s: ir.Loop) -> None:
+        parts = loops.parts_of(self, s)
+        if parts is not None:
+            loops.write(self, s, parts)
+            self.after_loop(s)
+            return
         carried = self.facts.arrays_of(s)
         state = [self.printer.name(c.entry.name) for c in s.carries] + [self.printer.name(a) for a in carried]
         scan, var = bool(state), self.printer.name(s.var.name)
@@ -186,15 +203,19 @@ class Emitter:
             for c in s.carries:
                 self.kept(c.entry.name)
             self.block(s.body)
-            for r in s.reductions:
-                self.w.line(f'out["d_{r.final.name}"] = jnp.asarray({self.printer.expr(r.delta)})')
-            for c in s.collects:
-                self.w.line(f'out["c_{c.final.name}"] = jnp.asarray({self.printer.expr(c.element)})')
+            self.summands(s)
             new = [self.printer.expr(c.out) for c in s.carries] + [self.printer.name(a) for a in carried]
             self.w.line(f"return {tuple_text(new)}, out" if scan else "return out")
         self.w_loops = outer
         self.run_loop(s, carried, scan)
         self.after_loop(s)
+
+    def summands(self, s: ir.Loop) -> None:
+        """What an iteration adds to sums and arrays."""
+        for r in s.reductions:
+            self.w.line(f'out["d_{r.final.name}"] = jnp.asarray({self.printer.expr(r.delta)})')
+        for c in s.collects:
+            self.w.line(f'out["c_{c.final.name}"] = jnp.asarray({self.printer.expr(c.element)})')
 
     def source_of(self, s: ir.Loop) -> str:
         return f"{s.var.name} in {show(s.lo)}..{show(s.hi)}"
@@ -242,3 +263,10 @@ class Emitter:
 
     def tuple(self, items: tuple[ir.Expr, ...], mask: ir.Expr | None = None) -> str:
         return tuple_text([self.printer.expr(x, mask) for x in items])
+
+
+def support_of(s: ir.Sample, d: Distribution) -> tuple[str, tuple[ir.Expr, ...]]:
+    """The transform of a draw, and the bounds of its support."""
+    names = [p.name for p in d.params]
+    bounds = tuple(s.args[names.index(b)] if isinstance(b, str) else ir.literal(b) for b in d.support.bounds)
+    return d.support.kind, bounds

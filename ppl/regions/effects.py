@@ -8,16 +8,21 @@ from ppl.core import ir
 from ppl.core.reads import expressions_of
 from ppl.regions.flow import NOTHING, Depends
 from ppl.regions.model import NOWHERE, Latent
+from ppl.regions.modes import modes_of, only_in_modes
 from ppl.regions.scope import Scope
 
 
 def effect_of(
     scope: Scope, members: frozenset[int], loops: tuple[int, ...], terms: tuple[int, ...], latent: Latent
 ) -> str:
-    """local, incremental or global (see `Boundary.effect`) for guards decided in `loops` that reach `terms`."""
+    """local, modes, incremental or global (see `Boundary.effect`) for guards decided in `loops` that reach `terms`."""
     if not loops:
         return "local" if len(terms) < len(scope.flow.terms) else "global"
     loop = scope.loops[loops[-1]]
+    if "modes" in scope.optimize and len(loops) == 1 and _escapes(scope, loop, members):
+        modes = modes_of(scope, loop)
+        if modes is not None and only_in_modes(scope, loop, modes, members, terms, latent):
+            return "modes"
     if _escapes(scope, loop, members) or any(_escapes(scope, scope.loops[x], members) for x in loops[:-1]):
         return "global"
     summed = [r for x in loops for r in scope.loops[x].reductions

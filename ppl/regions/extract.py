@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from ppl.core import ir, poly
@@ -17,10 +17,11 @@ from ppl.regions.flow import analyse, influenced
 from ppl.regions.hoist import hoist
 from ppl.regions.mates import may_coincide
 from ppl.regions.model import NOWHERE, Boundary, GuardInfo, Regions, Search
+from ppl.regions.optimize import chosen
 from ppl.regions.scope import Scope, scope_of
 from ppl.regions.search import searches
 
-RANK = {"local": 0, "incremental": 1, "global": 2}
+RANK = {"local": 0, "modes": 1, "incremental": 2, "global": 3}
 
 
 @record
@@ -36,12 +37,15 @@ class Normalised:
     kept: bool  # the canonical form is the value itself
 
 
-def extract(elaborated: Elaborated, sink: Diagnostics) -> Regions:
-    """Classifies every guard of a program. `sink` hears of branches that are unbounded at their own guard."""
-    program = elaborated.program
+def extract(elaborated: Elaborated, sink: Diagnostics, optimize: Iterable[str] | None = None) -> Regions:
+    """Classifies every guard of a program. `sink` hears of branches that are unbounded at their own guard.
+
+    `optimize`: see `ppl.regions.optimize`. Raises ValueError for a name that is not there.
+    """
+    program, names = elaborated.program, chosen(optimize)
     check_fills(program, sink)
     flow = analyse(program.body, program.guards)
-    scope = scope_of(program, elaborated.definitions, flow)
+    scope = scope_of(program, elaborated.definitions, flow, names)
     forms = {g.index: normalise(scope, g) for g in program.guards}
     classes = twins(forms)
     infos: dict[int, GuardInfo] = {}
@@ -53,7 +57,8 @@ def extract(elaborated: Elaborated, sink: Diagnostics) -> Regions:
     guards = with_mates(scope, score.without(classified, scored))
     body = hoist(program.body, {k: f.loops for k, f in forms.items() if f.hoisted})
     lines_of_terms = term_lines(program)
-    return Regions(program, body, elaborated.definitions, guards, scope.loops, lines_of_terms, tuple(sorted(scored)))
+    return Regions(program, body, elaborated.definitions, guards, scope.loops, lines_of_terms, tuple(sorted(scored)),
+                   names)  # fmt: skip
 
 
 def term_lines(program: ir.Program) -> dict[int, int]:
@@ -169,6 +174,8 @@ def reason_of(scope: Scope, b: Boundary, reached: int) -> str:
             return f"its jump re-evaluates {terms}, of {where}"
         case "incremental":
             return f"its jump updates a sum, then re-evaluates {terms}, of {where}"
+        case "modes":
+            return f"it is carried on in few values, so one backward pass gives every jump: the terms of {where}"
         case _:
             return f"its outcome is carried on, so its jump re-evaluates the program: the terms of {where}"
 

@@ -50,7 +50,8 @@ class Boundary:
     spelled out, and the root is found from the guard's value at the sample.
 
     `part`: "all" iterations, or, where the guard reads carried state, "first" or "rest" of them.
-    `effect`: "local" (the slice is re-evaluated), "incremental" (a running sum is updated, then what follows it is
+    `effect`: "local" (the slice is re-evaluated), "modes" (it goes on in state of few values, see
+    `ppl.regions.modes`), "incremental" (a running sum is updated, then what follows it is
     re-evaluated) or "global" (all terms are).
     """
 
@@ -95,6 +96,7 @@ class Regions:
     loops: Mapping[int, ir.Loop]
     term_lines: Mapping[int, int]
     scored: tuple[int, ...] = ()  # terms that take the score estimator
+    optimize: frozenset[str] = frozenset()
 
     def resolve(self, index: int) -> tuple[int, bool]:
         """(representative, flipped) of a guard."""

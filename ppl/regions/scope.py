@@ -25,6 +25,7 @@ class Scope:
     live: frozenset[str]  # variables that some term or guard reads, directly or not
     memo: poly.Memo  # normal forms of variables, filled as they are asked for
     unmoved: dict[tuple[str, Latent], bool]  # answers of `independent` about variables
+    optimize: frozenset[str] = frozenset()
 
     def expand(self, v: ir.Var) -> ir.Expr | None:
         """The definition of a scalar variable, for normal forms."""
@@ -92,6 +93,21 @@ class Scope:
     def index_difference(self, a: ir.Expr, b: ir.Expr) -> poly.Poly:
         return poly.add(self.normal(a), self.normal(b), -1.0)
 
+    def never(self, index: ir.Expr, other: ir.Expr) -> bool:
+        """Whether two indices certainly differ: by a number, or because a loop starts beyond."""
+        d = self.index_difference(index, other)
+        if poly.is_constant(d):
+            return bool(d)
+        starts: dict[ir.Expr, poly.Poly] = {x.var: self.normal(x.lo) for x in self.loops.values()}
+        moving = poly.atoms(d)
+        if len(moving) != 1 or moving[0] not in starts or not poly.is_constant(starts[moving[0]]):
+            return False
+        split = poly.split_affine(d, moving[0])
+        return (
+            split is not None and poly.is_constant(split[0]) and poly.value(split[0]) > 0
+            and poly.value(poly.substitute(d, starts)) > 0
+        )  # fmt: skip
+
     def offset(self, index: ir.Expr, loop: ir.Loop) -> float | None:
         """`c` where ``index = loop variable + c`` with a constant c, else None."""
         d = self.index_difference(index, loop.var)
@@ -134,7 +150,9 @@ class Scope:
         return out
 
 
-def scope_of(program: ir.Program, definitions: Mapping[str, ir.Expr], flow: Flow) -> Scope:
+def scope_of(
+    program: ir.Program, definitions: Mapping[str, ir.Expr], flow: Flow, optimize: frozenset[str] = frozenset()
+) -> Scope:
     home: dict[str, tuple[int, ...]] = {}
     entries: dict[str, ir.Loop] = {}
     decided: dict[int, tuple[int, ...]] = {}
@@ -159,7 +177,8 @@ def scope_of(program: ir.Program, definitions: Mapping[str, ir.Expr], flow: Flow
                     home[c.final.name] = here
             case _:
                 pass
-    return Scope(program, definitions, flow, loops, home, entries, decided, live_variables(program), {}, {})
+    live = live_variables(program)
+    return Scope(program, definitions, flow, loops, home, entries, decided, live, {}, {}, optimize)
 
 
 def live_variables(program: ir.Program) -> frozenset[str]:

@@ -76,37 +76,71 @@ def indices(lo: ArrayLike, extent: int) -> Array:
     return jnp.asarray(lo) + jnp.arange(max(extent, 0))
 
 
-def each(body: Callable[[Array, Path], Outputs], lo: ArrayLike, extent: int, path: Path) -> Outputs:
-    """``body(i, path of i)`` for the `extent` independent iterations from `lo`, outputs stacked."""
+def each(body: Callable[..., Outputs], lo: ArrayLike, extent: int, path: Path, *rows: Outputs) -> Outputs:
+    """``body(i, path of i)`` for the `extent` independent iterations from `lo`, outputs stacked.
+
+    `rows` are outputs of an earlier part of the loop: the body gets those of its iteration.
+    """
     if extent <= 0:
-        return _empty(body, path)
-    return jax.vmap(body)(indices(lo, extent), path)
+        return _empty(body, *rows)
+    return jax.vmap(body)(indices(lo, extent), path, *rows)
 
 
 def carry(
-    body: Callable[[Any, Array, Path], tuple[Any, Outputs]], init: Any, lo: ArrayLike, extent: int, path: Path
+    body: Callable[..., tuple[Any, Outputs]], init: Any, lo: ArrayLike, extent: int, path: Path, *rows: Outputs
 ) -> tuple[Any, Outputs]:
-    """``state, out = body(state, i, path of i)`` for `extent` iterations from `lo`: the last state, outputs stacked."""
-    first = jnp.asarray(lo)
-    row = None if path is None else {k: v[0] if extent > 0 else jnp.zeros((), v.dtype) for k, v in path.items()}
-    start = jax.tree.map(jnp.asarray, init)
-    shapes = jax.eval_shape(body, start, first, row)[0]
-    # A counter may start as an int and end as a real, or start in another precision.
-    start = jax.tree.map(lambda a, b: a.astype(jnp.result_type(a, b)), start, shapes)
-    if extent <= 0:
-        return start, _empty(lambda i, p: body(start, i, p)[1], path)
+    """``state, out = body(state, i, path of i)`` for `extent` iterations from `lo`: the last state, outputs stacked.
 
-    def step(state: Any, item: tuple[Array, Path]) -> tuple[Any, Outputs]:
+    `rows` as in `each`.
+    """
+    first = jnp.asarray(lo)
+    row = jax.tree.map(lambda v: v[0] if extent > 0 else jnp.zeros(v.shape[1:], v.dtype), (path, *rows))
+    start = jax.tree.map(jnp.asarray, init)
+    start = _widened(start, jax.eval_shape(body, start, first, *row)[0])
+    if extent <= 0:
+        return start, _empty(lambda i, *p: body(start, i, *p)[1], *rows)
+
+    def step(state: Any, item: tuple[Any, ...]) -> tuple[Any, Outputs]:
         new, out = body(state, *item)
         return jax.tree.map(lambda a, b: jnp.asarray(a).astype(b.dtype), new, state), out
 
-    return lax.scan(step, start, (indices(lo, extent), path))
+    return lax.scan(step, start, (indices(lo, extent), path, *rows))
 
 
-def _empty(body: Callable[[Array, Path], Outputs], path: Path) -> Outputs:
+def lag(
+    body: Callable[[Array, Path], tuple[tuple[Any, ...], Outputs]],
+    init: tuple[Any, ...],
+    names: tuple[str, ...],
+    lo: ArrayLike,
+    extent: int,
+    path: Path,
+) -> tuple[tuple[Any, ...], Outputs]:
+    """As `carry`, where the next state does not depend on the state: ``state, out = body(i, path of i)``.
+
+    All iterations at once. The state that enters each of them is among the outputs, under `names`.
+    """
+    start = tuple(jnp.asarray(x) for x in init)
+    if extent <= 0:
+        shapes, _ = jax.eval_shape(lambda i: body(i, None), jnp.asarray(0))
+        final = _widened(start, shapes)
+        return final, _empty(lambda i, p: {**body(i, p)[1], **dict(zip(names, final, strict=True))})
+    new, out = jax.vmap(body)(indices(lo, extent), path)
+    first = _widened(start, new)
+    new = tuple(x.astype(a.dtype) for x, a in zip(new, first, strict=True))
+    entering = (jnp.concatenate([a[None], x[:-1]]) for a, x in zip(first, new, strict=True))
+    return tuple(x[-1] for x in new), out | dict(zip(names, entering, strict=True))
+
+
+def _widened(start: Any, new: Any) -> Any:
+    """The first state in the types that it is to have: a counter may start as an int and end as a real, or start in
+    another precision."""
+    return jax.tree.map(lambda a, b: a.astype(jnp.result_type(a, b)), start, new)
+
+
+def _empty(body: Callable[..., Outputs], *rows: Outputs) -> Outputs:
     """The outputs of a loop without iterations: nothing of each, in the right shapes."""
-    del path
-    shapes = jax.eval_shape(lambda i: body(i, None), jnp.asarray(0))
+    row = jax.tree.map(lambda x: jnp.zeros(x.shape[1:], x.dtype), rows)
+    shapes = jax.eval_shape(lambda i: body(i, None, *row), jnp.asarray(0))
     return jax.tree.map(lambda s: jnp.zeros((0, *s.shape), s.dtype), shapes)
 
 

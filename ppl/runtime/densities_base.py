@@ -197,11 +197,14 @@ def _log_sum(x: Array) -> Array:
     return jnp.where(none, -jnp.inf, top + jnp.log(total))
 
 
-def xlogy(x: Array, y: Array) -> Array:
-    """``x * log(y)``, with 0 * log(0) = 0. Where y = 0 the gradient is 0; y < 0 gives NaN."""
+def xlogy(x: Array, y: Array, below: ArrayLike = 1.0) -> Array:
+    """``x * (log(y) - log(below))``, with 0 * log(0) = 0. Where y = 0 the gradient is 0; y < 0 gives NaN.
+
+    The logarithms are taken apart, because one y may serve many `below`, or be the same for all draws.
+    """
     zero = y == 0
     at_zero = jnp.where(x == 0, 0.0, -jnp.inf * jnp.sign(x))
-    return jnp.where(zero, at_zero, x * jnp.log(jnp.where(zero, 1.0, y)))
+    return jnp.where(zero, at_zero, x * (jnp.log(jnp.where(zero, 1.0, y)) - jnp.log(below)))
 
 
 def xlog1m(x: Array, y: Array) -> Array:

@@ -26,7 +26,8 @@ def _poisson(x: ArrayLike, rate: ArrayLike) -> Array:
     outside = _not_a_count(k)
     k = jnp.where(outside, 0.0, k)
     # k*log(rate) - rate - log(k!), with log(k!) = k*log(k) - k + error: what remains is small near the mode.
-    value = xlogy(k, rate / jnp.where(k == 0, 1.0, k)) + (k - rate) - stirling_error(k)
+    # log(rate) by itself, because one rate may serve many counts.
+    value = xlogy(k, rate, below=jnp.where(k == 0, 1.0, k)) + (k - rate) - stirling_error(k)
     return jnp.where(outside, -jnp.inf, value)
 
 

@@ -107,6 +107,21 @@ def jump(
     return jnp.asarray(sum((jnp.sum(g) for g in gaps.values()), start=0.0))
 
 
+def difference(
+    evaluate: Callable[[Mapping[str, Any]], dict[str, Any]],
+    name: str,
+    on: ArrayLike,
+    off: ArrayLike,
+    terms: tuple[str, ...],
+) -> Array:
+    """``h_true - h_false`` at a root where no guard but `name` flips, summed over `terms`.
+
+    `evaluate(path)` runs the slice with the moved coordinate on the boundary.
+    """
+    true, false = evaluate({name: on}), evaluate({name: off})
+    return jnp.asarray(sum((jnp.sum(_value(true[t]) - _value(false[t])) for t in terms), start=0.0))
+
+
 def _aligned(flips: Array, term: Array) -> Array:
     """`flips` of a loop's iterations beside a term of the same iterations, which may have further loops around it."""
     return flips.reshape(flips.shape + (1,) * (term.ndim - flips.ndim)).astype(int)

@@ -1,0 +1,23 @@
+"""The optimisations that can be switched off, to compare: the gradient is the same with and without each of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+
+OPTIMIZATIONS: Mapping[str, str] = MappingProxyType({
+    "jumps": "a guard that flips alone is evaluated on its boundary only, not beside it, and draws without log q",
+    "modes": "the jumps of guards that carried state of few values hands on follow from one backward pass",
+    "split": "of a loop with carried state, what the state does not need runs for all iterations at once",
+})  # fmt: skip
+
+
+def chosen(names: Iterable[str] | None) -> frozenset[str]:
+    """The optimisations named, all for None. Raises ValueError if there is no such optimisation."""
+    if names is None:
+        return frozenset(OPTIMIZATIONS)
+    found = frozenset(names)
+    unknown = sorted(found - set(OPTIMIZATIONS))
+    if unknown:
+        raise ValueError(f"no optimisation {', '.join(map(repr, unknown))}: there are {', '.join(OPTIMIZATIONS)}")
+    return found

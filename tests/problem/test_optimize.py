@@ -1,0 +1,128 @@
+"""Optimisations change the cost of a gradient, nothing else: at the same key it is the same with and without them."""
+
+from __future__ import annotations
+
+import pathlib
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import ppl
+from ppl.regions.optimize import OPTIMIZATIONS
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+CHANGE = """
+data n: int = 6
+data count: int[n] = [3, 1, 4, 9, 12, 8]
+early ~ LogNormal(1, 0.5)
+late ~ LogNormal(2, 0.5)
+change ~ Uniform(0, n)
+for i in 0..n { observe count[i] ~ Poisson(if i < change then early else late) }
+"""
+CHAIN = """
+data T: int = 4
+data y: real[T] = [0.3, -1, 0.7, 2]
+var f: real[T + 1]
+f[0] ~ Normal(0, 1)
+a = 0.0
+for t in 0..T {
+    a = 0.5 * a + f[t]
+    f[t + 1] ~ Normal(if f[t] > 0 then 0.67 else -0.67, 1)
+    observe y[t] ~ Normal(if f[t + 1] > 0.1 then a else -a, 1)
+}
+"""
+THERMOSTAT = """
+data T: int = 5
+data y: real[T] = [0.3, -1, 0.7, 2, 1]
+var x: real[T]
+x[0] ~ Normal(0, 1)
+mode = 1
+for t in 1..T {
+    if x[t-1] < -0.5 { mode = 0 } else if x[t-1] > 0.7 { mode = 2 }
+    x[t] ~ Normal(0.5 * x[t-1] + mode, if mode > 1.5 then 1 else 0.7)
+    observe y[t] ~ Normal(x[t], 1)
+}
+"""
+SWITCH = """
+data T: int = 5
+data y: real[T] = [0.3, -1, 0.7, 2, 1]
+var x: real[T]
+var s: real[T]
+x[0] ~ Normal(0, 1)
+s[0] = 0
+on = 0
+for t in 1..T {
+    s[t] ~ Normal(if x[t-1] < -0.2 then 0 else if x[t-1] > 1 then 1 else on, 0.8)
+    on = if s[t] > 0.5 then 1 else 0
+    x[t] ~ Normal(0.5 * x[t-1] + on, if s[t] > 0.5 then 1 else 0.7)
+    observe y[t] ~ Normal(x[t], 1)
+}
+"""
+ALIVE = """
+data T: int = 5
+data y: real[T] = [0.3, -1, 0.7, 2, 1]
+var z: real[T]
+alive = true
+for t in 0..T {
+    level = 0.0
+    if alive {
+        z[t] ~ Normal(0.3, 1)
+        level = z[t]
+        if z[t] < -0.4 { alive = false }
+    }
+    observe y[t] ~ Normal(level, if alive then 1 else 2)
+}
+"""
+COUNTER = """
+data T: int = 5
+data y: real[T] = [0.3, -1, 0.7, 2, 1]
+var z: real[T]
+hot = 0
+last = false
+drift = 0.0
+for t in 0..T {
+    z[t] ~ Normal(0, 1)
+    drift = 0.5 * drift + 0.1
+    hot = if z[t] > 0.4 then (if hot > 0.5 then 2 else 1) else (if last then hot else 0)
+    last = z[t] > 0.4 or z[t] < -1
+    observe y[t] ~ Normal(hot + drift, if last then 1 else 1.5)
+}
+"""
+PROGRAMS = {"jumps": (CHANGE, CHAIN), "split": (CHAIN, THERMOSTAT), "modes": (THERMOSTAT, SWITCH, ALIVE, COUNTER)}
+CASES = [(name, k) for name, programs in PROGRAMS.items() for k in range(len(programs))]
+
+
+def gradient(source: str, optimize: tuple[str, ...] | None) -> Any:
+    problem = ppl.compile(source, optimize=optimize).bind()
+    params = problem.init_params(dtype=jnp.float64)
+    params = jax.tree.map(lambda x: x + 0.1 * jnp.arange(x.size).reshape(x.shape) - 0.2, params)
+    return jax.jit(problem.elbo_and_grad(samples=20))(params, jax.random.key(3))
+
+
+def test_every_optimisation_is_compared() -> None:
+    assert set(PROGRAMS) == set(OPTIMIZATIONS)
+
+
+@pytest.mark.parametrize(("name", "which"), CASES)
+def test_the_gradient_is_the_same_without(name: str, which: int) -> None:
+    source = PROGRAMS[name][which]
+    rest = tuple(x for x in OPTIMIZATIONS if x != name)
+    assert ppl.compile(source).source_code != ppl.compile(source, optimize=rest).source_code
+    with jax.enable_x64(True):
+        fast, plain = gradient(source, None), gradient(source, ())
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-9), fast, plain)
+
+
+@pytest.mark.parametrize("source", PROGRAMS["modes"])
+def test_carried_state_of_few_values_is_found(source: str) -> None:
+    effects = {g["effect"] for g in ppl.compile(source).explain()["guards"] if g["status"] == "boundary"}
+    assert "modes" in effects and "global" not in effects
+
+
+def test_an_unknown_optimisation_is_refused() -> None:
+    with pytest.raises(ValueError, match="no optimisation 'speed'"):
+        ppl.compile(CHANGE, optimize=("speed",))
