@@ -5,15 +5,14 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import tempfile
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ppl.cli.console import UsageError, is_watched, put, show_notes, tell
 from ppl.cli.inspect import data_for, load_model
 from ppl.cli.main import FINE
+from ppl.cli.output import check_writable
 
 if TYPE_CHECKING:
     from ppl.infer import Fit, Progress
@@ -25,7 +24,7 @@ def infer(options: argparse.Namespace) -> int:
         raise UsageError("--resume needs --checkpoint PATH")
     for path in (options.out, options.checkpoint):
         if path is not None:
-            _check_writable(path)
+            check_writable(path)
     model = load_model(options.file, options.quiet)
     configure_jax(options.precision)
     problem = model.bind(data_for(options.file, options.data))
@@ -98,17 +97,6 @@ def _show(fit: Fit, as_json: bool) -> None:
     from ppl.cli.posterior import posterior_report
 
     put(posterior_report(fit) + "\n")
-
-
-def _check_writable(path: str) -> None:
-    """Raises UsageError unless a file can be made at `path`: a fit of an hour must not be lost to a typo."""
-    if os.path.isdir(path):
-        raise UsageError(f"cannot write {path}: it is a directory")
-    try:
-        with tempfile.TemporaryFile(dir=Path(path).parent):
-            pass
-    except OSError as error:
-        raise UsageError(f"cannot write {path}: {error.strerror or error}") from error
 
 
 def _save(fit: Fit, path: str) -> None:

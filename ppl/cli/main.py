@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import traceback
 from collections.abc import Sequence
+from importlib import import_module
 
 from ppl.cli.console import UsageError, complain, put, show_error, tell
 from ppl.cli.parser import build_parser
 from ppl.diagnostics import DataError, InferenceError, PplError
 
+# The commands, with the module of each: it has a function of that name. Some take long to import.
+COMMANDS = {
+    "infer": "infer", "check": "inspect", "explain": "inspect", "emit": "inspect", "gradcheck": "gradcheck",
+    "sample": "sample",
+}  # fmt: skip
 FINE, REJECTED, USAGE, DATA, INFERENCE, BIASED, BUG, INTERRUPTED = 0, 1, 2, 3, 4, 5, 70, 130
 
 
@@ -55,22 +60,9 @@ def _run(argv: Sequence[str] | None) -> int:
     if options.version:
         return _print_version()
     if options.command is None:
-        parser.error("a command is needed: infer, check, explain, emit or gradcheck")
-    if options.command == "infer":
-        from ppl.cli.infer import infer
-
-        return infer(options)
-    if options.command == "gradcheck":
-        from ppl.cli.gradcheck import gradcheck
-
-        return gradcheck(options)
-    return _inspect(options)
-
-
-def _inspect(options: argparse.Namespace) -> int:
-    from ppl.cli.inspect import check, emit, explain
-
-    return {"check": check, "explain": explain, "emit": emit}[options.command](options)
+        parser.error(f"a command is needed: {', '.join(COMMANDS)}")
+    module = import_module(f"ppl.cli.{COMMANDS[options.command]}")
+    return getattr(module, options.command)(options)
 
 
 def _print_version() -> int:

@@ -43,6 +43,7 @@ def build_parser() -> argparse.ArgumentParser:
     _gradcheck_options(
         command("gradcheck", "check that the gradient of a program is unbiased, and how biased plain AD is")
     )
+    _sample_options(command("sample", "draw from the prior or a posterior, and replicate the observations"))
     return parser
 
 
@@ -103,6 +104,19 @@ def _gradcheck_options(parser: argparse.ArgumentParser) -> None:
         "exit codes: 0 no bias found; 5 the estimator is biased or not finite; 4 the log density is not finite, a fit "
         "failed, or the noise is too large to say anything; 1, 2, 3 as for infer"
     )
+
+
+def _sample_options(parser: argparse.ArgumentParser) -> None:
+    _add_file(parser)
+    option = parser.add_argument
+    option("--from", dest="source", default="prior", metavar="prior|FIT.nc",
+           help="the prior (default), or a fit that infer --out saved")  # fmt: skip
+    option("--predictive", action="store_true", help="draw what is observed, too")
+    option("--draws", type=_count, default=1000, metavar="N", help="default: 1000")
+    option("--seed", type=_seed, default=0, metavar="N", help="default: 0; equal seeds give equal results")
+    option("--out", metavar="F", help="save all draws: .nc for ArviZ, .csv with a row per draw, or .json")
+    _add_precision(parser)
+    option("--json", action="store_true", help="print summaries as one JSON object on stdout")
 
 
 def _add_precision(parser: argparse.ArgumentParser) -> None:

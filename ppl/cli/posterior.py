@@ -2,54 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ppl.cli.columns import aligned, number
+from ppl.cli.tables import table
 from ppl.infer.khat import khat_in_words
 
 if TYPE_CHECKING:
     from ppl.infer import Fit
 
-SHOWN = 12  # elements of an array in the table; beyond it is abbreviated
-HEAD, TAIL = 6, 3
-_COLUMNS = ("mean", "sd", "q5", "q50", "q95")
-_TITLES = ("mean", "sd", "5%", "50%", "95%")
 NEAR = 0.1  # nats: starts this close have found the same optimum
 
 
 def posterior_report(fit: Fit) -> str:
     """The posterior table, then how far to trust it."""
     summary = fit.summary()
-    parts = [_table(summary[kind], kind == "latents") for kind in ("latents", "reports") if summary[kind]]
+    parts = [table(title, summary[f"{title}s"]) for title in ("latent", "report") if summary[f"{title}s"]]
     facts = "\n".join(aligned(list(_facts(fit)), left=(0, 1)))
     return "\n\n".join([*parts, facts])
-
-
-def _table(summary: Mapping[str, Mapping[str, Any]], latents: bool) -> str:
-    partial = any(np.any(columns["exists"] < 1) for columns in summary.values())
-    rows = [["latent" if latents else "report", *_TITLES, *(["exists"] if partial else [])]]
-    notes: list[str] = []
-    for name, columns in summary.items():
-        shape = columns["mean"].shape
-        indices = list(np.ndindex(shape))
-        cut = len(indices) > SHOWN
-        shown: list[Any] = [*indices[:HEAD], None, *indices[-TAIL:]] if cut else indices
-        rows += [_row(name, index, columns, partial) for index in shown]
-        if cut:
-            notes.append(f"{name} has {len(indices)} elements; --json prints all of them, --out saves all draws.")
-    return "\n".join(aligned(rows) + notes)
-
-
-def _row(name: str, index: tuple[int, ...] | None, columns: Mapping[str, Any], partial: bool) -> list[str]:
-    if index is None:
-        return ["  ...", *[""] * (len(_COLUMNS) + partial)]
-    sd = float(columns["sd"][index])
-    label = f"{name}[{', '.join(map(str, index))}]" if index else name
-    values = [number(float(columns[c][index]), sd) for c in _COLUMNS]
-    return [label, *values, *([f"{float(columns['exists'][index]):.3f}"] if partial else [])]
 
 
 def _facts(fit: Fit) -> Iterator[list[str]]:

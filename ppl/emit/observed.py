@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ppl.core import ir
+from ppl.core.reads import expressions_of
+from ppl.diagnostics import Span
 from ppl.emit.printer import Printer
 from ppl.emit.writer import tuple_text
 
@@ -36,6 +40,27 @@ def groups(program: ir.Program, body: tuple[ir.Statement, ...]) -> dict[str, lis
                     name += "_"
             out.setdefault(name, []).append(s.id)
     return {k: v for k, v in out.items() if v}
+
+
+def read_elsewhere(body: tuple[ir.Statement, ...], guards: Sequence[ir.Guard]) -> dict[str, Span]:
+    """The data fields that are observed and also read by something else, with the first place that reads them."""
+    found: dict[str, Span] = {}
+    own: set[str] = set()  # the fields observed
+    for _, s in ir.blocks(body):
+        parts: list[ir.Expr] = []
+        if isinstance(s, ir.Loop):  # its body comes by itself
+            parts = [s.lo, s.hi, *(x for c in s.carries for x in (c.init, c.out)), *(r.delta for r in s.reductions),
+                     *(r.init for r in s.reductions), *(c.element for c in s.collects)]  # fmt: skip
+        elif isinstance(s, ir.Term) and s.distribution is not None:  # left sides change no distribution
+            own |= {field_of(s.value) or ""}
+            parts = [*s.args, *(() if s.mask is None else (s.mask,))]
+        else:
+            parts = list(expressions_of(s, guards))
+        for e in parts:
+            for x in ir.walk(e):
+                if isinstance(x, ir.DataRef):
+                    found.setdefault(x.name, s.span)
+    return {k: v for k, v in found.items() if k in own}
 
 
 def _parts(value: ir.Expr) -> tuple[str, tuple[ir.Expr | ir.Slice, ...]] | None:

@@ -19,6 +19,8 @@ from ppl.infer.summary import plain, summarise
 if TYPE_CHECKING:
     import xarray
 
+    from ppl.predict import Predicted
+
 Array = NDArray[Any]
 
 
@@ -143,11 +145,46 @@ class Fit:
         drawn = self.problem.draw(self.params, key, n, self.settings.guide).latents
         return {name: np.asarray(drawn[name]) for name in self.latents}
 
-    def to_inference_data(self) -> xarray.DataTree:
-        """The fit as an `xarray.DataTree` in ArviZ's schema: posterior, unconstrained_posterior, sample_stats, data."""
-        from ppl.infer.storage import to_tree
+    def predict(self, key: Any, n: int | None = None, *, replicate: bool = True) -> Predicted:
+        """Latents, reports, replicated observations and pointwise log likelihoods of `n` fresh draws, of :attr:`draws`
+        if `n` is None. `key` is a JAX key or an integer seed.
 
-        return to_tree(self)
+        Raises ValueError for a fit read from a file without its problem, and PplError if the observations cannot be
+        drawn (see :func:`ppl.predict.predict`).
+        """
+        import jax
+
+        from ppl.predict import predict
+
+        if self.problem is None:
+            raise ValueError("a fit read from a file has no model to predict with; pass load_fit(path, problem=...)")
+        k_draws, k_data = jax.random.split(jax.random.key(int(key)) if isinstance(key, int) else key)
+        if n is None:
+            n = int(self.log_weight.shape[0])
+            u = {**self.posterior.unconstrained, **self.problem.noise(k_draws, n)}
+        else:
+            u = self.problem.unconstrained_draws(self.params, k_draws, n, self.settings.guide)
+        return predict(self.problem, u, n, k_data if replicate else None)
+
+    def predictive(self, key: Any, n: int | None = None) -> dict[str, Array]:
+        """Draws of the observations from the posterior predictive distribution, (n, *shape of the data field)."""
+        return self.predict(key, n).observations
+
+    def log_likelihood(self, key: Any = 0) -> dict[str, Array]:
+        """The log density of every observation under each of :attr:`draws`, (n, *shape of the data field), for loo.
+
+        `key` is for the noise of the program, if it has any.
+        """
+        return self.predict(key, replicate=False).log_likelihood
+
+    def to_inference_data(self, predictive: bool = False, seed: int = 0) -> xarray.DataTree:
+        """The fit as an `xarray.DataTree` in ArviZ's schema: posterior, unconstrained_posterior, sample_stats, data.
+
+        With `predictive` also log_likelihood, posterior_predictive, prior and prior_predictive, drawn with `seed`.
+        """
+        from ppl.infer.storage import to_tree, with_predictions
+
+        return with_predictions(self, to_tree(self), seed) if predictive else to_tree(self)
 
     def save(self, path: str | Path) -> None:
         """Writes the fit to `path` as netCDF that ArviZ opens and :func:`load_fit` restores. Replaces atomically.

@@ -9,7 +9,6 @@ attributes can hold; params and the trace have a group of their own.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from ppl.infer.checkpoint import replacing
 from ppl.infer.problem import ProblemLike
 from ppl.infer.result import Fit, Posterior
 from ppl.infer.settings import Settings
+from ppl.predict import datasets, predict_prior
 
 FORMAT = "pplc-fit-1"
 _SCALARS = ("name", "elbo", "elbo_se", "steps", "rhat", "nonfinite_steps", "converged", "stop_reason", "seconds")
@@ -33,12 +33,14 @@ def to_tree(fit: Fit) -> xarray.DataTree:
     p = fit.posterior
     stats = {"lp": p.log_weight + p.log_q, "log_q": p.log_q, "log_weight": p.log_weight}
     groups = {
-        "posterior": _draws({**fit.draws, **fit.reports}),
-        "unconstrained_posterior": _draws(p.unconstrained),
-        "sample_stats": _draws(stats),
-        "constant_data": _arrays({k: v for k, v in fit.observed.items() if np.ndim(v) == 0}),
-        "observed_data": _arrays({k: v for k, v in fit.observed.items() if np.ndim(v) > 0}),
-        "guide": _arrays({f"{part}.{name}": v for part, sites in fit.params.items() for name, v in sites.items()}),
+        "posterior": datasets.draws({**fit.draws, **fit.reports}),
+        "unconstrained_posterior": datasets.draws(p.unconstrained),
+        "sample_stats": datasets.draws(stats),
+        "constant_data": datasets.arrays({k: v for k, v in fit.observed.items() if np.ndim(v) == 0}),
+        "observed_data": datasets.arrays({k: v for k, v in fit.observed.items() if np.ndim(v) > 0}),
+        "guide": datasets.arrays(
+            {f"{part}.{name}": v for part, sites in fit.params.items() for name, v in sites.items()}
+        ),
         "optimisation": xarray.Dataset({"trace": ("step", fit.trace), "elbo": ("start", np.asarray(fit.starts))}),
     }
     from ppl import __version__
@@ -52,6 +54,28 @@ def to_tree(fit: Fit) -> xarray.DataTree:
     return xarray.DataTree.from_dict({"/": root, **groups}, name=fit.name)
 
 
+def with_predictions(fit: Fit, tree: xarray.DataTree, seed: int) -> xarray.DataTree:
+    """`tree` with what the program predicts and how well, under the prior and under the posterior draws.
+
+    Raises as :meth:`Fit.predict`.
+    """
+    import jax
+
+    if fit.problem is None:
+        raise ValueError("a fit read from a file has no model to predict with; pass load_fit(path, problem=...)")
+    k_prior, k_posterior = jax.random.split(jax.random.key(seed))
+    posterior = fit.predict(k_posterior)
+    prior = predict_prior(fit.problem, k_prior, int(fit.log_weight.shape[0]))
+    groups = {
+        "posterior_predictive": datasets.draws(posterior.observations),
+        "log_likelihood": datasets.draws(posterior.log_likelihood),
+        "prior": datasets.draws({**prior.latents, **prior.reports}),
+        "prior_predictive": datasets.draws(prior.observations),
+        **datasets.data(fit.observed, posterior.observed),
+    }
+    return tree.assign({k: xarray.DataTree(v, name=k) for k, v in groups.items()})
+
+
 def _header(fit: Fit) -> dict[str, Any]:
     return {
         "format": FORMAT,
@@ -61,18 +85,6 @@ def _header(fit: Fit) -> dict[str, Any]:
         "reports": list(fit.reports),
         "notes": list(fit.notes),
     }
-
-
-def _draws(values: Mapping[str, Any]) -> xarray.Dataset:
-    return xarray.Dataset({k: (("chain", "draw", *_dims(k, v.ndim - 1)), v[None]) for k, v in values.items()})
-
-
-def _arrays(values: Mapping[str, Any]) -> xarray.Dataset:
-    return xarray.Dataset({k: (_dims(k, np.ndim(v)), np.asarray(v)) for k, v in values.items()})
-
-
-def _dims(name: str, count: int) -> tuple[str, ...]:
-    return tuple(f"{name}_dim_{i}" for i in range(count))
 
 
 def save(fit: Fit, path: Path) -> None:

@@ -19,17 +19,20 @@ from jax.typing import ArrayLike, DTypeLike
 
 from ppl.bind import Bound
 from ppl.core import ir
-from ppl.diagnostics import Diagnostic, Span
+from ppl.diagnostics import Diagnostic, PplError, Span
 from ppl.driver import Compiled
+from ppl.emit.observed import read_elsewhere
 from ppl.problem import assemble
 from ppl.problem.estimators import ESTIMATORS, surrogate
 from ppl.problem.guides import GUIDES, MeanField, Params
+from ppl.problem.observations import NoSampler, Observed, observed
 from ppl.runtime.densities import normal
 from ppl.runtime.empty import wrap
 from ppl.runtime.point import Point
 from ppl.runtime.surface import log_density
 
 Values = Mapping[str, ArrayLike]
+BLOCK = 256  # draws that are replayed side by side
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +72,16 @@ class Draws(NamedTuple):
     log_q: Array
 
 
+class Replay(NamedTuple):
+    """What the program makes of a draw. `latents` (on their supports, NaN where one does not exist), `reports`, and the
+    `observations` by name: of the data field, or ``observe_LINE`` for what is computed from data.
+    """
+
+    latents: dict[str, Array]
+    reports: dict[str, Array]
+    observations: dict[str, Observed]
+
+
 class Problem:
     """A model with data. All methods that take arrays are pure, and can be jitted, differentiated and vmapped.
 
@@ -93,6 +106,7 @@ class Problem:
         self._shapes = {s.name: s.shape for s in self.sites if not s.noise}
         self._outcomes: dict[str, int] = dict(code.outcomes(bound.static)) if hasattr(code, "outcomes") else {}
         self._elements = frozenset(a.name for a in program.arrays)
+        self.read_elsewhere = read_elsewhere(compiled.regions.body, program.guards)
         self.reports = tuple(sorted(jax.eval_shape(self._main_spec, jax.random.key(0))["report"]))
 
     def __repr__(self) -> str:
@@ -230,7 +244,12 @@ class Problem:
         return tuple(self._spans[t] for t in self._code.TERMS if bool(jnp.any(bad[t])))
 
     def prior(self, key: Array, n: int, dtype: DTypeLike | None = None) -> dict[str, Array]:
-        """`n` unconstrained draws of all latents from the program's prior, 0 where a latent does not exist.
+        """`n` unconstrained draws of all latents from the program's prior, 0 where a latent does not exist."""
+        u = self.prior_draws(key, n, dtype)
+        return {k: v for k, v in u.items() if k in self._shapes}
+
+    def prior_draws(self, key: Array, n: int, dtype: DTypeLike | None = None) -> dict[str, Array]:
+        """As `prior`, with the draws of the noise that each was given: what `replay` takes.
 
         Every draw is given its own key, so the program's draws are a fixed point of "draw each site given the others";
         sweeps find it, each one step further down the program. Chains longer than 200 steps are cut there.
@@ -266,10 +285,83 @@ class Problem:
                 return new, count + 1, jnp.all(same)
 
             if not like:
-                return {}
-            return jax.lax.while_loop(lambda s: ~s[2] & (s[1] < 200), step, (like, jnp.array(0), jnp.array(False)))[0]
+                return noise
+            first = (like, jnp.array(0), jnp.array(False))
+            return {**jax.lax.while_loop(lambda s: ~s[2] & (s[1] < 200), step, first)[0], **noise}
 
         return jax.vmap(one)(jax.random.split(key, n))
+
+    # ----------------------------------------------------------------- replays
+
+    @property
+    def observed(self) -> tuple[str, ...]:
+        """What is observed, by name: of the data field, or ``observe_LINE`` for what is computed from data."""
+        return tuple(self._code.OBSERVED)
+
+    @property
+    def observed_lines(self) -> dict[str, tuple[Span, ...]]:
+        """The statements behind each name of `observed`."""
+        return {k: tuple(self._spans[t] for t in terms) for k, terms in self._code.OBSERVED.items()}
+
+    def replay(self, u: Values, key: Array | None = None) -> Replay:
+        """What the program makes of one draw of all latents and noise, unconstrained. With `key`, observations are
+        drawn anew from the distributions on the draw's path; whatever else reads the data is given them as they are.
+
+        Raises PplError if a distribution cannot be drawn from.
+        """
+        return self._replay({k: jnp.asarray(v) for k, v in u.items()}, key, self._data(u))
+
+    def prior_predictive(self, key: Array, n: int) -> Replay:
+        """`n` draws from the prior and observations under each; axis 0 the draws. Raises PplError as `replay`."""
+        k_prior, k_data = jax.random.split(key)
+        return self.replays(self.prior_draws(k_prior, n), n, k_data)
+
+    def replays(self, u: Values, n: int, key: Array | None = None) -> Replay:
+        """`replay` of `n` draws, axis 0, a block at a time so that memory stays bounded."""
+        draws = {k: jnp.asarray(v) for k, v in u.items()}
+        keys = None if key is None else jax.random.split(key, n)
+
+        def run(draws: dict[str, Array], keys: Array | None, data: dict[str, Any]) -> Replay:
+            blocks, size = -(-n // BLOCK), min(n, BLOCK)
+            rows = jnp.minimum(jnp.arange(blocks * size), n - 1).reshape(blocks, size)  # the last one, over again
+
+            def block(row: Array) -> Replay:
+                own = jax.tree.map(lambda x: x[row], (draws, keys))
+                return jax.vmap(lambda r, u, k: self._replay(u, k, data))(row, *own)
+
+            def flat(x: Array) -> Array:
+                return x.reshape(blocks * size, *x.shape[2:])[:n]
+
+            return jax.tree.map(flat, jax.lax.map(block, rows))
+
+        return jax.jit(run)(draws, keys, self._data(draws))
+
+    def noise(self, key: Array, n: int, dtype: DTypeLike | None = None) -> dict[str, Array]:
+        """`n` draws of the noise of the program, as `replay` takes them."""
+        kind = jnp.result_type(float) if dtype is None else dtype
+        data = self._data({"": jnp.zeros((), kind)})
+        return jax.vmap(lambda k: self._code.noise(k, data, self.sizes, kind))(jax.random.split(key, n))
+
+    def _replay(self, u: dict[str, Array], key: Array | None, data: dict[str, Any]) -> Replay:
+        like = {k: jnp.zeros(s) for k, s in self._shapes.items()}
+        at = Point(u, log_q=like, observing=True)
+        out = self._code.model(at, data, self.sizes)
+        try:
+            observations = {
+                name: observed(out, terms, np.shape(self.data.get(name, ())),
+                               None if key is None else jax.random.fold_in(key, k), at.dtype)
+                for k, (name, terms) in enumerate(self._code.OBSERVED.items())
+            }  # fmt: skip
+        except NoSampler as problem:
+            text = f"there is no way to draw from `{problem.distribution}`, so this cannot be replicated"
+            raise PplError([Diagnostic("PPL811", text, self._spans[problem.term])], self.sources) from problem
+        latents = self._existing(out, at.dtype)
+        return Replay(latents, {k: jnp.asarray(v) for k, v in out["report"].items()}, observations)
+
+    def _existing(self, out: dict[str, Any], dtype: DTypeLike) -> dict[str, Array]:
+        """The latents of an evaluation, NaN where they do not exist."""
+        exists = {k: assemble.exists(out, self._code.SITES[k], s) for k, s in self._shapes.items()}
+        return {k: jnp.where(e, jnp.asarray(out["z"][k], dtype), jnp.nan) for k, e in exists.items()}
 
     # ------------------------------------------------------------------ helpers
 

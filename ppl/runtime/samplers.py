@@ -62,6 +62,12 @@ def draw(density: Density, key: Array, args: Sequence[ArrayLike], shape: Sequenc
     return sample(density.name, key, args, shape, dtype)
 
 
+def can_sample(density: Density) -> bool:
+    """Whether `sample_from` knows the distribution."""
+    name = density.base.name if isinstance(density, Truncated) and density.base is not None else density.name
+    return name in _FROM_NORMAL or name in _SAMPLERS
+
+
 def from_normal(function: str, eps: ArrayLike, *args: ArrayLike) -> Array:
     """The variate whose distribution function equals that of standard normal `eps`: increasing in `eps`."""
     return _FROM_NORMAL[function](fn.real(eps), *(fn.real(a) for a in args))

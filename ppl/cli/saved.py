@@ -1,0 +1,33 @@
+"""Opening what `infer --out` saved."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ppl.cli.console import UsageError
+
+if TYPE_CHECKING:
+    from ppl.infer import Fit
+    from ppl.problem import Problem
+
+
+def open_saved(path: str, problem: Problem | None = None) -> Fit:
+    """The fit in a file. Raises UsageError if it cannot be opened, PplError (PPL804) if it is something else."""
+    from ppl.infer import load_fit
+
+    try:
+        return load_fit(path, problem)
+    except OSError as error:
+        raise UsageError(f"cannot open {path}: {error.strerror or error}") from error
+
+
+def open_for(path: str, problem: Problem) -> Fit:
+    """As `open_saved`, for a problem that has the latents of the fit. Raises UsageError if it has others."""
+    fit = open_saved(path, problem)
+    mine = {s.name: s.shape for s in problem.sites if not s.noise}
+    theirs = {name: fit.draws[name].shape[1:] for name in fit.latents}
+    if mine != theirs:
+        differs = sorted(name for name in mine.keys() | theirs.keys() if mine.get(name) != theirs.get(name))
+        raise UsageError(f"{path} is a fit of {fit.name}, whose latents differ from those of this program with this "
+                         f"data: {', '.join(differs)}")  # fmt: skip
+    return fit

@@ -1,0 +1,5 @@
+"""Predictive draws and pointwise log likelihoods as NumPy arrays, tables and files."""
+
+from ppl.predict.predicted import Predicted, notes_on, predict, predict_prior
+
+__all__ = ["Predicted", "notes_on", "predict", "predict_prior"]
