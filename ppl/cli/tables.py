@@ -27,7 +27,8 @@ def table(title: str, summary: Mapping[str, Mapping[str, Any]], more: tuple[str,
         indices, cut = shown(columns["mean"].shape)
         rows += [_row(name, index, columns, more, partial) for index in indices]
         if cut:
-            notes.append(f"{name} has {columns['mean'].size} elements; --json prints all of them, --out saves all draws.")
+            size = columns["mean"].size
+            notes.append(f"{name} has {size} elements; --json prints all of them, --out saves all draws.")
     return "\n".join(aligned(rows) + notes)
 
 

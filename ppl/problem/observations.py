@@ -114,7 +114,7 @@ def _replicate(o: Observation, term: str, key: Array, dtype: DTypeLike) -> Array
     for a, n, safe in zip(o.args, events, o.density.safe[1:], strict=True):
         stand_in = 1.0 / a.shape[-1] if isinstance(safe, tuple) else safe
         args.append(jnp.where(_wide(fine, fine.ndim + n), a, stand_in))
-    drawn = samplers.sample_from(o.density, key, args, o.value.shape, dtype)
+    drawn = samplers.draw(o.density, key, args, o.value.shape, dtype)
     if jnp.issubdtype(drawn.dtype, jnp.integer):
         fine &= (drawn >= 0) & (drawn < jnp.iinfo(drawn.dtype).max)
     return jnp.where(fine, jnp.asarray(drawn, dtype), jnp.nan)

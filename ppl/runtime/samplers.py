@@ -63,7 +63,7 @@ def draw(density: Density, key: Array, args: Sequence[ArrayLike], shape: Sequenc
 
 
 def can_sample(density: Density) -> bool:
-    """Whether `sample_from` knows the distribution."""
+    """Whether `draw` knows the distribution."""
     name = density.base.name if isinstance(density, Truncated) and density.base is not None else density.name
     return name in _FROM_NORMAL or name in _SAMPLERS
 
