@@ -112,8 +112,6 @@ CODES: dict[str, str] = {
     "PPL805": "program without latents",
     "PPL811": "observation that cannot be replicated",
     "PPL812": "replicates that are drawn given the data",
-    "PPL821": "quantity that a sampler cannot move",
-    "PPL822": "sampler that found nowhere to start, or did not move",
 }
 
 
