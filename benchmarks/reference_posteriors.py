@@ -1,11 +1,14 @@
 """Reference answers for the programs in ``programs/``, made without the compiler.
 
-Three independent pieces, one file each:
+Independent pieces, one file each:
 
-- here: every program's log density written out by hand in numpy, and posterior marginals by deterministic
-  quadrature wherever the model allows it (`one_if`, `textmsg`, `coal`, `temperature`);
+- here: the log densities of the first five programs written out by hand in numpy, and posterior marginals by
+  deterministic quadrature wherever the model allows it (`one_if`, `textmsg`, `coal`, `temperature`);
 - ``reference_switching.py``: the posterior of `influenza`, by collapsed Gibbs sampling;
-- ``reference_meanfield.py``: the exact ELBO of a mean-field Gaussian for all five, and its maximum.
+- ``reference_meanfield.py``: the exact ELBO of a mean-field Gaussian for these five, and its maximum;
+- ``reference_gallery.py``: the log densities of the others, written out by hand;
+- ``reference_regression.py``, ``reference_enumeration.py``, ``reference_mcmc.py``: their posteriors, exact or by quadrature
+  wherever the model allows it.
 
 ``python benchmarks/reference_posteriors.py`` rewrites ``docs/reference_posteriors.json`` (a few minutes). Importing
 this file needs numpy and scipy only and does no work; tests compare `LOG_DENSITY` with the compiled programs.
@@ -305,30 +308,45 @@ def compact(value: Any) -> str:
     return write(value, 0) + "\n"
 
 
-def main() -> None:
+def gallery() -> dict[str, Callable[[Data], dict[str, Any]]]:
+    """The programs whose posteriors are computed in files of their own, without a best guide."""
+    import reference_enumeration
+    import reference_mcmc
+    import reference_regression
+
+    return {**reference_regression.POSTERIOR, **reference_enumeration.POSTERIOR, **reference_mcmc.POSTERIOR}
+
+
+def reference(name: str) -> dict[str, Any]:
+    data = load_data(name)
+    if name not in LOG_DENSITY:
+        return {"posterior": gallery()[name](data)}
     import reference_meanfield
     import reference_switching
 
+    if name == "one_if":
+        posterior = posterior_one_if()
+    elif name == "temperature":
+        posterior = posterior_temperature(data)
+    elif name == "influenza":
+        posterior = reference_switching.posterior_influenza(data)
+    else:
+        posterior = posterior_changepoint(name, data)
+    return {"posterior": posterior, "meanfield": reference_meanfield.best(name, data, posterior)}
+
+
+def main() -> None:
+    names = [*LOG_DENSITY, *gallery()]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=pathlib.Path, default=ROOT / "docs" / "reference_posteriors.json")
-    parser.add_argument("--only", nargs="*", choices=sorted(LOG_DENSITY), help="recompute these, keep the others")
+    parser.add_argument("--only", nargs="*", choices=names, help="recompute these, keep the others")
     args = parser.parse_args()
     result = json.loads(args.out.read_text()) if args.only else {}
-    for name in LOG_DENSITY:
-        if args.only and name not in args.only:
-            continue
-        data = load_data(name)
-        if name == "one_if":
-            posterior = posterior_one_if()
-        elif name == "temperature":
-            posterior = posterior_temperature(data)
-        elif name == "influenza":
-            posterior = reference_switching.posterior_influenza(data)
-        else:
-            posterior = posterior_changepoint(name, data)
-        result[name] = rounded({"posterior": posterior, "meanfield": reference_meanfield.best(name, data, posterior)})
-        print(f"{name}: best mean-field ELBO {result[name]['meanfield']['elbo']:.4f}", flush=True)
-    args.out.write_text(compact({name: result[name] for name in LOG_DENSITY}))
+    for name in names:
+        if not args.only or name in args.only:
+            result[name] = rounded(reference(name))
+            print(f"{name}: {result[name]['posterior']['method']}", flush=True)
+    args.out.write_text(compact({name: result[name] for name in names if name in result}))
 
 
 if __name__ == "__main__":

@@ -32,7 +32,9 @@ def searches(scope: Scope, guard: ir.Guard, normal: poly.Poly) -> list[tuple[Lat
         return []
     local = arguments(scope, found)
     if local is None:
-        return [line for name in movable for line in of_model(scope, name, tuple(movable))]
+        steady = next((s for s in movable if is_steady(scope, normal, s)), None)
+        lines = movable if steady is None else [steady]
+        return [line for name in lines for line in of_model(scope, name, tuple(lines))]
     for a in local:
         if not is_whole(scope, a) and direction(scope, normal, a):
             return [(a, Search("monotone", (a,), ()))]
@@ -45,6 +47,17 @@ def searches(scope: Scope, guard: ir.Guard, normal: poly.Poly) -> list[tuple[Lat
             c = coefficients(scope, normal, a)
             out.append((a, Search("polynomial" if c else "smooth", local, (), c)))
     return out
+
+
+def is_steady(scope: Scope, normal: poly.Poly, site: str) -> bool:
+    """Whether a guard moves along a scalar latent at a constant rate, except for what guards decide: a line along it
+    crosses every part of the boundary, and none of them tangentially, so no other line is needed."""
+    for a in poly.atoms(normal):
+        if isinstance(a, ir.Var) and a.name == site and not a.type.dims:
+            slope, rest = poly.split_affine(normal, a) or ({}, {})
+            moving = scope.flow.many(poly.atoms(rest)).smooth
+            return poly.is_constant(slope) and poly.value(slope) != 0 and site not in moving
+    return False
 
 
 def of_model(scope: Scope, name: str, sites: tuple[str, ...]) -> list[tuple[Latent, Search]]:
