@@ -1,7 +1,7 @@
-"""Posteriors of the gallery by sums and low-dimensional quadrature: `iris`, `discount`, `inventory`, `benefit`, `sids`, `walk`.
+"""Posteriors of `iris`, `discount`, `inventory`, `benefit`, `sids` and `walk` by sums and low-dimensional quadrature.
 
-What guards decide takes few values in these models (a leaf count, a set of counties, an order), so that the rest has a closed
-form or is an integral over one or two quantities. `sids` and `walk` average over draws from the prior of what is left.
+What guards decide takes few values in these models (a leaf count, a set of counties, an order), so that the rest has a
+closed form or is an integral over one or two quantities. `sids` and `walk` draw the others, and weigh the draws.
 """
 
 from __future__ import annotations
@@ -149,7 +149,7 @@ def inventory(data: Data) -> dict[str, Any]:
     log_evidence = logsumexp(log_weight)
     mass = np.exp(log_weight - log_evidence)
     return {
-        "method": f"exact: expected costs of the {shelf} policies by a forward recursion over the distribution of the stock",
+        "method": f"exact: expected costs of the {shelf} policies by a forward recursion over the stock",
         "log_evidence": float(log_evidence),
         "latents": {"reorder": uniform_cells(np.arange(shelf + 1.0), mass)},
         "reports": {},
@@ -157,7 +157,7 @@ def inventory(data: Data) -> dict[str, Any]:
 
 
 def benefit(data: Data, points: int = 2001, cells: int = 400) -> dict[str, Any]:
-    """Given both shares the couples are independent, and each one's incomes have lognormal distributions cut by one curve."""
+    """Given both shares the couples are independent: two lognormal incomes each, cut by one curve."""
     his, hers, receives = (np.asarray(data[k], float) for k in ("his", "hers", "receives"))
 
     def income(mu: float, seen: Array) -> tuple[Array, Array, Array]:
@@ -195,10 +195,11 @@ def benefit(data: Data, points: int = 2001, cells: int = 400) -> dict[str, Any]:
     # Incomes: the part below the curve and the part above it keep their shapes.
     latents: dict[str, Marginal] = {}
     for name, value, under in (("a", value_a, under_a), ("b", value_b, under_b)):
-        mass = base * (under * (is_entitled / entitled)[:, None] + (1 - under) * ((1 - is_entitled) / (1 - entitled))[:, None])
+        inner, outer = is_entitled / entitled, (1 - is_entitled) / (1 - entitled)
+        mass = base * (under * inner[:, None] + (1 - under) * outer[:, None])
         latents[name] = joined([_on_grid(v, m) for v, m in zip(value, mass, strict=True)])
     grid = expit(np.append(x - step / 2, x[-1] + step / 2))
-    count = np.zeros(len(his) + 1)  # distribution of the number of entitled couples: convolutions, averaged over the shares
+    # The number of entitled couples: one convolution per couple for each pair of shares, then averaged.
     p = entitled * inside / chance
     state = np.zeros((*weight.shape, len(his) + 1))
     state[..., 0] = weight
@@ -224,10 +225,10 @@ def _on_grid(value: Array, mass: Array) -> Marginal:
 
 
 def sids(data: Data, points: int = 2**16, rounds: int = 6, kernels: int = 400, seed: int = 1) -> dict[str, Any]:
-    """Population Monte Carlo (Cappe et al., 2004) over the disc: each round draws from a mixture around the last round's points.
+    """Population Monte Carlo (Cappe et al., 2004) over the disc: a round draws around the last one's points.
 
-    Nine tenths of a round come from normals around `kernels` resampled points, the rest from the prior, in units in which
-    the prior is standard normal; a disc weighs its evidence, in which both rates are integrated out by a trapezoid rule.
+    Nine tenths of a round come from normals around `kernels` resampled points, the rest from the prior, in units in
+    which the prior is standard normal; a disc weighs its evidence, both rates integrated out by a trapezoid rule.
     """
     rng = np.random.default_rng(seed)
     log_rate, log_excess = np.linspace(0.0, 1.4, 36), np.linspace(-4.0, 2.0, 61)
@@ -285,7 +286,8 @@ def sids(data: Data, points: int = 2**16, rounds: int = 6, kernels: int = 400, s
     x, y, radius = discs(u)
     constant = np.sum(deaths * np.log(births) - gammaln(deaths + 1.0))
     return {
-        "method": f"population Monte Carlo over the disc, {rounds} rounds of {points} points, trapezoid rule in both log rates",
+        "method": f"population Monte Carlo over the disc, {rounds} rounds of {points} points; "
+        "trapezoid rule in both log rates",
         "effective_sample_size": round(effective(weight)),
         "log_evidence": float(logsumexp(log_weight) - np.log(points) + constant),
         "latents": {

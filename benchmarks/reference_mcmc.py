@@ -1,4 +1,4 @@
-"""Posteriors of `theoph` and `school_flu` by differential evolution Markov chains (ter Braak, Statistics and Computing 16, 2006).
+"""Posteriors of `theoph` and `school_flu` by differential evolution chains (ter Braak, Stat. Comput. 16, 2006).
 
 A proposal moves a chain by the difference of two other chains of its population, so it adapts to correlated and jumping
 densities and needs no gradient. Several populations run apart from each other; split R-hat (Vehtari et al., Bayesian
@@ -56,9 +56,7 @@ def log_density(name: str, data: Data) -> Callable[[Array], Array]:
     return density
 
 
-def sample(
-    density: Callable[[Array], Array], start: Array, warmup: int, kept: int, thin: int, seed: int
-) -> Array:
+def sample(density: Callable[[Array], Array], start: Array, warmup: int, kept: int, thin: int, seed: int) -> Array:
     """Draws of shape (populations, chains, kept, latents) from starts of shape (populations, chains, latents)."""
     rng = np.random.default_rng(seed)
     u, now = start, density(start)
@@ -102,7 +100,8 @@ def summary(x: Array) -> Marginal:
     return marginal(float(x.mean()), float(x.std()), np.quantile(x, LEVELS))
 
 
-def posterior(name: str, data: Data, warmup: int, kept: int, thin: int, populations: int = 4, chains: int = 24) -> dict[str, Any]:
+def posterior(name: str, data: Data, warmup: int, kept: int, thin: int) -> dict[str, Any]:
+    populations, chains = 4, 24
     sites = SITES[name]
     rng = np.random.default_rng(8)
     centre = np.array([unconstrain(s.centre, s) for s in sites.values()])
@@ -115,8 +114,8 @@ def posterior(name: str, data: Data, warmup: int, kept: int, thin: int, populati
     size = min(effective_size(np.asarray(x, float)) for x in every)
     whole = {k: from_counts(np.bincount(v.ravel()) / v.size) for k, v in reports.items() if v.dtype == int}
     return {
-        "method": f"differential evolution chains: {populations} populations of {chains} chains, {warmup} steps of warmup, "
-        f"{kept} draws of each, one in {thin} steps",
+        "method": f"differential evolution chains: {populations} populations of {chains} chains, {warmup} steps of "
+        f"warmup, {kept} draws of each, one in {thin} steps",
         "max_split_rhat": rhat,
         "min_effective_sample_size": round(size),
         "latents": {k: summary(v) for k, v in latents.items()},

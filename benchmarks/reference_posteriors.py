@@ -7,8 +7,8 @@ Independent pieces, one file each:
 - ``reference_switching.py``: the posterior of `influenza`, by collapsed Gibbs sampling;
 - ``reference_meanfield.py``: the exact ELBO of a mean-field Gaussian for these five, and its maximum;
 - ``reference_gallery.py``: the log densities of the others, written out by hand;
-- ``reference_regression.py``, ``reference_enumeration.py``, ``reference_mcmc.py``: their posteriors, exact or by quadrature
-  wherever the model allows it.
+- ``reference_regression.py``, ``reference_enumeration.py``, ``reference_mcmc.py``: their posteriors, exact or by
+  quadrature wherever the model allows it.
 
 ``python benchmarks/reference_posteriors.py`` rewrites ``docs/reference_posteriors.json`` (a few minutes). Importing
 this file needs numpy and scipy only and does no work; tests compare `LOG_DENSITY` with the compiled programs.

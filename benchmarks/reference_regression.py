@@ -1,13 +1,14 @@
 """Exact posteriors of models that are linear regressions once a few quantities are known.
 
-Given where a change, a knot, a threshold or a lag lies, given which predictors take part and given the standard deviation
-of the errors, the coefficients of `nile`, `lynx`, `stagnant`, `stackloss` and `leading` have a normal prior and a normal
-likelihood: posterior and evidence in closed form (Gelman et al., Bayesian Data Analysis, section 14.8). What remains
-is a sum over the cases and a trapezoid rule in the log of the standard deviation; every marginal is a mixture of normals.
+Given where a change, a knot, a threshold or a lag lies, which predictors take part and the standard deviation of the
+errors, the coefficients of `nile`, `lynx`, `stagnant`, `stackloss` and `leading` have a normal prior and likelihood:
+posterior and evidence in closed form (Gelman et al., Bayesian Data Analysis, section 14.8). What remains is a sum over
+the cases and a trapezoid rule in the log of the standard deviation; every marginal is a mixture of normals.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -60,7 +61,11 @@ def mixture(weight: Array, mean: Array, sd: Array) -> Marginal:
     centre = float(w @ m)
     spread = float(np.sqrt(w @ (s**2 + (m - centre) ** 2)))
     low, high = float(np.min(m - 9 * s)), float(np.max(m + 9 * s))
-    return marginal(centre, spread, [float(brentq(lambda v: w @ ndtr((v - m) / s) - p, low, high)) for p in LEVELS])
+
+    def excess(v: float, level: float) -> float:
+        return float(w @ ndtr((v - m) / s)) - level
+
+    return marginal(centre, spread, [float(brentq(excess, low, high, args=(p,))) for p in LEVELS])
 
 
 @dataclass(frozen=True)
@@ -170,7 +175,7 @@ def lynx(data: Mapping[str, Any], points: int = 81) -> dict[str, Any]:
 
 def _refine(edges: Array, probability: Array, mean: float, sd: float, parts: int = 200) -> tuple[Array, Array]:
     """Cells cut into `parts`, with the mass of a normal inside each cell scaled to the cell's probability."""
-    fine = np.concatenate([np.linspace(a, b, parts + 1)[:-1] for a, b in zip(edges, edges[1:], strict=False)])
+    fine = np.concatenate([np.linspace(a, b, parts + 1)[:-1] for a, b in itertools.pairwise(edges)])
     fine = np.append(fine, edges[-1])
     mass = np.diff(ndtr((fine - mean) / sd)).reshape(len(probability), parts)
     return fine, (mass / mass.sum(axis=1, keepdims=True) * probability[:, None]).ravel()
@@ -248,12 +253,8 @@ def leading(data: Mapping[str, Any], points: int = GRID) -> dict[str, Any]:
     change, push = np.diff(sales), np.diff(indicator)  # change[t - 1] = sales[t] - sales[t - 1]
     t = np.arange(most + 1, int(data["n"])) - 1
     prior = np.zeros(3), np.array([1.0, 1.0, 5.0])
-    fits = [
-        regression(
-            np.stack([np.ones(len(t)), change[t - 1], push[t - lag]], axis=1), change[t], *prior, 2.0, (0.25, 3.0), points
-        )
-        for lag in range(most)
-    ]
+    design = [np.stack([np.ones(len(t)), change[t - 1], push[t - lag]], axis=1) for lag in range(most)]
+    fits = [regression(x, change[t], *prior, 2.0, (0.25, 3.0), points) for x in design]
     cases = Cases(np.full(most, -np.log(most)), fits)
     prob = cases.probability
     lag = from_cells(np.arange(most + 1.0), prob, np.arange(most) + 0.5)
@@ -262,7 +263,8 @@ def leading(data: Mapping[str, Any], points: int = GRID) -> dict[str, Any]:
     return result(
         f"exact: sum over the {most} whole lags, normal coefficients in closed form, trapezoid rule in log sd",
         cases,
-        {"lag": lag} | {name: cases.combination(unit[k]) for k, name in enumerate(("drift", "keep", "gain"))}
+        {"lag": lag}
+        | {name: cases.combination(unit[k]) for k, name in enumerate(("drift", "keep", "gain"))}
         | {"sd": cases.sd()},
         {"whole_lag": from_counts(prob)},
     )

@@ -3,8 +3,8 @@
 `benefit`: 24 couples. True incomes in thousands are lognormal (medians 20 and 12, sigma 0.5), reported with a relative
 error of about 20%; couples under the limit of 34 get the benefit with probability 0.7, others with 0.04. Seed 7.
 
-`discount`: 30 prices from 1 to 3 yearly savings of an appliance that lasts three years. The household discounts at 0.2 a
-year and errs in one choice out of twenty. Seed 3.
+`discount`: 30 prices from 1 to 3 yearly savings of an appliance that lasts three years. The household discounts at
+0.2 a year and errs in one choice out of twenty. Seed 3.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ def discount(seed: int = 3) -> dict[str, object]:
     worth = np.sum(np.exp(-RATE * np.arange(1, 4)))
     bought = (worth > price) ^ (rng.random(OFFERS) < 0.05)
     return {
-        "source": "Synthetic: benchmarks/synthetic_data.py, seed 3; 30 choices at a discount rate of 0.2, one in twenty "
-        "an error",
+        "source": "Synthetic: benchmarks/synthetic_data.py, seed 3; 30 choices at a discount rate of 0.2, one in "
+        "twenty an error",
         "n": OFFERS,
         "price": [float(v) for v in price],
         "bought": [int(v) for v in bought],

@@ -6,12 +6,17 @@ import itertools
 import json
 import re
 from collections.abc import Iterator
+from typing import Any
 
 import jax
 import numpy as np
 import pytest
+import reference_enumeration as enumeration
+import reference_gallery as gallery
+import reference_mcmc as mcmc
 import reference_meanfield as meanfield
 import reference_posteriors as reference
+import reference_regression as regression
 import reference_switching as switching
 
 NAMES = tuple(reference.LOG_DENSITY)
@@ -136,6 +141,76 @@ def test_influenza_chains_agree() -> None:
     stored = STORED["influenza"]["posterior"]
     assert stored["max_split_rhat"] < 1.02
     assert stored["min_effective_sample_size"] > 1000
+
+
+def assert_same(fresh: dict[str, Any], stored: dict[str, Any], rel: float) -> None:
+    assert fresh["log_evidence"] == pytest.approx(stored["log_evidence"], abs=10 * rel)
+    for part in ("latents", "reports"):
+        for site, summary in stored[part].items():
+            for key, value in summary.items():
+                np.testing.assert_allclose(fresh[part][site][key], value, rtol=rel, atol=1e-9, err_msg=f"{site} {key}")
+
+
+@pytest.mark.parametrize("name", ["nile", "lynx", "stagnant", "stackloss", "leading", "iris", "discount", "inventory"])
+def test_exact_posteriors_are_reproduced(name: str) -> None:
+    data = reference.load_data(name)
+    fresh = {**regression.POSTERIOR, **enumeration.POSTERIOR}[name](data)
+    assert_same(fresh, STORED[name]["posterior"], 1e-5)
+
+
+def test_half_as_many_values_of_the_sd_are_enough() -> None:
+    for name, points in (("nile", 81), ("stackloss", 81), ("leading", 81), ("lynx", 41)):
+        fresh = regression.POSTERIOR[name](reference.load_data(name), points)
+        for part in ("latents", "reports"):
+            for site, summary in STORED[name]["posterior"][part].items():
+                np.testing.assert_allclose(fresh[part][site]["mean"], summary["mean"], rtol=2e-3, err_msg=site)
+                np.testing.assert_allclose(fresh[part][site]["sd"], summary["sd"], rtol=2e-2, atol=1e-9, err_msg=site)
+
+
+def test_coarse_benefit_and_small_walk_agree() -> None:
+    stored = STORED["benefit"]["posterior"]
+    fresh = enumeration.benefit(reference.load_data("benefit"), points=401, cells=100)
+    assert fresh["log_evidence"] == pytest.approx(stored["log_evidence"], abs=1e-3)
+    for site in ("uptake", "leak", "a", "b"):
+        np.testing.assert_allclose(fresh["latents"][site]["mean"], stored["latents"][site]["mean"], rtol=2e-3)
+    stored = STORED["walk"]["posterior"]
+    fresh = enumeration.walk(reference.load_data("walk"), draws=400_000, chunk=400_000, seed=3)
+    error = stored["latents"]["start"]["sd"] / np.sqrt(fresh["effective_sample_size"])
+    assert abs(fresh["latents"]["start"]["mean"] - stored["latents"]["start"]["mean"]) < 4 * error
+
+
+def test_inventory_costs_agree_with_simulation() -> None:
+    data = reference.load_data("inventory")
+    costs = enumeration.inventory_costs(data)
+    rng = np.random.default_rng(1)
+    for reorder in (10, 25):
+        z = [{"reorder": reorder - 0.5, "demand": rng.poisson(20, 26)} for _ in range(3000)]
+        found = [-40 * (gallery.LOG_JOINT["inventory"](x, data) + np.log(100)) for x in z]
+        assert abs(np.mean(found) - costs[reorder - 1]) < 4 * np.std(found) / np.sqrt(len(found))
+
+
+def test_sampled_posteriors_converged() -> None:
+    for name in ("theoph", "school_flu"):
+        assert STORED[name]["posterior"]["max_split_rhat"] < 1.01
+        assert STORED[name]["posterior"]["min_effective_sample_size"] > 1000
+    assert STORED["sids"]["posterior"]["effective_sample_size"] > 4000
+    assert STORED["walk"]["posterior"]["effective_sample_size"] > 100_000
+
+
+def test_chains_reproduce_an_exact_posterior() -> None:
+    """The sampler on `stagnant`, whose posterior is known by quadrature."""
+    data = reference.load_data("stagnant")
+    sites = gallery.SITES["stagnant"]
+    rng = np.random.default_rng(0)
+    centre = np.array([mcmc.unconstrain(s.centre, s) for s in sites.values()])
+    start = centre + 0.1 * rng.standard_normal((2, 20, len(centre)))
+    draws = mcmc.sample(mcmc.log_density("stagnant", data), start, 2000, 300, 10, seed=1)
+    for k, (site, spec) in enumerate(sites.items()):
+        x = mcmc.constrain(draws[..., k], spec)[0]
+        exact = STORED["stagnant"]["posterior"]["latents"][site]
+        assert mcmc.split_rhat(x.reshape(-1, 300)) < 1.05
+        assert abs(x.mean() - exact["mean"]) < 5 * exact["sd"] / np.sqrt(mcmc.effective_size(x))
+        assert x.std() == pytest.approx(exact["sd"], rel=0.1)
 
 
 def test_documented_numbers_are_the_stored_ones() -> None:
