@@ -1,7 +1,7 @@
-"""Posteriors of `iris`, `discount`, `inventory`, `benefit`, `sids` and `walk` by sums and low-dimensional quadrature.
+"""Posteriors of `iris`, `discount`, `inventory`, `benefit`, `sids` and `pedestrian` by sums and small quadratures.
 
 What guards decide takes few values in these models (a leaf count, a set of counties, an order), so that the rest has a
-closed form or is an integral over one or two quantities. `sids` and `walk` draw the others, and weigh the draws.
+closed form or is an integral over one or two quantities. `sids` and `pedestrian` draw the others, and weigh the draws.
 """
 
 from __future__ import annotations
@@ -301,7 +301,7 @@ def sids(data: Data, points: int = 2**16, rounds: int = 6, kernels: int = 400, s
     }
 
 
-def walk(data: Data, draws: int = 20_000_000, chunk: int = 1_000_000, seed: int = 2) -> dict[str, Any]:
+def pedestrian(data: Data, draws: int = 20_000_000, chunk: int = 1_000_000, seed: int = 2) -> dict[str, Any]:
     """Walks from the prior, weighted by the likelihood."""
     rng = np.random.default_rng(seed)
     kept: list[tuple[Array, Array, Array]] = []
@@ -325,7 +325,14 @@ def walk(data: Data, draws: int = 20_000_000, chunk: int = 1_000_000, seed: int 
     }
 
 
-POSTERIOR = {"iris": iris, "discount": discount, "inventory": inventory, "benefit": benefit, "sids": sids, "walk": walk}
+POSTERIOR = {
+    "iris": iris,
+    "discount": discount,
+    "inventory": inventory,
+    "benefit": benefit,
+    "sids": sids,
+    "pedestrian": pedestrian,
+}
 
 if __name__ == "__main__":
     import sys

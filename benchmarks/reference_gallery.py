@@ -112,7 +112,7 @@ def stackloss(z: Z, d: Data) -> Any:
     return prior + total(normal_lpdf(d["loss"], mean, last(z["sd"])))
 
 
-def walk(z: Z, d: Data) -> Any:
+def pedestrian(z: Z, d: Data) -> Any:
     """One walk at a time; steps after the way home do not exist and may be NaN."""
     position, walked, density = float(z["start"]), 0.0, -np.log(3.0)
     for step in z["step"]:
@@ -183,7 +183,7 @@ def discount(z: Z, d: Data) -> Any:
 
 LOG_JOINT: dict[str, Callable[[Z, Data], Any]] = {
     f.__name__: f
-    for f in (nile, lynx, iris, theoph, stagnant, stackloss, walk, school_flu, inventory, sids, leading, benefit)
+    for f in (nile, lynx, iris, theoph, stagnant, stackloss, pedestrian, school_flu, inventory, sids, leading, benefit)
 } | {"discount": discount}
 
 UNIT = Site((), 0, 1, 0.5, 0.3)
@@ -222,7 +222,7 @@ SITES: dict[str, dict[str, Site]] = {
         "used": Site((3,), values=2),
         "effect": Site((3,), centre=2, spread=3),
     },
-    "walk": {"start": Site((), 0, 3, 0.6, 0.4), "step": Site((6,), -1, 1, -0.1, 0.4)},
+    "pedestrian": {"start": Site((), 0, 3, 0.6, 0.4), "step": Site((6,), -1, 1, -0.1, 0.4)},
     "school_flu": {
         "contact": Site((), 0, centre=2, spread=0.3),
         "leave": UNIT,

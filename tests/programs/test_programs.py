@@ -154,7 +154,7 @@ def test_log_joint_is_the_density_written_by_hand(name: str) -> None:
 
 # The three programs whose jumps take the whole program are compiled for tens of seconds: their gradients are covered by
 # the fits of docs/gallery.md.
-@pytest.mark.parametrize("name", [n for n in GALLERY if n not in ("walk", "school_flu", "inventory")])
+@pytest.mark.parametrize("name", [n for n in GALLERY if n not in ("pedestrian", "school_flu", "inventory")])
 def test_combined_gradient_is_finite(name: str) -> None:
     with jax.enable_x64(True):
         problem = ppl.load(str(FOLDER / f"{name}.ppl")).bind(str(FOLDER / f"{name}.data.json"))
@@ -190,7 +190,7 @@ GUARDS: dict[str, tuple[str, int, int, set[str]]] = {
     "theoph": ("", 0, 0, {"no-jump"}),
     "stagnant": ("", 0, 0, {"no-jump"}),
     "stackloss": ("discrete", 3, 3, {"fixed"}),
-    "walk": ("smooth", 5, 6, {"no-jump"}),
+    "pedestrian": ("smooth", 5, 6, {"no-jump"}),
     "school_flu": ("smooth", 14, 14, set()),
     "inventory": ("smooth", 25, 26, {"fixed"}),
     "sids": ("polynomial", 100, 100, set()),

@@ -173,8 +173,8 @@ def test_coarse_benefit_and_small_walk_agree() -> None:
     assert fresh["log_evidence"] == pytest.approx(stored["log_evidence"], abs=1e-3)
     for site in ("uptake", "leak", "a", "b"):
         np.testing.assert_allclose(fresh["latents"][site]["mean"], stored["latents"][site]["mean"], rtol=2e-3)
-    stored = STORED["walk"]["posterior"]
-    fresh = enumeration.walk(reference.load_data("walk"), draws=400_000, chunk=400_000, seed=3)
+    stored = STORED["pedestrian"]["posterior"]
+    fresh = enumeration.pedestrian(reference.load_data("pedestrian"), draws=400_000, chunk=400_000, seed=3)
     error = stored["latents"]["start"]["sd"] / np.sqrt(fresh["effective_sample_size"])
     assert abs(fresh["latents"]["start"]["mean"] - stored["latents"]["start"]["mean"]) < 4 * error
 
@@ -194,7 +194,7 @@ def test_sampled_posteriors_converged() -> None:
         assert STORED[name]["posterior"]["max_split_rhat"] < 1.01
         assert STORED[name]["posterior"]["min_effective_sample_size"] > 1000
     assert STORED["sids"]["posterior"]["effective_sample_size"] > 4000
-    assert STORED["walk"]["posterior"]["effective_sample_size"] > 100_000
+    assert STORED["pedestrian"]["posterior"]["effective_sample_size"] > 100_000
 
 
 def test_chains_reproduce_an_exact_posterior() -> None:
