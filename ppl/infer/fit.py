@@ -14,22 +14,20 @@ from typing import Any
 import jax
 import numpy as np
 
-from ppl.diagnostics import Diagnostic, InferenceError, PplError
+from ppl.diagnostics import Diagnostic, InferenceError
 from ppl.infer import stopping
 from ppl.infer.checkpoint import refuse
-from ppl.infer.hoist import compiled
-from ppl.infer.layout import Layout, flatten
-from ppl.infer.loop import CHUNK, initial_state, make_chunk
+from ppl.infer.loop import CHUNK
+from ppl.infer.machine import DRAWS as _DRAWS
+from ppl.infer.machine import prepare
 from ppl.infer.problem import DrawsLike, ProblemLike
 from ppl.infer.result import Fit, Posterior
-from ppl.infer.run import Machine, Run, advance, loop_arguments
+from ppl.infer.run import Machine, Run, advance
 from ppl.infer.saved_run import RunFile
 from ppl.infer.settings import DRAWS, MAX_STEPS, Progress, Settings, SettingsError
-from ppl.infer.start import starting_points
 from ppl.infer.stopping import Floats
 
-BLOCK = 1000  # draws per call of the one compiled drawing function
-_START, _STEPS, _COMPARE, _DRAWS, _GENERATIONS = range(5)  # streams split off the seed
+BLAMED = 1000  # draws among which a statement that is not finite is looked for
 
 
 def fit(
@@ -69,7 +67,7 @@ def fit(
     if resume and checkpoint is None:
         raise SettingsError("to resume, say from which checkpoint")
     began = time.perf_counter()
-    machine, run, compile_seconds = _prepare(problem, settings)
+    machine, run, compile_seconds = prepare(problem, settings)
     file = RunFile.open(checkpoint, settings, machine, run) if checkpoint is not None else None
     earlier = 0.0
     if file is not None and resume and file.path.exists():
@@ -92,37 +90,6 @@ class _Clock:
 
     def seconds(self) -> float:
         return self.earlier + time.perf_counter() - self.began
-
-
-def _prepare(problem: ProblemLike, settings: Settings) -> tuple[Machine, Run, float]:
-    """The compiled machine, the run before its first step, and the seconds that compiling took."""
-    key = jax.random.key(settings.seed)
-    if all(site.noise for site in problem.sites):
-        raise PplError([Diagnostic("PPL805", "the program has no latents: there is nothing to infer")])
-    try:
-        problem.init_params(settings.guide)
-    except ValueError as error:  # the guide is not known
-        raise SettingsError(str(error)) from error
-    params, unit = starting_points(problem, settings.guide, settings.starts, jax.random.fold_in(key, _START))
-    run = Run(loop=initial_state(params), lr=settings.lr)
-    fn = problem.elbo_and_grad(settings.guide, settings.estimator, settings.samples)
-    steps_key = jax.random.fold_in(key, _STEPS)
-    like = jax.tree.map(lambda x: x[0], params)
-    began = time.perf_counter()
-    arguments = (run.loop, steps_key, *loop_arguments(run, CHUNK))
-    chunk = compiled(make_chunk(fn, unit, settings.starts), *arguments)
-    draw = compiled(lambda p, k: problem.draw(p, k, BLOCK, settings.guide), like, key)
-    seconds = time.perf_counter() - began
-    compare_key = jax.random.fold_in(key, _COMPARE)
-    machine = Machine(
-        chunk=chunk,
-        draw=draw,
-        log_weights=lambda p: np.asarray(draw(p, compare_key).log_weight),
-        layout=Layout.of(like, unit),
-        steps_key=steps_key,
-        starts_key=jax.random.fold_in(key, _GENERATIONS),
-    )
-    return machine, run, seconds
 
 
 def _optimise(
@@ -165,7 +132,7 @@ def _dead(run: Run) -> bool:
 
 def _not_finite(problem: ProblemLike, settings: Settings, params: Any, message: str) -> InferenceError:
     """The error, at the first statement of the program that is to blame."""
-    spans = problem.not_finite_at(params, jax.random.key(settings.seed), BLOCK, settings.guide)
+    spans = problem.not_finite_at(params, jax.random.key(settings.seed), BLAMED, settings.guide)
     hint = "a density may be zero, or undefined, where the guide reaches"
     return InferenceError([Diagnostic("PPL801", message, next(iter(spans), None), hint)], problem.sources)
 
@@ -181,18 +148,15 @@ def _finish(
     compile_seconds: float,
 ) -> Fit:
     """Picks the best params that the run offers and draws from them."""
-    rows, elbos = _best_of_each_start(machine, run)
-    best = int(np.argmax(np.where(np.isfinite(elbos), elbos, -np.inf)))
-    params = machine.layout.unflatten(rows[best])
-    posterior = _posterior(machine, params, jax.random.fold_in(jax.random.key(settings.seed), _DRAWS), draws)
+    row, starts = _best(machine, run)
+    params = machine.layout.unflatten(row)
+    posterior = _posterior(machine, row, jax.random.fold_in(jax.random.key(settings.seed), _DRAWS), draws)
     elbo, elbo_se = _mean_and_error(posterior.log_weight)
-    trace = np.concatenate(run.trace)
-    if not np.isfinite(elbo) or np.any(np.isneginf(trace[-CHUNK:, best])):
+    trace = _leading(run)
+    if not np.isfinite(elbo) or np.any(np.isneginf(trace[-CHUNK:])):
         bad = float(np.mean(~np.isfinite(posterior.log_weight)))
         message = f"{bad:.2%} of the draws of the fitted guide have no finite log density"
         raise _not_finite(problem, settings, params, message)
-    tail = run.tail(machine)
-    rhat = stopping.split_rhat(tail, best) if len(tail) > 1 else run.rhat
     names = tuple(s.name for s in problem.sites if not s.noise)
     return Fit(
         name=problem.name,
@@ -202,11 +166,11 @@ def _finish(
         posterior=posterior.cut(draws),
         elbo=elbo,
         elbo_se=elbo_se,
-        trace=trace[:, best],
-        starts=tuple(float(e) for e in elbos),
+        trace=trace,
+        starts=tuple(float(e) for e in starts),
         steps=run.step,
-        rhat=rhat,
-        nonfinite_steps=int(run.loop.skipped[best]),
+        rhat=_rhat(run, machine),
+        nonfinite_steps=int(np.sum(run.loop.skipped)),
         converged=run.converged_at is not None,
         stop_reason=_stop_reason(run, steps),
         notes=tuple(str(getattr(d, "message", d)) for d in problem.diagnostics),
@@ -217,29 +181,55 @@ def _finish(
     )
 
 
-def _best_of_each_start(machine: Machine, run: Run) -> tuple[Floats, Floats]:
-    """Per start the best of: the average over the present stage, over the stage before, the last iterate.
+def _best(machine: Machine, run: Run) -> tuple[Floats, Floats]:
+    """The best row that the run offers, and the ELBO of each start.
 
-    An average removes the noise of the steps; the last iterate wins where the stage was still on its way.
+    On offer are the last iterates, the average over the present stage and over the stage before, and the optima known
+    from exploring. An average removes the noise of the steps; the last iterate wins where a stage was on its way.
     """
-    offers = [flatten(run.loop.params)]
+    lanes = slice(0, 1) if run.pooled else slice(None)
+    offers = [np.asarray(run.loop.rows)[lanes]]
     tail = run.tail(machine)
-    if tail:
-        offers.append(stopping.average(tail))
-    if run.averaged is not None:
-        offers.append(run.averaged)
-    elbos = np.stack([machine.evaluate(rows).mean(axis=1) for rows in offers])
-    choice = np.argmax(np.where(np.isfinite(elbos), elbos, -np.inf), axis=0)
-    index = np.arange(elbos.shape[1])
-    return np.stack(offers)[choice, index], elbos[choice, index]
+    offers += [stopping.average(tail)] if tail else []
+    offers += [run.averaged] if run.averaged is not None else []
+    elbos = [machine.evaluate(rows).mean(axis=1) for rows in offers]
+    starts = run.starts
+    if starts is None:
+        starts = np.max(np.where(np.isfinite(elbos), elbos, -np.inf), axis=0)
+    if run.rows is not None and run.elbos is not None and not run.pooled:
+        offers.append(run.rows)
+        elbos.append(run.elbos)
+    best = int(np.argmax(np.where(np.isfinite(flat := np.concatenate(elbos)), flat, -np.inf)))
+    return np.concatenate(offers)[best], starts
 
 
-def _posterior(machine: Machine, params: Any, key: jax.Array, draws: int) -> Posterior:
+def _leading(run: Run) -> Floats:
+    """The ELBO of each step: in every chunk of the best lane, or of all lanes together where they are one team."""
+    trace = np.concatenate(run.trace)
+    chunks = [trace[i : i + CHUNK] for i in range(0, len(trace), CHUNK)]
+    return np.concatenate([rows[:, stopping.best_column(rows)] for rows in chunks])
+
+
+def _rhat(run: Run, machine: Machine) -> float:
+    tail = run.tail(machine)
+    if len(tail) < 2:
+        return run.rhat
+    return stopping.split_rhat(tail, stopping.best_start(tail))
+
+
+def _posterior(machine: Machine, row: Floats, key: jax.Array, draws: int) -> Posterior:
     """At least `draws` draws and their log weights, in blocks of the one compiled size."""
-    blocks: list[DrawsLike] = [machine.draw(params, jax.random.fold_in(key, i)) for i in range(-(-draws // BLOCK))]
+    rows = np.repeat(row[None], machine.lanes, axis=0)
+    blocks: list[DrawsLike] = []
+    while not blocks or len(blocks) * blocks[0].log_weight.size < draws:
+        keys = jax.random.split(jax.random.fold_in(key, len(blocks)), machine.lanes)
+        blocks.append(machine.draw(rows, keys))
 
     def joined(field: str) -> Any:
-        return jax.tree.map(lambda *parts: np.concatenate(parts), *[getattr(b, field) for b in blocks])
+        def join(*parts: Any) -> Any:
+            return np.concatenate([np.reshape(p, (-1, *p.shape[2:])) for p in parts])
+
+        return jax.tree.map(join, *[getattr(b, field) for b in blocks])
 
     return Posterior(*(joined(field) for field in Posterior.FIELDS))
 

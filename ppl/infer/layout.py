@@ -1,10 +1,14 @@
 # jax leaves some of its types open.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 # pyright: reportUnknownLambdaType=false
-"""Params as flat vectors, for arithmetic outside jax that does not care which site a number belongs to."""
+"""Params as flat rows, for arithmetic that does not care which site a number belongs to.
+
+The one module of this package that knows how a guide names its parameters.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,43 +20,51 @@ from numpy.typing import NDArray
 from ppl.infer.stopping import Floats
 
 Params = Any
+Index = NDArray[np.intp]
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """How one start's params lie in a vector: entry ``log_scale[i]`` is the log scale of location ``loc[i]``.
+    """How one start's params lie in a row.
 
-    `like` is one start's params; `unit` (parameters,) the prior's spread of each location, see ppl.infer.start.
+    Entry ``log_scale[i]`` is the log scale of location ``loc[i]``. `position` (parameters,) says where in its site an
+    entry belongs, from 0 to 1 along the site's first axis, NaN for scalars; `name` its site; `longest` is the length of
+    the longest first axis. `unit` (parameters,) is the length that counts as one in each entry: the prior's spread of a
+    location, see :mod:`ppl.infer.start`.
     """
 
     like: Params
+    loc: Index
+    log_scale: Index
+    position: Floats
+    name: tuple[str, ...]
+    longest: int
     unit: Floats
-    loc: NDArray[np.intp]
-    log_scale: NDArray[np.intp]
 
     @staticmethod
-    def of(like: Params, unit: Params) -> Layout:
+    def of(like: Params) -> Layout:
         leaves, structure = jax.tree.flatten(like)
         ends = np.cumsum([leaf.size for leaf in leaves])
-        parts = np.split(np.arange(ends[-1]), ends[:-1])
-        where = jax.tree.unflatten(structure, parts)
+        where = jax.tree.unflatten(structure, np.split(np.arange(ends[-1]), ends[:-1]))
         names = sorted(set(where["loc"]) & set(where.get("log_scale", {})))
-        nothing = [np.zeros(0, np.intp)]
-        loc = np.concatenate(nothing + [where["loc"][name] for name in names])
-        log_scale = np.concatenate(nothing + [where["log_scale"][name] for name in names])
-        return Layout(like, flatten(jax.tree.map(lambda x: x[None], unit))[0], loc, log_scale)
+        sites = {part: {site: site for site in values} for part, values in like.items()}
+        return Layout(
+            like=like,
+            loc=_joined([where["loc"][name] for name in names]),
+            log_scale=_joined([where["log_scale"][name] for name in names]),
+            position=np.concatenate([_position(leaf.shape) for leaf in leaves]),
+            name=tuple(np.repeat(jax.tree.leaves(sites), [leaf.size for leaf in leaves]).tolist()),
+            longest=max(leaf.shape[0] if leaf.shape else 1 for leaf in leaves),
+            unit=np.ones(int(ends[-1])),
+        )
 
-    def unflatten(self, row: Floats) -> Params:
-        """One start's params from its vector."""
+    def unflatten(self, row: Any) -> Params:
+        """One start's params from its row, an array of numpy or jax."""
         leaves, structure = jax.tree.flatten(self.like)
-        ends = np.cumsum([leaf.size for leaf in leaves])
-        parts = np.split(row, ends[:-1])
-        new = [jnp.asarray(p.reshape(leaf.shape), leaf.dtype) for p, leaf in zip(parts, leaves, strict=True)]
+        ends = np.cumsum([leaf.size for leaf in leaves]).tolist()
+        starts = [0, *ends[:-1]]
+        new = [jnp.asarray(row[a:b].reshape(x.shape), x.dtype) for x, a, b in zip(leaves, starts, ends, strict=True)]
         return jax.tree.unflatten(structure, new)
-
-    def unflatten_all(self, rows: Floats) -> Params:
-        """Params with a leading axis of starts from (starts, parameters)."""
-        return jax.tree.map(lambda *leaves: jnp.stack(leaves), *[self.unflatten(row) for row in rows])
 
     def scales(self, rows: Floats) -> Floats:
         """The length that matters in each entry of `rows` (starts, parameters): see `Chunk.scale`."""
@@ -61,8 +73,46 @@ class Layout:
         out[:, self.log_scale] = 1.0
         return out
 
+    def step_length(self, rows: jax.Array, unit: jax.Array) -> jax.Array:
+        """The length that counts as one in a step from each of `rows` (lanes, parameters).
 
-def flatten(params: Params) -> Floats:
+        Half way, in logarithms, between the prior's spread and the guide's present scale: a guide much narrower than
+        the prior is moved in steps that it can feel, and yet has not become so slow that it stays where it is.
+        """
+        length = jnp.broadcast_to(unit, rows.shape)
+        wide = unit[self.loc]
+        scale = jnp.minimum(jnp.exp(rows[:, self.log_scale]), wide)
+        return length.at[:, self.loc].set(jnp.sqrt(wide * scale))
+
+    def heat(self, rows: jax.Array, grad: jax.Array, temperature: jax.Array, unit: jax.Array) -> jax.Array:
+        """The gradient of E[log p] / temperature + entropy from that of the ELBO, see :mod:`ppl.infer.search`.
+
+        The entropy's gradient in a log scale is 1. A scale beyond the prior's gets none of it: a hot guide may become
+        as wide as the prior, not wider. (For latents that exist on some paths only, 1 is too much; heat is a detour
+        that no result depends on.)
+        """
+        temperature = temperature[:, None]
+        room = rows[:, self.log_scale] < jnp.log(unit[self.loc])
+        return (grad / temperature).at[:, self.log_scale].add(jnp.where(room, 1.0 - 1.0 / temperature, 0.0))
+
+
+def row_of(params: Params) -> jax.Array:
+    """One start's params as a vector."""
+    return jnp.concatenate([jnp.ravel(leaf) for leaf in jax.tree.leaves(params)])
+
+
+def rows_of(params: Params) -> jax.Array:
     """(starts, parameters) from params whose leaves have a leading axis of starts."""
-    leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(params)]
-    return np.concatenate([leaf.reshape(leaf.shape[0], -1) for leaf in leaves], axis=1)
+    leaves = jax.tree.leaves(params)
+    return jnp.concatenate([leaf.reshape(leaf.shape[0], -1) for leaf in leaves], axis=1)
+
+
+def _joined(parts: Sequence[Index]) -> Index:
+    return np.concatenate([np.zeros(0, np.intp), *parts])
+
+
+def _position(shape: tuple[int, ...]) -> Floats:
+    if not shape:
+        return np.full(1, np.nan)
+    along = (np.arange(shape[0]) + 0.5) / max(shape[0], 1)
+    return np.repeat(along, int(np.prod(shape[1:])))

@@ -14,14 +14,18 @@ import jax.numpy as jnp
 import numpy as np
 
 from ppl.infer.checkpoint import load, refuse, save
-from ppl.infer.layout import flatten
 from ppl.infer.run import Machine, Run
 from ppl.infer.settings import Settings
 from ppl.infer.stopping import Chunk, Floats
 
 EVERY = 2.0  # seconds between two saves of a run in progress
 
-_FIELDS = ("lr", "step", "stages", "gain", "rhat", "converged_at", "exploring", "generation", "champion")
+_FIELDS = (
+    "lr", "phase", "step", "level", "crossings", "failed", "stages", "gain", "rhat", "loss", "starts_rhat",
+    "converged_at",
+)  # fmt: skip
+_ROWS = ("rows", "elbos", "starts", "averaged")
+_CHUNK = ("elbo", "mean", "m2", "batch_m2", "batches", "scale")
 _ANOTHER = "delete it, or give --checkpoint another path"
 
 
@@ -41,7 +45,7 @@ class RunFile:
         if path.is_dir() or not path.parent.is_dir():
             what = "it is a directory" if path.is_dir() else "there is no such directory"
             raise refuse(f"the checkpoint {path} cannot be written: {what}")
-        return RunFile(path, settings, machine.log_weights(machine.layout.unflatten(flatten(first.loop.params)[0])))
+        return RunFile(path, settings, machine.evaluate(np.asarray(first.loop.rows)[:1])[0])
 
     def save_if_due(self, run: Run, seconds: float) -> None:
         if time.monotonic() - self.saved_at >= EVERY:
@@ -81,13 +85,8 @@ def _arrays(run: Run) -> dict[str, np.ndarray]:
     if run.trace:
         arrays["trace"] = np.concatenate(run.trace)
     if run.stage:
-        arrays["stage_mean"] = np.stack([c.mean for c in run.stage])
-        arrays["stage_m2"] = np.stack([c.m2 for c in run.stage])
-        arrays["stage_scale"] = np.stack([c.scale for c in run.stage])
-        arrays["stage_elbo"] = np.stack([c.elbo for c in run.stage])
-    if run.averaged is not None:
-        arrays["averaged"] = run.averaged
-    return arrays
+        arrays |= {f"stage_{name}": np.stack([getattr(c, name) for c in run.stage]) for name in _CHUNK}
+    return arrays | {name: rows for name in _ROWS if (rows := getattr(run, name)) is not None}
 
 
 def _run(header: dict[str, Any], arrays: dict[str, np.ndarray], first: Run) -> Run:
@@ -98,12 +97,12 @@ def _run(header: dict[str, Any], arrays: dict[str, np.ndarray], first: Run) -> R
         raise ValueError("another layout")
     stage: tuple[Chunk, ...] = ()
     if "stage_mean" in arrays:
-        stage = tuple(map(Chunk, *(arrays[f"stage_{name}"] for name in ("elbo", "mean", "m2", "scale"))))
+        stage = tuple(map(Chunk, *(arrays[f"stage_{name}"] for name in _CHUNK)))
     return replace(
         first,
         loop=jax.tree.unflatten(structure, [jnp.asarray(a) for a in new]),
         trace=(arrays["trace"],) if "trace" in arrays else (),
         stage=stage,
-        averaged=arrays.get("averaged"),
+        **{name: arrays.get(name) for name in _ROWS},
         **{name: header[name] for name in _FIELDS},
     )

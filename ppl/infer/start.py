@@ -28,17 +28,20 @@ class HasPrior(Protocol):
     def prior(self, key: jax.Array, n: int) -> dict[str, jax.Array]: ...
 
 
-def starting_points(problem: HasPrior, guide: str, starts: int, key: jax.Array) -> tuple[Params, Params]:
+def starting_points(
+    problem: HasPrior, guide: str, starts: int, key: jax.Array, init: str = "auto"
+) -> tuple[Params, Params]:
     """(params with a leading axis of `starts`, unit with the structure of one start's params).
 
-    The first start sits at the prior median, the others at prior draws: a median is safe where prior draws are wild
-    (long chains), draws find the other optima of a density with several. Widths differ: a guide as wide as the prior
-    smooths small optima away, and sometimes the good one with them; a narrow one finds what is near.
+    With `init` "auto" the first start sits at the prior median, the others at prior draws: a median is safe where prior
+    draws are wild (long chains), draws find the other optima of a density with several. With "median" or "prior" all
+    starts are of one kind. Widths differ: a guide as wide as the prior smooths small optima away, and sometimes the
+    good one with them; a narrower one finds what is near.
     """
     base = problem.init_params(guide)
-    draws = problem.prior(key, PRIOR_DRAWS + starts - 1)
+    draws = problem.prior(key, PRIOR_DRAWS + starts)
     spread = {name: _spread(u[:PRIOR_DRAWS]) for name, u in draws.items()}
-    places = {name: _places(u, starts) for name, u in draws.items()}
+    places = {name: _places(u, starts, init) for name, u in draws.items()}
     params = {part: dict(sites) for part, sites in base.items()}
     params = jax.tree.map(lambda x: jnp.broadcast_to(x, (starts, *x.shape)), params)
     unit = jax.tree.map(jnp.ones_like, {part: dict(sites) for part, sites in base.items()})
@@ -52,8 +55,14 @@ def starting_points(problem: HasPrior, guide: str, starts: int, key: jax.Array) 
     return params, unit
 
 
-def _places(u: jax.Array, starts: int) -> jax.Array:
-    return jnp.concatenate([jnp.median(u[:PRIOR_DRAWS], axis=0, keepdims=True), u[PRIOR_DRAWS:]])[:starts]
+def _places(u: jax.Array, starts: int, init: str) -> jax.Array:
+    draws = u[PRIOR_DRAWS:]
+    if init == "prior":
+        return draws
+    median = jnp.median(u[:PRIOR_DRAWS], axis=0, keepdims=True)
+    if init == "median":
+        return jnp.broadcast_to(median, draws.shape)
+    return jnp.concatenate([median, draws[1:]])
 
 
 def _widths(spread: jax.Array, starts: int) -> jax.Array:

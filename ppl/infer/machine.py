@@ -1,0 +1,86 @@
+# jax leaves some of its types open.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownLambdaType=false
+"""Getting ready for a run: what is compiled, and the rows that it starts from."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ppl.diagnostics import Diagnostic, PplError
+from ppl.infer.hoist import FAST, QUICK, Compiling, Function
+from ppl.infer.layout import Layout, rows_of
+from ppl.infer.loop import CHUNK, initial_state, make_chunk
+from ppl.infer.problem import ProblemLike
+from ppl.infer.run import Machine, Run, begin, loop_arguments
+from ppl.infer.settings import Settings, SettingsError
+from ppl.infer.start import starting_points
+
+BLOCK = 256  # draws from each lane per call of the one compiled drawing function
+START, STEPS, COMPARE, DRAWS, SEARCH = range(5)  # streams split off the seed
+
+
+def prepare(problem: ProblemLike, settings: Settings) -> tuple[Machine, Run, float]:
+    """The compiled machine, the run before its first step, and the seconds that compiling took.
+
+    Raises :class:`SettingsError` for a guide that is not known, PplError for a program without latents.
+    """
+    key = jax.random.key(settings.seed)
+    if all(site.noise for site in problem.sites):
+        raise PplError([Diagnostic("PPL805", "the program has no latents: there is nothing to infer")])
+    try:
+        like = problem.init_params(settings.guide)
+    except ValueError as error:
+        raise SettingsError(str(error)) from error
+    lanes, layout = settings.starts, Layout.of(like)
+    rows = jnp.repeat(rows_of(jax.tree.map(lambda x: x[None], like)), lanes, axis=0)
+    fn = problem.elbo_and_grad(settings.guide, settings.estimator, settings.samples)
+    steps_key = jax.random.fold_in(key, STEPS)
+    began = time.perf_counter()
+    with Compiling() as compiling:
+        start = compiling.add(_starts(problem, settings), key, level=QUICK)
+        arguments = (initial_state(rows), steps_key, *loop_arguments(begin(rows, settings.lr), layout, CHUNK))
+        chunk = compiling.add(make_chunk(fn, layout), *arguments, level=FAST)
+        keys = jax.random.split(key, lanes)
+        draw = compiling.add(_drawing(problem, settings.guide, layout), rows, keys, level=QUICK)
+    first, unit = start.result()(jax.random.fold_in(key, START))
+    layout = replace(layout, unit=np.asarray(unit[0], np.float64))
+    machine = Machine(
+        chunk=chunk.result(),
+        draw=lambda rows, keys: draw.result()(jnp.asarray(rows, unit.dtype), keys),
+        fresh=lambda key: np.asarray(start.result()(key)[0])[1:],
+        layout=layout,
+        lanes=lanes,
+        lr=settings.lr,
+        latents=sum(int(np.prod(site.shape)) for site in problem.sites if not site.noise),
+        seed=settings.seed,
+        steps_key=steps_key,
+        search_key=jax.random.fold_in(key, SEARCH),
+        compare_key=jax.random.fold_in(key, COMPARE),
+    )
+    return machine, begin(first[:-1], settings.lr), time.perf_counter() - began
+
+
+def _starts(problem: ProblemLike, settings: Settings) -> Function:
+    """``key -> (rows, unit)``: one row at the prior median, then one for each lane at a prior draw."""
+
+    def start(key: jax.Array) -> tuple[jax.Array, jax.Array]:
+        params, unit = starting_points(problem, settings.guide, settings.starts + 1, key)
+        return rows_of(params), rows_of(jax.tree.map(lambda x: x[None], unit))
+
+    return start
+
+
+def _drawing(problem: ProblemLike, guide: str, layout: Layout) -> Function:
+    """``(rows, keys) -> draws``, BLOCK from each row with its key; one row at a time, so that memory stays bounded."""
+
+    def draw(rows: jax.Array, keys: jax.Array) -> Any:
+        return jax.lax.map(lambda at: problem.draw(layout.unflatten(at[0]), at[1], BLOCK, guide), (rows, keys))
+
+    return draw
