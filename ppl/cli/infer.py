@@ -44,6 +44,8 @@ def infer(options: argparse.Namespace) -> int:
                 samples=options.samples,
                 lr=options.lr,
                 starts=options.starts,
+                noise=options.noise,
+                stl=options.stl,
                 progress=progress,
                 checkpoint=options.checkpoint,
                 resume=options.resume,

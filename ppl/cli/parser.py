@@ -69,11 +69,15 @@ def _add_file(parser: argparse.ArgumentParser) -> None:
 def _infer_options(parser: argparse.ArgumentParser) -> None:
     _add_file(parser)
     option = parser.add_argument
-    option("--guide", default="meanfield", help="family of the approximation (default: meanfield)")
+    option("--guide", default="meanfield",
+           help="family of the approximation: meanfield (default), fullrank, lowrank, lowrank:RANK or chain")  # fmt: skip
     option("--estimator", choices=("combined", "interior", "score"), default="combined",
            help="default: combined; interior is what plain automatic differentiation gives, and biased")  # fmt: skip
     option("--steps", type=_count, metavar="N", help="make exactly N steps (default: until converged)")
     option("--samples", type=_count, metavar="N", help="draws behind each gradient (default: 2)")
+    option("--noise", choices=("antithetic", "independent", "qmc"), default="antithetic",
+           help="how these draws depend on each other (default: antithetic pairs)")  # fmt: skip
+    option("--stl", action="store_true", help="sticking the landing: less noise where the guide fits well")
     option("--lr", type=_positive, metavar="X", help="first step in prior standard deviations (default: 0.05)")
     option("--starts", type=_count, metavar="N", help="optimisations side by side, the best is kept (default: 16)")
     option("--seed", type=_seed, default=0, metavar="N", help="default: 0; equal seeds give equal results")

@@ -87,17 +87,24 @@ class BoundaryEmitter:
             )
             emitter.write(lambda: self.jump(info, b, loops, position))
             return
+        slope = live.expr(b.slope)
         if b.rest is None:
-            self.w.line(f"slope = {live.expr(b.slope)}")
-            here = live.expr(b.line.expr(ir.REAL))
+            here = live.expr(b.line.expr(ir.REAL), None, 7)
             where = f"[{', '.join(position.values())}]" if position else ""
-            g = f'main["g{b.guard}"].value{where}'
-            self.w.line(f"rest = {g} - slope * {here}")
+            parts = f'slope, main["g{b.guard}"].value{where} - slope * {here}'
         else:
-            self.w.line(f"slope, rest = {live.expr(b.slope)}, {live.expr(b.rest)}")
+            parts = f"{slope}, {live.expr(b.rest)}"
+        reads = "main[" in parts
+        if reads:
+            with self.w.block("def parts(main):"):
+                if b.rest is None:
+                    self.w.line(f"slope = {slope}")
+                self.w.line(f"return {parts}")
+        self.w.line(f"slope, rest = {'parts(main)' if reads else parts}")
         self.root(b, live)
         self.jump(info, b, loops, position)
-        self.w.line("return surface.surface(root, slope, rest, gap)")
+        there = "*parts(root.near(main))" if reads else "slope, rest"
+        self.w.line(f"return surface.surface(root, {there}, gap)")
 
     def position(self, loops: list[ir.Loop]) -> dict[int, str]:
         """The place of this instance in the outputs of its loops."""

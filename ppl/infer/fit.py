@@ -40,6 +40,8 @@ def fit(
     samples: int | None = None,
     lr: float | None = None,
     starts: int | None = None,
+    noise: str = "antithetic",
+    stl: bool = False,
     draws: int = DRAWS,
     progress: Callable[[Progress], None] | None = None,
     checkpoint: str | Path | None = None,
@@ -50,15 +52,17 @@ def fit(
 
     `starts` optimisations run side by side, the best is kept. With `steps`, exactly that many are made; without, the
     stop rule of :mod:`ppl.infer.stopping` decides, within MAX_STEPS. `samples` is the number of draws behind each
-    gradient, `lr` the length of a first step in prior standard deviations, `draws` the size of the posterior sample.
-    Equal arguments give equal results. With `checkpoint`, the run is saved there as it goes; with `resume` it is
-    continued from there, and the result is that of a run that was never interrupted.
+    gradient, `noise` how these depend on each other and `stl` whether sticking the landing is used (see
+    `Problem.elbo_loss`), `lr` the length of a first step in prior standard deviations, `draws` the size of the
+    posterior sample, whose draws are independent. Equal arguments give equal results. With `checkpoint`, the run is
+    saved there as it goes; with `resume` it is continued from there, and the result is that of a run that was never
+    interrupted.
 
     Raises :class:`ppl.InferenceError` if the ELBO is not finite (or, under `require_converged`, if the run ends
     before it converged), :class:`CheckpointError` for an unusable checkpoint, :class:`SettingsError` for arguments
     that make no sense.
     """
-    chosen: dict[str, Any] = {"samples": samples, "lr": lr, "starts": starts}
+    chosen: dict[str, Any] = {"samples": samples, "lr": lr, "starts": starts, "noise": noise, "stl": stl}
     settings = Settings(guide, estimator, seed, **{k: v for k, v in chosen.items() if v is not None})
     if steps is not None and steps < 1:
         raise SettingsError(f"steps must be at least 1, not {steps}")

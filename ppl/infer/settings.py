@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 ESTIMATORS = ("combined", "interior", "score")
+NOISE = ("antithetic", "independent", "qmc")
 
 DRAWS = 4000  # posterior draws: the k-hat diagnostic and 5% quantiles are steady from here on
 MAX_STEPS = 50_000  # without `steps`, a run that is still improving here stops and says so
@@ -39,10 +40,14 @@ class Settings:
     samples: int = 2
     lr: float = 0.05
     starts: int = 16
+    noise: str = "antithetic"
+    stl: bool = False
 
     def __post_init__(self) -> None:
         if self.estimator not in ESTIMATORS:
             raise SettingsError(f"unknown estimator {self.estimator!r}; there are {', '.join(ESTIMATORS)}")
+        if self.noise not in NOISE:
+            raise SettingsError(f"unknown noise {self.noise!r}; there are {', '.join(NOISE)}")
         if not 0 <= self.seed < 2**32:
             raise SettingsError(f"the seed must be an integer from 0 to 2^32 - 1, not {self.seed}")
         if self.samples < 1:

@@ -6,6 +6,17 @@ combined  the reparameterisation gradient inside the regions plus the boundary t
           that is unbounded at its own guard, where no boundary term exists, take the score estimator instead
 interior  the former alone, which is what plain automatic differentiation gives: biased if a guard moves
 score     ``h * grad log q`` (REINFORCE): unbiased and noisy
+
+Sticking the landing (`stl`; Roeder, Wu & Duvenaud 2017) drops from the first two what the density of the guide depends
+on the parameters by itself, at a fixed point: ``grad_theta log q(u; theta)``, which is zero on average. That holds with
+latents in branches too, where log q on a path is the guide's marginal over the latents E that exist there. Whether a
+path is taken is decided by latents that exist on it (and by noise), so R_E, the points u with that path, restricts u_E
+alone, and
+
+    E[grad log q_E(u_E)] = sum_E int_{R_E} grad q_E(u_E) du_E = grad sum_E Q(R_E) = grad 1 = 0
+
+with R_E held fixed: the sets R_E are a partition of space, and q_E integrates over R_E to its probability because q_E
+is the marginal of q. What depends on the parameters through u, jumps of log q included, stays.
 """
 
 from __future__ import annotations
@@ -15,26 +26,29 @@ from dataclasses import replace
 from types import ModuleType
 from typing import Any
 
+import jax
 from jax import Array, lax
 
-from ppl.problem.guides import MeanField, Params
-from ppl.runtime.surface import log_density
+from ppl.problem.guides import Guide, Params
+from ppl.runtime.point import Draw, Point
+from ppl.runtime.surface import log_density, outcomes, still
 
 ESTIMATORS = ("combined", "interior", "score")
 
 
 def surrogate(
     code: ModuleType,
-    guide: MeanField,
+    guide: Guide,
     estimator: str,
     params: Params,
     eps: Mapping[str, Array],
     noise: Mapping[str, Array],
     data: Mapping[str, Any],
     size: Mapping[str, int],
+    stl: bool = False,
 ) -> Array:
-    """One sample of the ELBO, with the gradient of `estimator`."""
-    point = guide.point(params, eps)
+    """One sample of the ELBO, with the gradient of `estimator`. The score estimator has nothing that `stl` drops."""
+    point = guide.point(params, eps, stl)
     if estimator == "score":
         return score(code, guide, code.TERMS, params, point.u, noise, data, size)
     at = _with(point, noise)
@@ -44,7 +58,7 @@ def surrogate(
     h = log_density(main, code.TERMS)
     if estimator == "interior":
         return h
-    surface = code.boundary(at, data, size, main)
+    surface = code.boundary(_evaluating(code, at, main, data, size), data, size, main)
     scored: tuple[str, ...] = getattr(code, "SCORED", ())
     if scored:
         smooth = log_density(main, tuple(t for t in code.TERMS if t not in scored))
@@ -53,7 +67,7 @@ def surrogate(
 
 
 def score(
-    code: ModuleType, guide: MeanField, terms: tuple[str, ...], params: Params, u: Mapping[str, Array],
+    code: ModuleType, guide: Guide, terms: tuple[str, ...], params: Params, u: Mapping[str, Array],
     noise: Mapping[str, Array], data: Mapping[str, Any], size: Mapping[str, int],
 ) -> Array:  # fmt: skip
     """The sum of `terms` at the draw `u`, with the gradient of the score function estimator."""
@@ -65,5 +79,21 @@ def score(
     return h - h * (minus_log_q - lax.stop_gradient(minus_log_q))
 
 
-def _with(point: Any, noise: Mapping[str, Array]) -> Any:
+def _with(point: Point, noise: Mapping[str, Array]) -> Point:
     return replace(point, u={**point.u, **noise})
+
+
+def _evaluating(
+    code: ModuleType, at: Point, main: Mapping[str, Any], data: Mapping[str, Any], size: Mapping[str, int]
+) -> Point:
+    """`at`, able to evaluate the program at other values on the path of `main`."""
+    if at.lines is None:
+        return at
+    path = still(outcomes(main))
+
+    @jax.jit  # traced once, not for every boundary
+    def model(u: Mapping[str, Array]) -> dict[str, Any]:
+        out = code.model(replace(at.still(), u=u), data, size, path)
+        return {k: v for k, v in out.items() if not isinstance(v, Draw)}
+
+    return replace(at, model=model)

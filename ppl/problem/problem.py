@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -22,9 +23,13 @@ from ppl.core import ir
 from ppl.diagnostics import Diagnostic, PplError, Span
 from ppl.driver import Compiled
 from ppl.emit.observed import read_elsewhere
+from ppl.language.distributions import LAWS
 from ppl.problem import assemble
 from ppl.problem.estimators import ESTIMATORS, surrogate
-from ppl.problem.guides import GUIDES, MeanField, Params
+from ppl.problem.existence import draws_of, groups_of
+from ppl.problem.families import family_of
+from ppl.problem.guides import Guide, Latents, MeanField, Params
+from ppl.problem.noise import NOISE, normals
 from ppl.problem.observations import NoSampler, Observed, observed
 from ppl.runtime.densities import normal
 from ppl.runtime.empty import wrap
@@ -105,6 +110,11 @@ class Problem:
         self._code = code
         self._shapes = {s.name: s.shape for s in self.sites if not s.noise}
         self._outcomes: dict[str, int] = dict(code.outcomes(bound.static)) if hasattr(code, "outcomes") else {}
+        drawn = [s for _, s in ir.blocks(compiled.regions.body) if isinstance(s, ir.Sample) and s.noise]
+        self._normal_noise = {
+            s.site: bound.shapes[s.site] for s in drawn if LAWS[s.distribution].noise == "inverse_cdf"
+        }
+        self._draws = draws_of(compiled.regions)
         self._elements = frozenset(a.name for a in program.arrays)
         self.read_elsewhere = read_elsewhere(compiled.regions.body, program.guards)
         self.reports = tuple(sorted(jax.eval_shape(self._main_spec, jax.random.key(0))["report"]))
@@ -155,28 +165,34 @@ class Problem:
 
     def init_params(self, guide: str = "meanfield", dtype: DTypeLike | None = None) -> Params:
         """Parameters of a guide: a standard normal in every unconstrained coordinate."""
-        return self.guide(guide).init(self._shapes, jnp.result_type(float) if dtype is None else dtype)
+        return self.guide(guide).init(jnp.result_type(float) if dtype is None else dtype)
 
     def elbo_loss(
-        self, guide: str = "meanfield", estimator: str = "combined", samples: int = 8
-    ) -> Callable[[Params, Array], Array]:
+        self, guide: str = "meanfield", estimator: str = "combined", samples: int = 8, noise: str = "antithetic",
+        stl: bool = False,
+    ) -> Callable[[Params, Array], Array]:  # fmt: skip
         """``loss(params, key)``: minus an ELBO estimate from `samples` draws. ``jax.grad`` of it is the estimator.
 
-        Second derivatives and forward mode through the boundary terms are not meaningful.
+        `noise` says how the draws of one key depend on each other, see ppl.problem.noise: "antithetic" pairs,
+        "independent" or "qmc". All are unbiased; errors have to be taken over keys. `stl` leaves out a part of the
+        gradient that is zero on average (sticking the landing), see ppl.problem.estimators. Second derivatives and
+        forward mode through the boundary terms are not meaningful. Raises ValueError for names that do not exist.
         """
         family = self.guide(guide)
         if estimator not in ESTIMATORS:
             raise ValueError(f"no estimator {estimator!r}: one of {', '.join(ESTIMATORS)}")
+        if noise not in NOISE:
+            raise ValueError(f"no noise {noise!r}: one of {', '.join(NOISE)}")
         if samples < 1:
             raise ValueError("samples must be at least 1")
 
         def loss(params: Params, key: Array, data: Mapping[str, Any]) -> Array:
             dtype = self._dtype(params)
 
-            def one(eps: dict[str, Array], noise: dict[str, Array]) -> Array:
-                return surrogate(self._code, family, estimator, params, eps, noise, data, self.sizes)
+            def one(eps: dict[str, Array], own: dict[str, Array]) -> Array:
+                return surrogate(self._code, family, estimator, params, eps, own, data, self.sizes, stl)
 
-            draws = self._base_draws(family, key, samples, dtype, data)
+            draws = self._base_draws(family, key, samples, dtype, data, noise)
             # Terms without a latent are computed in jax's default precision.
             return -jnp.mean(jax.vmap(one)(*draws)).astype(dtype)
 
@@ -184,10 +200,14 @@ class Problem:
         return lambda params, key: jitted(params, key, self._data(params["loc"]))
 
     def elbo_and_grad(
-        self, guide: str = "meanfield", estimator: str = "combined", samples: int = 1
-    ) -> Callable[[Params, Array], tuple[Array, Params]]:
-        """``fn(params, key)``: an ELBO estimate and an estimate of its gradient, with the structure of `params`."""
-        value_and_grad = jax.value_and_grad(self.elbo_loss(guide, estimator, samples))
+        self, guide: str = "meanfield", estimator: str = "combined", samples: int = 1, noise: str = "antithetic",
+        stl: bool = False,
+    ) -> Callable[[Params, Array], tuple[Array, Params]]:  # fmt: skip
+        """``fn(params, key)``: an ELBO estimate and an estimate of its gradient, with the structure of `params`.
+
+        Arguments as for `elbo_loss`.
+        """
+        value_and_grad = jax.value_and_grad(self.elbo_loss(guide, estimator, samples, noise, stl))
 
         def fn(params: Params, key: Array) -> tuple[Array, Params]:
             value, grad = value_and_grad(params, key)
@@ -218,7 +238,7 @@ class Problem:
     def unconstrained_draws(self, params: Params, key: Array, n: int, guide: str = "meanfield") -> dict[str, Array]:
         """`n` draws of all latents from the guide, unconstrained, and of the program's noise: what `log_weight` takes.
 
-        The same key gives `draw` and the estimators the same draws.
+        The same key gives `draw`, and the estimators with independent noise, the same draws.
         """
         family, data = self.guide(guide), self._data(params["loc"])
         eps, noise = self._base_draws(family, key, n, self._dtype(params), data)
@@ -365,29 +385,53 @@ class Problem:
 
     # ------------------------------------------------------------------ helpers
 
-    def guide(self, name: str) -> MeanField:
-        """The variational family of this name. Raises ValueError if there is none."""
-        if name not in GUIDES:
-            raise ValueError(f"no guide {name!r}: one of {', '.join(GUIDES)}")
-        return GUIDES[name](self._outcomes)
+    def guide(self, name: str) -> Guide:
+        """The variational family of this name, see ppl.problem.families. Raises ValueError if there is none."""
+        if name == "meanfield":
+            return MeanField(Latents(self._shapes, self._outcomes))
+        return family_of(name, self._latents)
+
+    @cached_property
+    def _latents(self) -> Latents:
+        """The latents with the paths on which they exist, for which the program is evaluated once."""
+        plain, dtype = MeanField(Latents(self._shapes, self._outcomes)), jnp.result_type(float)
+        terms = [t for k in self._shapes for t in self._code.SITES[k]]
+
+        def draws(key: Array) -> dict[str, Any]:
+            data = self._data({"": jnp.zeros((), dtype)})
+            eps, own = jax.tree.map(lambda x: x[0], self._base_draws(plain, key, 1, dtype, data))
+            point = plain.point(plain.init(dtype), eps)
+            out = self._code.model(replace(point, u={**point.u, **own}), data, self.sizes)
+            return {t: out[t] for t in terms}
+
+        with jax.ensure_compile_time_eval():
+            found = jax.jit(draws)(jax.random.key(0))
+        return Latents(self._shapes, self._outcomes, groups_of(self._draws, self._shapes, found))
 
     def _base_draws(
-        self, family: MeanField, key: Array, n: int, dtype: DTypeLike, data: Mapping[str, Any]
-    ) -> tuple[dict[str, Array], dict[str, Array]]:
-        """`n` draws of the guide's noise and of the program's, axis 0 the draws."""
-        k_guide, k_noise = jax.random.split(key)
-        eps = family.noise(k_guide, self._shapes, dtype, n)
-        noise = jax.vmap(lambda k: self._code.noise(k, data, self.sizes, dtype))(jax.random.split(k_noise, n))
-        return eps, noise
+        self, family: Guide, key: Array, n: int, dtype: DTypeLike, data: Mapping[str, Any],
+        noise: str = "independent",
+    ) -> tuple[dict[str, Array], dict[str, Array]]:  # fmt: skip
+        """`n` draws of the guide's noise and of the program's, axis 0 the draws.
+
+        Noise of the program that is drawn from its distribution itself is independent whatever `noise` is.
+        """
+        k_normal, k_drawn = jax.random.split(key)
+        behind = family.noise()
+        normal_draws = normals(k_normal, n, {**behind, **self._normal_noise}, dtype, noise)
+        eps = {k: normal_draws[k] for k in behind}
+        own = {k: normal_draws[k] for k in self._normal_noise}
+        drawn = jax.vmap(lambda k: self._code.noise(k, data, self.sizes, dtype))(jax.random.split(k_drawn, n))
+        return eps, {**drawn, **own}
 
     def _model(self, at: Point) -> dict[str, Any]:
         return self._code.model(at, self._data(at.u), self.sizes)
 
     def _main_spec(self, key: Array) -> dict[str, Any]:
         """One evaluation, for its structure."""
-        family = MeanField(self._outcomes)
+        family = self.guide("meanfield")
         dtype = jnp.result_type(float)
-        params = family.init(self._shapes, dtype)
+        params = family.init(dtype)
         data = self._data(params["loc"])
         eps, noise = jax.tree.map(lambda x: x[0], self._base_draws(family, key, 1, dtype, data))
         point = family.point(params, eps)

@@ -56,22 +56,35 @@ class Line:
         """The latent's value at the draw, differentiable in the parameters."""
         return self.transform.forward(self.u(), *self.bounds)
 
+    def among(self, out: Mapping[str, Any]) -> Array:
+        """The latent's value in an evaluation."""
+        z = out["z"][self.site]
+        return z[self.index] if self.index else z
+
     def z(self, s: ArrayLike) -> Array:
         """The latent's value at noise `s`."""
-        centre, spread, bounds = self._still()
-        return self.transform.forward(centre + spread * s, *bounds)
+        return self.transform.forward(self.place(s), *self._still()[2])
 
     def live(self, s: ArrayLike) -> Array:
-        """The same, differentiable in the parameters at fixed noise."""
-        return self.transform.forward(self.centre + self.spread * s, *self.bounds)
+        """The same, differentiable in the parameters at the noise of that place."""
+        return self.transform.forward(self._live(s), *self.bounds)
+
+    def _live(self, s: ArrayLike) -> Array:
+        if self.site not in self.start.loc:
+            return jnp.asarray(s, self.dtype)
+        return self.start.live(self.site, self.index, self.place(s))
+
+    def place(self, s: ArrayLike) -> Array:
+        """The unconstrained latent at noise `s`."""
+        centre, spread, _ = self._still()
+        return centre + spread * s
 
     def point(self, s: ArrayLike) -> Point:
         """The whole point at noise `s`, through which no gradient flows."""
-        centre, spread, _ = self._still()
-        return self.start.still().moved(self.site, self.index, centre + spread * s)
+        return self.start.still().moved(self.site, self.index, self.place(s))
 
     def live_point(self, s: ArrayLike) -> Point:
-        return self.start.moved(self.site, self.index, self.centre + self.spread * s)
+        return self.start.live_point(self.site, self.index, self.place(s))
 
     def noise(self) -> Array:
         centre, spread, _ = self._still()
@@ -87,10 +100,10 @@ class Line:
         return jax.jvp(self.z, (s,), (jnp.ones_like(s),))[1]
 
     def root(self, s: Array, ok: Array) -> Root:
-        centre, spread, bounds = self._still()
+        _, spread, bounds = self._still()
         density = jnp.exp(normal_density(s, 0.0, 1.0))
         one = jnp.ones((), self.dtype)
-        return Root(self.start.still(), self.site, self.index, centre + spread * s, spread, one, ok, density,
+        return Root(self.start, self.site, self.index, self.place(s), spread, one, ok, density,
                     self.live(s), self.transform, bounds)  # fmt: skip
 
 
@@ -247,7 +260,10 @@ def total(
             rates = moved(rates, on.rate(s))
             share = slope**2 / _positive(sum(jnp.sum((d * r) ** 2) for d, r in zip(slopes, rates, strict=True)))
         root = on.root(s, ok)
-        return _term(root, weight * share, slope, across(root, slope, *level), value(main, *moved(live, root.value)))
+        near = root.near(main)
+        # At the root, whatever shares noise with the moved latent depends on the parameters in another way.
+        there = moved(live, root.value) if near is main else [a.among(near) for a in arguments]
+        return _term(root, weight * share, slope, across(root, slope, *level), value(near, *there))
 
     return _sum(on, along, search, one, levels)
 

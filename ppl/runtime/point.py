@@ -4,10 +4,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from functools import partial
-from typing import NamedTuple
+from functools import cache, partial
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -62,6 +62,31 @@ class Observation:
     exists: Array
 
 
+class Lines(Protocol):
+    """What moves with one coordinate, of a guide whose latents share noise.
+
+    A coordinate moves alone by `distance`, everything else staying where it is. If that takes a change of several
+    coordinates of the noise, all that they reach depends on the guide's parameters differently from there on.
+    """
+
+    @property
+    def varies(self) -> bool:
+        """Whether some path lacks a latent that another one has."""
+        ...
+
+    def own(self, site: str, index: Index, distance: Array) -> Array:
+        """The coordinate itself, differentiable in the parameters at the noise of the place moved to."""
+        ...
+
+    def follow(self, site: str, index: Index, distance: Array) -> dict[str, Array]:
+        """The same of all latents; those of sites that are not mentioned keep their derivative."""
+        ...
+
+    def log_q(self, site: str, index: Index, distance: Array) -> dict[str, Array]:
+        """The guide's log density there, elementwise."""
+        ...
+
+
 @dataclass(frozen=True)
 class Point:
     """Values of all sites.
@@ -71,7 +96,10 @@ class Point:
     guide's conditional centre and spread of each coordinate; `log_q` its log density, elementwise. Of a discrete latent
     `u` has the outcome and `log_probabilities`, last axis the outcomes, the guide's table. `replaced` overrides
     sums over loops by name. `keys` asks for prior draws, `observing` for observations in full. ``u["?"]``, which is no
-    site's name, is uniform on (0, 1), for boundaries of which a random subset is taken.
+    site's name, is uniform on (0, 1), for boundaries of which a random subset is taken. `lines` is None where every
+    latent has noise of its own, so that moving it leaves the noise of all others as it is; then ``loc + scale * s``, at
+    fixed s, is differentiable in the parameters. `model` evaluates the program at other values of the latents, on the
+    path of this point.
     """
 
     u: Mapping[str, Array]
@@ -83,6 +111,8 @@ class Point:
     replaced: Mapping[str, Array] = field(default_factory=dict[str, Array])
     keys: Mapping[str, Array] | None = None
     observing: bool = False
+    lines: Lines | None = None
+    model: Callable[[Mapping[str, Array]], Mapping[str, Any]] | None = None
 
     @property
     def dtype(self) -> jnp.dtype:
@@ -213,10 +243,45 @@ class Point:
         new = old.at[index].set(u) if index else u
         if site not in self.log_q:
             return replace(self, u={**self.u, site: new})
-        centre, spread = (x[site][index] if index else x[site] for x in (self.loc, self.scale))
-        q = normal_density(u, centre, spread)
-        log_q = self.log_q[site].at[index].set(q) if index else q
-        return replace(self, u={**self.u, site: new}, log_q={**self.log_q, site: log_q})
+        if self.lines is None:
+            centre, spread = (x[site][index] if index else x[site] for x in (self.loc, self.scale))
+            q = normal_density(u, centre, spread)
+            log_q = {site: self.log_q[site].at[index].set(q) if index else q}
+        elif self.lines.varies:
+            log_q = self.lines.log_q(site, index, lax.stop_gradient(u - (old[index] if index else old)))
+        else:
+            log_q = {}  # of latents that exist on all paths it is the same on both sides of any boundary
+        return replace(self, u={**self.u, site: new}, log_q={**self.log_q, **log_q})
+
+    def live(self, site: str, index: Index, u: Array) -> Array:
+        """One coordinate, moved alone to `u`, differentiable in the parameters at the noise of that place."""
+        here, centre, spread = (x[site][index] if index else x[site] for x in (self.u, self.loc, self.scale))
+        if self.lines is None:
+            return centre + spread * lax.stop_gradient((u - centre) / spread)
+        return self.lines.own(site, index, lax.stop_gradient(u - here))
+
+    def live_point(self, site: str, index: Index, u: Array) -> Point:
+        """The point with one coordinate moved alone to `u`, differentiable at the noise of that place."""
+        old = self.u[site]
+        if site not in self.loc:
+            return replace(self, u={**self.u, site: old.at[index].set(u) if index else u})
+        if self.lines is None:
+            value = self.live(site, index, u)
+            return replace(self, u={**self.u, site: old.at[index].set(value) if index else value})
+        distance = lax.stop_gradient(u - (old[index] if index else old))
+        return replace(self, u={**self.u, **self.lines.follow(site, index, distance)})
+
+    def near(self, site: str, index: Index, u: Array, main: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The evaluation `main` as it depends on the parameters where one coordinate has moved alone to `u`.
+
+        To be read for what does not change on that line, and for the moved coordinate. Where every latent has noise of
+        its own that is `main`; else the program is evaluated anew, as far as it is read.
+        """
+        if self.lines is None or site not in self.loc:
+            return main
+        model = self.model
+        assert model is not None, "a guide with dependence needs the program at other places"
+        return Near(lambda: model(self.live_point(site, index, u).u))
 
     def root(self, site: str, z: ArrayLike, transform: Transform, *bounds: ArrayLike, index: Index = ()) -> Root:
         """The point on the line of one latent coordinate where its value is `z`."""
@@ -228,8 +293,11 @@ class Point:
         s = lax.stop_gradient((u - centre) / spread)
         slope = lax.stop_gradient(transform.slope(u, *bounds))
         density = jnp.exp(normal_density(s, 0.0, 1.0)) / lax.stop_gradient(spread) / jnp.abs(slope)
-        value = transform.forward(centre + spread * s, *bounds)
-        return Root(self.still(), site, index, u, lax.stop_gradient(spread), jnp.sign(slope), ok, density, value,
+        value = transform.forward(self.live(site, index, u), *bounds)
+        if self.lines is not None and any(isinstance(b, Array) for b in bounds):  # they may follow the latent
+            moved = self.near(site, index, u, {})["z"][site]
+            value = moved[index] if index else moved
+        return Root(self, site, index, u, lax.stop_gradient(spread), jnp.sign(slope), ok, density, value,
                     transform, tuple(lax.stop_gradient(jnp.asarray(b, u.dtype)) for b in bounds))  # fmt: skip
 
     def noise_root(
@@ -252,7 +320,23 @@ class Point:
             value = samplers.from_normal(density.name, u, *args)
         p = jnp.where(ok, jnp.exp(jnp.where(ok, log_p, 0.0)), 0.0)
         one = jnp.ones((), u_here.dtype)
-        return Root(self.still(), site, index, u, one, one, ok, p, value, transform, still_args)
+        return Root(self, site, index, u, one, one, ok, p, value, transform, still_args)
+
+
+class Near(Mapping[str, Any]):
+    """The outputs of an evaluation that takes place when the first of them is read."""
+
+    def __init__(self, evaluate: Callable[[], Mapping[str, Any]]) -> None:
+        self._evaluate = cache(evaluate)
+
+    def __getitem__(self, key: str) -> Any:
+        return self._evaluate()[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._evaluate())
+
+    def __len__(self) -> int:
+        return len(self._evaluate())
 
 
 @dataclass(frozen=True)
@@ -310,7 +394,11 @@ class Root:
         return self.u + side * self.sign * delta
 
     def point(self, side: ArrayLike = 0) -> Point:
-        return self.start.moved(self.site, self.index, self.shifted(side))
+        return self.start.still().moved(self.site, self.index, self.shifted(side))
+
+    def near(self, main: Mapping[str, Any]) -> Mapping[str, Any]:
+        """What the guard reads of the evaluation `main`, as it depends on the parameters on the boundary."""
+        return self.start.near(self.site, self.index, self.u, main)
 
     def z(self, side: ArrayLike = 0) -> Array:
         """The value of the coordinate on its support."""

@@ -117,7 +117,9 @@ class StandIn:
 
         return loss
 
-    def elbo_and_grad(self, guide: str, estimator: str, samples: int) -> Callable[[Params, Array], Any]:
+    def elbo_and_grad(
+        self, guide: str, estimator: str, samples: int, noise: str = "", stl: bool = False
+    ) -> Callable[[Params, Array], Any]:
         value_and_grad = jax.value_and_grad(self.elbo_loss(guide, estimator, samples))
 
         def fn(params: Params, key: Array) -> Any:

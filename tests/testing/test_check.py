@@ -83,7 +83,7 @@ def test_combined_agrees_and_plain_ad_does_not(problem: ppl.Problem) -> None:
     assert combined.ok and not combined.undecided
     assert [c.name for c in combined.components] == ["z.loc", "z.log_scale"]
     for c, exact in zip(combined.components, gradient(), strict=True):
-        assert abs(c.estimate - exact) < 4 * c.se
+        assert abs(c.estimate - exact) < 4 * c.se + 1e-6  # pairs leave nothing but rounding in some components
         assert abs(c.reference - exact) < 4 * c.reference_se
         assert abs(c.z) <= abs(c.estimate - c.reference) / np.hypot(c.se, c.reference_se)
         assert c.visible < 0.2

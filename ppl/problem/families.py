@@ -1,0 +1,25 @@
+"""The guides by name."""
+
+from __future__ import annotations
+
+import math
+
+from ppl.problem.gaussian import Chain, FullRank, LowRank, default_rank
+from ppl.problem.guides import Guide, Latents, MeanField
+
+NAMES = ("meanfield", "fullrank", "lowrank", "lowrank:RANK", "chain")
+
+
+def family_of(name: str, latents: Latents) -> Guide:
+    """The guide called `name`. Raises ValueError if there is none."""
+    kind, colon, option = name.partition(":")
+    if kind == "lowrank" and (not colon or option.isdecimal()):
+        size = sum(math.prod(s) for s in latents.continuous.values())
+        rank = int(option) if colon else default_rank(size)
+        if rank < 1 or rank > max(size, 1):
+            raise ValueError(f"the rank of the guide {name!r} must be from 1 to {max(size, 1)}, the number of latents")
+        return LowRank(latents, rank)
+    for known, family in (("meanfield", MeanField), ("fullrank", FullRank), ("chain", Chain)):
+        if name == known:
+            return family(latents)
+    raise ValueError(f"no guide {name!r}: one of {', '.join(NAMES)}")

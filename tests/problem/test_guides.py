@@ -1,0 +1,382 @@
+"""Guides with dependence: their algebra against NumPy's and SciPy's, their gradients against quadrature.
+
+The reference knows a guide by its mean and covariance alone, written down here from the documentation: the ELBO is a
+sum over a grid of latents of density times log weight, in which parameters appear smoothly, so that differentiating the
+sum is exact but for the grid.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.scipy.stats import norm
+from scipy import stats
+
+import ppl
+from ppl.problem.existence import ALWAYS, NEVER
+from ppl.problem.families import family_of
+from ppl.problem.guides import Latents
+
+Tree = Any
+FAMILIES = ("meanfield", "fullrank", "lowrank:2", "chain")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def wide() -> Any:
+    with jax.enable_x64(True):
+        yield
+
+
+def shaken(tree: Tree, seed: int = 3, size: float = 0.5) -> Tree:
+    rng = np.random.default_rng(seed)
+    return jax.tree.map(lambda x: jnp.asarray(size * rng.normal(size=x.shape)), tree)
+
+
+def joined(tree: Tree) -> Any:
+    return jnp.concatenate([jnp.ravel(x) for x in tree.values()])
+
+
+# ----------------------------------------------------------------------- algebra
+
+SHAPES = {"a": (), "b": (), "m": (2, 2), "z": (4,)}  # in the order of jax's trees
+PATHS = {
+    "b": np.array(1),
+    "m": np.array([[ALWAYS, 1], [NEVER, 2]]),
+    "z": np.array([ALWAYS, 7, ALWAYS, ALWAYS]),
+}
+
+
+def moments(family: Any, params: Tree) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and covariance of the flat latents, from the affine map that makes them of noise."""
+    zero = {k: jnp.zeros(s) for k, s in family.noise().items()}
+    flat = jax.jit(lambda e: joined(family.point(params, e).u))
+    mean, jacobian = flat(zero), jax.jit(jax.jacobian(flat))(zero)
+    rows = np.concatenate([np.asarray(j).reshape(len(mean), -1) for j in jacobian.values()], axis=1)
+    return np.asarray(mean), rows @ rows.T
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("groups", [{}, PATHS], ids=["all exist", "some exist"])
+def test_log_q_is_that_of_the_marginal_over_the_latents_of_a_path(name: str, groups: Any) -> None:
+    family = family_of(name, Latents(SHAPES, {}, groups))
+    params = shaken(family.init(float))
+    mean, covariance = moments(family, params)
+    eps = shaken({k: jnp.zeros(s) for k, s in family.noise().items()}, 5, 1.0)
+    point = family.point(params, eps)
+    u, log_q = np.asarray(joined(point.u)), np.asarray(joined(point.log_q))
+    group = np.concatenate([np.ravel(family.latents.group(k)) for k in SHAPES])
+    for on in ((), (1,), (2, 7), (1, 2, 7)):
+        exists = (group == ALWAYS) | np.isin(group, on)
+        want = stats.multivariate_normal(mean[exists], covariance[np.ix_(exists, exists)]).logpdf(u[exists])
+        np.testing.assert_allclose(log_q[exists].sum(), want, rtol=1e-10)
+    for other in (family.at(params, point.u).log_q, family.point(params, eps, stl=True).log_q):
+        np.testing.assert_allclose(np.asarray(joined(other)), log_q, rtol=1e-9, atol=1e-9)
+    still = jax.lax.stop_gradient(params)
+    want_slope = jax.grad(lambda p: joined(family.log_density(still, family.point(p, eps).u)).sum())(params)
+    found = jax.grad(lambda p: joined(family.point(p, eps, stl=True).log_q).sum())(params)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-9), found, want_slope)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("groups", [{}, PATHS], ids=["all exist", "some exist"])
+def test_a_coordinate_moves_alone_along_its_line(name: str, groups: Any) -> None:
+    """Centre and spread of the conditional distribution; values, derivatives and log q at the place moved to."""
+    family = family_of(name, Latents(SHAPES, {}, groups))
+    params = shaken(family.init(float))
+    eps = shaken({k: jnp.zeros(s) for k, s in family.noise().items()}, 5, 1.0)
+    point = family.point(params, eps)
+    flat_u = np.asarray(joined(point.u))
+    mean, covariance = moments(family, params)
+    precision = np.linalg.inv(covariance)
+    zero = {k: jnp.zeros(s) for k, s in family.noise().items()}
+    jacobian = jax.jacobian(lambda e: joined(family.point(params, e).u))(zero)
+    places = [(k, i) for k, s in SHAPES.items() for i in np.ndindex(*s)]
+    for row, (site, index) in enumerate(places):
+        centre, spread = (float(x[site][index]) for x in (point.loc, point.scale))
+        if name.startswith("lowrank"):  # the line of the diagonal noise: the factors stay
+            shared = np.asarray(jacobian["*"])[row] @ np.asarray(eps["*"])
+            np.testing.assert_allclose([centre, spread],
+                                       [mean[row] + shared, np.exp(params["log_scale"][site][index])])  # fmt: skip
+        else:
+            away = precision[row] @ (flat_u - mean)
+            want = flat_u[row] - away / precision[row, row], precision[row, row] ** -0.5
+            np.testing.assert_allclose([centre, spread], want, rtol=1e-9)
+        target = float(point.u[site][index]) + 0.7
+        there = {k: jnp.asarray(v) for k, v in point.u.items()}
+        there[site] = there[site].at[index].set(target)
+        if name.startswith("lowrank"):
+            moved_eps = {**eps, site: eps[site].at[index].add(0.7 / spread)}
+        else:
+            rows = np.concatenate([np.asarray(j).reshape(len(flat_u), -1) for j in jacobian.values()], axis=1)
+            solved = np.linalg.solve(rows, np.asarray(joined(there)) - mean)
+            parts = np.split(solved, np.cumsum([int(np.prod(s)) for s in SHAPES.values()])[:-1])
+            moved_eps = {k: jnp.asarray(x.reshape(s)) for (k, s), x in zip(SHAPES.items(), parts, strict=True)}
+        want_u, want_slopes = (f(lambda p, e=moved_eps: family.point(p, e).u)
+                               for f in (lambda g: g(params), lambda g: jax.jacobian(g)(params)))  # fmt: skip
+
+        def live(p: Tree, at: Any = (site, index, target)) -> Tree:
+            return family.point(p, eps).live_point(at[0], at[1], jnp.asarray(at[2])).u
+
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-9), live(params), want_u)
+        found = jax.jacobian(live)(params)
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-8), found, want_slopes)
+        own = jax.grad(lambda p: family.point(p, eps).live(site, index, jnp.asarray(target)))(params)  # noqa: B023
+        want_own = jax.tree.map(lambda x, at=index: x[at], want_slopes[site])
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-8), own, want_own)
+        if groups and family.latents.group(site)[index] != NEVER:
+            moved = joined(point.still().moved(site, index, jnp.asarray(target)).log_q)
+            want = joined(family.at(params, there).log_q)
+            varying = np.concatenate([np.ravel(family.latents.group(k)) for k in SHAPES]) > 0
+            np.testing.assert_allclose(np.asarray(moved)[varying], np.asarray(want)[varying], atol=1e-9)
+
+
+# ------------------------------------------------------------------- existence
+
+EXISTENCE = """
+data n: int = 4
+data late: int = 1
+x ~ Normal(0, 1)
+if x > 0 { a ~ Normal(0, 1); b ~ Normal(a, 1); observe 0 ~ Normal(b, 1) }
+else { c ~ Normal(0, 1); observe 1 ~ Normal(c, 1) }
+if x > 1 { d ~ Normal(0, 1); observe 0 ~ Normal(d, 1) } else { d ~ Normal(1, 2); observe 1 ~ Normal(d, 1) }
+if late > 0 { e ~ Normal(0, 1); observe 0 ~ Normal(e, 1) }
+if late > 3 { f ~ Normal(0, 1); observe 0 ~ Normal(f, 1) }
+var z: real[n]
+var w: real[n]
+z[0] = 0.5
+for t in 1..n { if z[t-1] > 0 { z[t] ~ Normal(0, 1) } else { z[t] ~ Normal(1, 1) } }
+for t in 0..n { if z[t] > x { w[t] ~ Normal(0, 1); observe 1 ~ Normal(w[t], 1) } }
+"""
+
+
+def test_paths_on_which_latents_exist() -> None:
+    latents = ppl.compile(EXISTENCE).bind().guide("fullrank").latents
+    g = latents.groups
+    assert g["x"] == g["d"] == g["e"] == ALWAYS and g["f"] == NEVER
+    assert g["a"] == g["b"] > 0 and g["c"] > 0 and g["c"] != g["a"]
+    np.testing.assert_array_equal(g["z"], [NEVER, ALWAYS, ALWAYS, ALWAYS])
+    assert len(set(g["w"].tolist())) == 4 and np.all(g["w"] > 0)
+    assert latents.varies and not ppl.compile("x ~ Normal(0, 1)\n").bind().guide("chain").latents.varies
+
+
+# ------------------------------------------------------------------- gradients
+
+
+def flat_moments(name: str, params: Tree) -> tuple[Any, Any]:
+    """Mean and covariance of two latents, as the documentation says."""
+    loc, scale = joined(params["loc"]), jnp.exp(joined(params["log_scale"]))
+    if name == "fullrank":
+        root = jnp.eye(2).at[1, 0].set(params["tril"]["latents"][0])
+        v = root @ root.T
+    elif name == "chain":
+        c = params["coupling"]["z"][0]
+        v = jnp.stack([jnp.stack([jnp.ones(()), c]), jnp.stack([c, 1 + c**2])])
+    else:
+        f = jnp.concatenate([x.reshape(-1, x.shape[-1]) for x in params["factor"].values()])
+        v = jnp.eye(2) + f @ f.T
+    return loc, scale[:, None] * v * scale
+
+
+def log_normal(x: Any, mean: Any, covariance: Any) -> Any:
+    """Of two coordinates, last axis."""
+    (a, b), (_, d) = covariance
+    p, q = x[..., 0] - mean[0], x[..., 1] - mean[1]
+    determinant = a * d - b * b
+    return (
+        -0.5 * (d * p * p - 2 * b * p * q + a * q * q) / determinant - 0.5 * jnp.log(determinant) - jnp.log(2 * jnp.pi)
+    )
+
+
+@dataclass(frozen=True)
+class Case:
+    """A program with two latents. ``log_p(u)``: its log density of unconstrained latents with the Jacobian, and whether
+    the second exists. `cuts`: where the density jumps along one axis, unconstrained.
+    """
+
+    source: str
+    log_p: Callable[[Any], tuple[Any, Any]]
+    families: tuple[str, ...] = ("fullrank",)
+    cuts: tuple[tuple[float, ...], tuple[float, ...]] = ((), ())
+
+
+def always(f: Callable[[Any, Any], Any]) -> Callable[[Any], tuple[Any, Any]]:
+    return lambda u: (f(u[..., 0], u[..., 1]), jnp.asarray(True))
+
+
+def oblique(x: Any, y: Any) -> Any:
+    mean = jnp.where(2 * x - 3 * y + 0.5 > 0, x, 4.0)
+    return norm.logpdf(x) + norm.logpdf(y, 1, 2) + norm.logpdf(1.2, mean, 0.7)
+
+
+def circle(x: Any, y: Any) -> Any:
+    return norm.logpdf(x) + norm.logpdf(y) + jnp.log(jnp.where(x**2 + y**2 < 1, 0.9, 0.2))
+
+
+def branch(u: Any) -> tuple[Any, Any]:
+    x, y = u[..., 0], u[..., 1]
+    inside = norm.logpdf(y, x, 0.6) + norm.logpdf(1, y, 1)
+    return norm.logpdf(x) + jnp.where(x > 0.3, inside, norm.logpdf(1, -x, 0.8)), x > 0.3
+
+
+def inside(u: Any, v: Any) -> Any:
+    """a = 2 logistic(u) ~ Uniform(0, 2); b = a logistic(v) ~ Uniform(0, a)."""
+    a = 2 * jax.nn.sigmoid(u)
+    b = a * jax.nn.sigmoid(v)
+    jacobian = sum(jax.nn.log_sigmoid(x) + jax.nn.log_sigmoid(-x) for x in (u, v))
+    return jacobian + norm.logpdf(1.0, jnp.where(b > 0.5, b, 2.0), 0.8)
+
+
+def smooth(x: Any, y: Any) -> Any:
+    return norm.logpdf(x) + norm.logpdf(y) + norm.logpdf(0.7, jnp.where(jnp.sin(x) + 0.6 * y > 0.4, 1.0, -0.5 * y), 0.8)
+
+
+def counting(x: Any, y: Any) -> Any:
+    total = jnp.where(x > 0.3, 1, 0) + jnp.where(y > 0.3, 1, 0)
+    return norm.logpdf(x) + norm.logpdf(y) - 0.4 * total**2 + jnp.where(y > 0.3, norm.logpdf(0.5, x, 1), 0)
+
+
+def walk(x: Any, y: Any) -> Any:
+    first = 0.2 + x
+    second = first + jnp.where(first < 0.4, 0.8, -0.8) + y
+    third = second + jnp.where(second < 0.3, 1.0, -0.7)
+    values = norm.logpdf(x) + norm.logpdf(y, 0.5 * x) + norm.logpdf(0.5, first) + norm.logpdf(0.1, second)
+    return values + norm.logpdf(-0.3, third)
+
+
+CASES = {
+    "oblique": Case(
+        "x ~ Normal(0, 1)\ny ~ Normal(1, 2)\nobserve 1.2 ~ Normal(if 2 * x - 3 * y + 0.5 > 0 then x else 4, 0.7)\n",
+        always(oblique),
+    ),
+    "circle": Case(
+        "x ~ Normal(0, 1)\ny ~ Normal(0, 1)\nobserve 1 ~ Bernoulli(if x^2 + y^2 < 1 then 0.9 else 0.2)\n",
+        always(circle),
+    ),
+    "branch": Case(
+        "x ~ Normal(0, 1)\n"
+        "if x > 0.3 { y ~ Normal(x, 0.6); observe 1 ~ Normal(y, 1) } else { observe 1 ~ Normal(-x, 0.8) }\n",
+        branch, ("fullrank", "lowrank:1"), ((0.3,), ()),
+    ),
+    "bounds": Case(
+        "a ~ Uniform(0, 2)\nb ~ Uniform(0, a)\nobserve 1.0 ~ Normal(if b > 0.5 then b else 2, 0.8)\n",
+        always(inside),
+    ),
+    "smooth": Case(
+        "x ~ Normal(0, 1)\ny ~ Normal(0, 1)\n"
+        "observe 0.7 ~ Normal(if sin(x) + 0.6 * y > 0.4 then 1 else -0.5 * y, 0.8)\n",
+        always(smooth),
+    ),
+    "counting": Case(
+        """
+        z: real[2] ~ Normal(0, 1)
+        total = 0
+        for i in 0..2 {
+            if z[i] > 0.3 { total = total + 1 }
+            if z[i] > 0.3 and i > 0 { observe 0.5 ~ Normal(z[i - 1], 1) }
+        }
+        factor -0.4 * total * total
+        """,
+        always(counting), ("fullrank", "chain"), ((0.3,), (0.3,)),
+    ),
+    "walk": Case(
+        """
+        data y: real[3] = [0.5, 0.1, -0.3]
+        var z: real[2]
+        pos = 0.2
+        for t in 0..2 {
+            z[t] ~ Normal(if t == 0 then 0 else 0.5 * z[t - 1], 1)
+            pos = pos + z[t]
+            observe y[t] ~ Normal(pos, 1)
+            if t == 0 { if pos < 0.4 { pos = pos + 0.8 } else { pos = pos - 0.8 } }
+            else { if pos < 0.3 { pos = pos + 1 } else { pos = pos - 0.7 } }
+        }
+        observe y[2] ~ Normal(pos, 1)
+        """,
+        always(walk), ("fullrank", "lowrank:1", "chain"), ((0.2,), ()),
+    ),
+}  # fmt: skip
+
+
+def axis(centre: float, spread: float, cuts: tuple[float, ...], cells: int = 700) -> tuple[np.ndarray, np.ndarray]:
+    """Midpoints and widths of cells that end at the cuts."""
+    ends = [centre - 8 * spread, *sorted(cuts), centre + 8 * spread]
+    edges = [np.linspace(a, b, max(round(cells * (b - a) / (16 * spread)), 2) + 1) for a, b in itertools.pairwise(ends)]
+    middles = np.concatenate([(e[1:] + e[:-1]) / 2 for e in edges])
+    return middles, np.concatenate([np.diff(e) for e in edges])
+
+
+def exact(case: Case, name: str, params: Tree) -> tuple[float, Tree]:
+    """The ELBO and its gradient by quadrature."""
+    mean, covariance = (np.asarray(x) for x in flat_moments(name, params))
+    (x, wx), (y, wy) = (axis(mean[k], covariance[k, k] ** 0.5, case.cuts[k]) for k in range(2))
+    grid = jnp.stack(jnp.meshgrid(jnp.asarray(x), jnp.asarray(y), indexing="ij"), axis=-1)
+    weight = jnp.asarray(wx[:, None] * wy)
+    log_p, exists = case.log_p(grid)
+
+    def elbo(params: Tree) -> Any:
+        m, c = flat_moments(name, params)
+        if case.source == CASES["branch"].source and name.startswith("lowrank"):
+            c = jnp.diag(jnp.exp(2 * joined(params["log_scale"]))).at[0, 0].set(c[0, 0])  # y has no factors
+        log_q = log_normal(grid, m, c)
+        first = norm.logpdf(grid[..., 0], m[0], jnp.sqrt(c[0, 0]))
+        return jnp.sum(weight * jnp.exp(log_q) * (log_p - jnp.where(exists, log_q, first)))
+
+    value, slope = jax.jit(jax.value_and_grad(elbo))(params)
+    return float(value), slope
+
+
+def compare(case: Case, name: str, **options: Any) -> None:
+    problem = ppl.compile(case.source).bind()
+    params = shaken(problem.init_params(name), 11, 0.45)
+    if name == "fullrank":
+        params["tril"]["latents"] = jnp.asarray([0.8])
+    value, slope = exact(case, name, params)
+    fn = problem.elbo_and_grad(name, samples=400, **options)
+    elbo, grad = jax.jit(lambda ks: jax.lax.map(lambda k: fn(params, k), ks))(jax.random.split(jax.random.key(8), 60))
+    rows = [("elbo", elbo, value)]
+    for part, sites in grad.items():
+        for site, x in sites.items():
+            for i in np.ndindex(x.shape[1:]):
+                rows.append((f"{part} {site}{list(i)}", x[(slice(None), *i)], float(slope[part][site][i])))
+    faults = []
+    for label, x, want in rows:
+        x = np.asarray(x)
+        se = x.std(ddof=1) / np.sqrt(len(x))
+        if abs(x.mean() - want) > 5 * (se + 2e-4 * (1 + abs(want))) or se > 0.03 * (1 + abs(want)):
+            faults.append(f"{label}: {x.mean():.5f} +- {se:.5f}, exact {want:.5f}")
+    assert not faults, faults
+
+
+@pytest.mark.parametrize(("case", "name"), [(k, name) for k, c in CASES.items() for name in c.families])
+def test_gradient_is_exact(case: str, name: str) -> None:
+    compare(CASES[case], name)
+
+
+def test_gradient_is_exact_with_sticking_the_landing() -> None:
+    compare(CASES["branch"], "fullrank", stl=True, noise="qmc")
+
+
+def test_what_shares_noise_must_be_followed_to_the_root(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The cases have teeth: with the derivative of the draw in place of the root's, the gradient is wrong."""
+    from ppl.runtime.point import Point
+
+    monkeypatch.setattr(Point, "near", lambda self, site, index, u, main: main)
+    with pytest.raises(AssertionError, match="tril"):
+        compare(CASES["oblique"], "fullrank")
+
+
+def test_guides_that_do_not_exist_are_refused() -> None:
+    problem = ppl.compile(CASES["oblique"].source).bind()
+    for name in ("dense", "lowrank:", "lowrank:x", "chain:2", ""):
+        with pytest.raises(ValueError, match="no guide"):
+            problem.init_params(name)
+    for name in ("lowrank:0", "lowrank:3"):
+        with pytest.raises(ValueError, match="the rank of the guide"):
+            problem.init_params(name)
