@@ -70,7 +70,7 @@ def _infer_options(parser: argparse.ArgumentParser) -> None:
     _add_file(parser)
     option = parser.add_argument
     option("--guide", default="meanfield",
-           help="family of the approximation: meanfield (default), fullrank, lowrank, lowrank:RANK or chain")  # fmt: skip
+           help="the approximation: meanfield (default), fullrank, lowrank, lowrank:RANK or chain")  # fmt: skip
     option("--estimator", choices=("combined", "interior", "score"), default="combined",
            help="default: combined; interior is what plain automatic differentiation gives, and biased")  # fmt: skip
     option("--steps", type=_count, metavar="N", help="make exactly N steps (default: until converged)")
