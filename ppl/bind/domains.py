@@ -11,7 +11,7 @@ from ppl.bind.evaluate import Evaluator, Mask, both
 from ppl.bind.functions import Array
 from ppl.core import ir
 from ppl.core.show import show
-from ppl.language.distributions import LAWS, Distribution, Param
+from ppl.language.distributions import Distribution, Param, named
 
 WANTED = {
     "positive": "above 0 and finite",
@@ -28,7 +28,7 @@ SIMPLEX_TOLERANCE = 1e-6
 def arguments(s: ir.Sample | ir.Term, ev: Evaluator, active: Mask, findings: Findings) -> list[Array | None]:
     """Reports arguments outside their domain; the values of those that are data."""
     assert s.distribution is not None
-    d = LAWS[s.distribution]
+    d = named(s.distribution)
     values: list[Array | None] = []
     for p, a in zip(d.params, s.args, strict=True):
         values.append(ev.value(a, active))
@@ -119,7 +119,7 @@ def observation(s: ir.Term, args: Sequence[Array | None], ev: Evaluator, active:
     v = ev.value(s.value, active)
     if v is None:
         return
-    d = LAWS[s.distribution]
+    d = named(s.distribution)
     if d.support.kind == "categories":
         n = (ev.dims(s.args[0].type) or (0,))[-1]
         outside: Iterator[Fault] = iter([((v < 0) | (v >= n), f"a category from 0 to {n - 1}", ())])

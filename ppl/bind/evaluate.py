@@ -16,6 +16,7 @@ import numpy as np
 from ppl.bind.functions import Array, apply
 from ppl.bind.model import Value
 from ppl.core import ir
+from ppl.language.distributions import DENSITY_FUNCTIONS
 from ppl.language.functions import NEED_ELEMENTS
 
 Mask = Array | None  # bool per iteration (or one for all): where something is evaluated; None: everywhere
@@ -198,7 +199,7 @@ class Evaluator:
             self.watcher.zero_division(e, found[1], active)
         if self.watcher is not None and e.op in NEED_ELEMENTS and len(e.args) == 1 and self.is_empty(e.args[0].type):
             self.watcher.no_elements(e, active)
-        if len(args) < len(found):
+        if len(args) < len(found) or e.op in DENSITY_FUNCTIONS:
             return None
         if e.op == "not":
             return ~args[0]

@@ -11,7 +11,7 @@ import numpy as np
 from ppl.bind.evaluate import Evaluator
 from ppl.bind.functions import Array, apply
 from ppl.core import ir
-from ppl.language.distributions import LAWS
+from ppl.language.distributions import named
 from ppl.language.functions import FUNCTIONS
 
 INF = np.inf
@@ -72,7 +72,7 @@ class Ranges:
                 return ANY
 
     def site(self, s: ir.Sample, ev: Evaluator) -> Interval:
-        d = LAWS[s.distribution]
+        d = named(s.distribution)
         names = [p.name for p in d.params]
         ends = [s.args[names.index(b)] if isinstance(b, str) else ir.literal(b) for b in d.support.bounds]
         match d.support.kind, ends:

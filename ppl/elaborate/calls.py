@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from ppl.core import ir
 from ppl.diagnostics import counted, did_you_mean
-from ppl.elaborate import arrays, expressions, functions
+from ppl.elaborate import arrays, densities, expressions, functions
 from ppl.elaborate.context import ERROR, Context
-from ppl.language.distributions import DISTRIBUTIONS
+from ppl.language.distributions import DENSITY_FUNCTIONS, DISTRIBUTIONS
 from ppl.language.functions import FUNCTIONS, NEED_ELEMENTS, Builtin
 from ppl.syntax import ast
 
@@ -16,12 +16,14 @@ def call(ctx: Context, e: ast.Call) -> ir.Expr:
     if user is not None:
         return functions.inline(ctx, user, e)
     args = [expressions.expression(ctx, a.value) for a in e.args]
+    if e.name in DENSITY_FUNCTIONS:
+        return densities.call(ctx, DENSITY_FUNCTIONS[e.name], args, e)
     if builtin is None:
         if e.name in DISTRIBUTIONS:
             return ctx.error(
                 "PPL103", f"`{e.name}` is a distribution", e.name_span, f"draw from it: `x ~ {e.name}(...)`"
             )
-        hint = did_you_mean(e.name, [*FUNCTIONS, *ctx.functions])
+        hint = did_you_mean(e.name, [*FUNCTIONS, *ctx.functions, *DENSITY_FUNCTIONS])
         if e.name in ctx.env:
             hint = f"`{e.name}` is a variable; index it with `{e.name}[...]`"
         return ctx.error("PPL103", f"no function `{e.name}`", e.name_span, hint)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from ppl.core import ir
 from ppl.diagnostics import Span, did_you_mean
-from ppl.elaborate import arrays, discrete, expressions, laws, statements
+from ppl.elaborate import arrays, densities, discrete, expressions, laws, statements
 from ppl.elaborate.context import ERROR, ArrayBinding, Context, Partial, SiteBinding
-from ppl.language.distributions import LOWER, UPPER, Distribution
+from ppl.language.distributions import LOWER, UPPER, Distribution, by_density
 from ppl.syntax import ast
 
 
@@ -28,7 +28,34 @@ def new_name(ctx: Context, name: str, span: Span) -> bool:
 
 
 def sample(ctx: Context, s: ast.Sample) -> None:
-    found = laws.law(ctx, s.distribution)
+    own = program_density(ctx, s.distribution)
+    if own is None:
+        found = laws.law(ctx, s.distribution)
+    else:
+        found = (by_density(own[1].name), ()) if densities.latent(ctx, own[0], own[1], s) else None
+    failed = len(ctx.sink.errors)
+    place(ctx, s, found)
+    if own is not None and found is not None and len(ctx.sink.errors) == failed:
+        add_density(ctx, own[0], own[1], s)
+
+
+def program_density(ctx: Context, law: ast.Law) -> tuple[ast.Function, ast.Call] | None:
+    """The function of the program, and the call, that stand for a distribution."""
+    f = densities.of_program(ctx, law.name)
+    return None if f is None or not f.parameters or isinstance(law, ast.Truncated) else (f, law)
+
+
+def add_density(ctx: Context, f: ast.Function, law: ast.Call, s: ast.Sample) -> None:
+    """The density of a latent that a function of the program gives."""
+    name: ast.Expr = ast.Name(s.target.span, s.target.name)
+    t = ctx.sites[s.target.name].type
+    if s.target.indices:
+        name, t = ast.Index(s.target.span, name, s.target.indices), ir.Type(t.base)
+    densities.add(ctx, f, law, name, t, s.span)
+
+
+def place(ctx: Context, s: ast.Sample, found: tuple[Distribution, tuple[ir.Expr, ...]] | None) -> None:
+    """Enters the latent or noise that a statement draws from a distribution."""
     if s.target.indices or isinstance(ctx.env.get(s.target.name), ArrayBinding):
         sample_element(ctx, s, found)
         return
@@ -115,6 +142,12 @@ def site_type(ctx: Context, s: ast.Sample, d: Distribution, t: ir.Type) -> bool:
 def supported(ctx: Context, s: ast.Sample, d: Distribution, args: tuple[ir.Expr, ...]) -> bool:
     if d.discrete and not s.noise:
         return discrete.supported(ctx, d, args, s.span)
+    if d.uneven and not s.noise:
+        ctx.error(
+            "PPL606", "the components of this mixture have different supports, so its density jumps inside", s.span,
+            "choose with a discrete latent: `k ~ Categorical(w)`, then `if k == 0 { ... } else { ... }`",
+        )  # fmt: skip
+        return False
     if s.noise and (s.target.indices or (d.noise == "sampler" and any(a.random for a in args))):
         ctx.error(
             "PPL605",
@@ -192,10 +225,10 @@ def shapes_fit(ctx: Context, t: ir.Type, d: Distribution, args: tuple[ir.Expr, .
 
 def observe(ctx: Context, s: ast.Observe) -> None:
     value = expressions.expression(ctx, s.value)
-    found = laws.law(ctx, s.distribution)
-    if value is ERROR or found is None:
+    own = program_density(ctx, s.distribution)
+    found = laws.law(ctx, s.distribution) if own is None else None
+    if value is ERROR or (found is None and own is None):
         return
-    d, args = found
     if value.random:
         ctx.error(
             "PPL304",
@@ -204,6 +237,14 @@ def observe(ctx: Context, s: ast.Observe) -> None:
             "to add a density of a latent quantity, use `factor`",
         )
         return
+    if own is not None:
+        densities.observe(ctx, own[0], own[1], s, value)
+    elif found is not None:
+        observe_law(ctx, s, value, *found)
+
+
+def observe_law(ctx: Context, s: ast.Observe, value: ir.Expr, d: Distribution, args: tuple[ir.Expr, ...]) -> None:
+    """An observation from a distribution of the tables."""
     if value.type.base == "bool" and d.name in ("Bernoulli", "BernoulliLogit"):
         value = to_int(value)
     if value.type.base == "bool" or (d.discrete and value.type.base != "int"):

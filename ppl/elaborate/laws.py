@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from ppl.core import ir
 from ppl.diagnostics import Span, counted, did_you_mean
-from ppl.elaborate import arrays, discrete, expressions
+from ppl.elaborate import arrays, densities, discrete, expressions
 from ppl.elaborate.context import ERROR, Context
-from ppl.language.distributions import DISTRIBUTIONS, Distribution, Param, truncated
+from ppl.language.distributions import DISTRIBUTIONS, MIXTURE, Distribution, Param, mixture, truncated
 from ppl.syntax import ast
 
 
 def distribution(ctx: Context, call: ast.Call) -> tuple[Distribution, tuple[ir.Expr, ...]] | None:
     """The distribution with its arguments in order, each checked as far as it is a constant; None if reported."""
+    if call.name == MIXTURE:
+        return mixture_of(ctx, call)
     d = DISTRIBUTIONS.get(call.name)
     values = [expressions.expression(ctx, a.value) for a in call.args]
     if d is None:
-        hint = did_you_mean(call.name, DISTRIBUTIONS)
+        own = [f.rpartition("_")[0] for f in ctx.functions if f.endswith(("_lpdf", "_lpmf"))]
+        hint = did_you_mean(call.name, [*DISTRIBUTIONS, MIXTURE, *own])
         if hint is None and call.name in ctx.functions:
             hint = f"`{call.name}` is a function; write `=` for `~`"
         ctx.error("PPL104", f"no distribution `{call.name}`", call.name_span, hint)
@@ -37,10 +40,65 @@ def distribution(ctx: Context, call: ast.Call) -> tuple[Distribution, tuple[ir.E
     return d, tuple(args)
 
 
+def mixture_of(ctx: Context, call: ast.Call) -> tuple[Distribution, tuple[ir.Expr, ...]] | None:
+    """``Mixture(weights, D1(...), D2(...), ...)``"""
+    signature = f"{MIXTURE}([0.3, 0.7], Normal(0, 1), Normal(4, 1))"
+    named = next((a for a in call.args if a.name is not None), None)
+    if named is not None:
+        ctx.error("PPL112", f"`{MIXTURE}` has no named arguments", named.span, signature)
+        return None
+    if len(call.args) < 3:
+        ctx.error("PPL203", f"`{MIXTURE}` takes weights and two distributions or more", call.span, signature)
+        return None
+    weights = expressions.expression(ctx, call.args[0].value)
+    parts: list[Distribution] = []
+    operands: list[ir.Expr] = []
+    for a in call.args[1:]:
+        if not isinstance(a.value, ast.Call | ast.Truncated):
+            ctx.error("PPL104", f"a component of `{MIXTURE}` is a distribution", a.span, signature)
+            return None
+        if densities.of_program(ctx, a.value.name) is not None:
+            name = a.value.name
+            ctx.error(
+                "PPL606", f"`{name}`, a density of the program, cannot be a component", a.span,
+                f"write the mixture as a function too, with `log_sum_exp` of `log(w) + {name}_lpdf(...)`",
+            )  # fmt: skip
+            return None
+        found = law(ctx, a.value)
+        if found is None:
+            return None
+        if any(b.random for b in support_of(*found)[1]):
+            ctx.error(
+                "PPL307", f"the support of this `{found[0].family}` moves with a latent, so the density of the mixture "
+                "jumps there", a.span, "use a distribution whose support does not depend on latents",
+            )  # fmt: skip
+            return None
+        parts.append(found[0])
+        operands.extend(found[1])
+        if found[0].discrete != parts[0].discrete:
+            ctx.error("PPL201", f"`{found[0].family}` and `{parts[0].family}` cannot be mixed: one draws ints", a.span)
+            return None
+    d = mixture(tuple(parts))
+    if weights is ERROR or not argument(ctx, d, d.params[0], weights, call.args[0].span):
+        return None
+    size = weights.type.dims[-1]
+    if not ctx.same_size(size, ir.literal(len(parts)), call.args[0].span, f"the weights of `{MIXTURE}`"):
+        given = f"{expressions.show_size(size)} weights for {counted(len(parts), 'component')}"
+        ctx.error("PPL202", f"`{MIXTURE}` has {given}", call.args[0].span)
+        return None
+    return d, (weights, *operands)
+
+
 def law(ctx: Context, node: ast.Law) -> tuple[Distribution, tuple[ir.Expr, ...]] | None:
     """A distribution, perhaps truncated, with its arguments."""
     if isinstance(node, ast.Call):
         return distribution(ctx, node)
+    if densities.of_program(ctx, node.name) is not None:
+        ctx.error(
+            "PPL606", f"`{node.name}` is known by its density alone, so it cannot be cut off", node.span,
+            "subtract the log of what is left inside the function itself",
+        )  # fmt: skip
+        return None
     found = distribution(ctx, node.call)
     ends = [expressions.expression(ctx, e) for e in (node.lower, node.upper)]
     return None if found is None or any(e is ERROR for e in ends) else truncation(ctx, *found, node, ends)

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 
 from ppl.core import ir
 from ppl.diagnostics import Diagnostics
-from ppl.elaborate import functions, statements
+from ppl.elaborate import densities, functions, statements
 from ppl.elaborate.context import Binding, Context, DataBinding, Facts, Local, SameSize
 from ppl.elaborate.loops import reductions
-from ppl.language.distributions import DISTRIBUTIONS
+from ppl.language.distributions import DENSITY_FUNCTIONS, DISTRIBUTIONS
 from ppl.language.functions import FUNCTIONS
 from ppl.record import record
 from ppl.syntax import ast
@@ -74,7 +74,7 @@ def declared_functions(
             if s.name in table and not (m is module and table[s.name].span.file == PRELUDE):
                 line = table[s.name].span
                 sink.error("PPL102", f"function `{s.name}` is declared already, at {line}", s.name_span)
-            elif s.name in FUNCTIONS or s.name in DISTRIBUTIONS:
+            elif s.name in FUNCTIONS or s.name in DISTRIBUTIONS or s.name in DENSITY_FUNCTIONS:
                 sink.error("PPL102", f"`{s.name}` is built in", s.name_span, "use another name")
             else:
                 table[s.name] = s
@@ -94,6 +94,7 @@ def run(ctx: Context, module: ast.Module, imported: Sequence[ast.Module]) -> Non
     for m in (*imported, module):
         for s in m.statements:
             if isinstance(s, ast.Function):
+                densities.check_signature(ctx, s)
                 check_function(ctx, s)
     ctx.block, ctx.env = block, env
 

@@ -15,7 +15,7 @@ from ppl.emit.shape import Facts
 from ppl.emit.slices import Slice, slice_of
 from ppl.emit.statements import Emitter, support_of
 from ppl.emit.writer import Writer, tuple_text
-from ppl.language.distributions import LAWS
+from ppl.language.distributions import named
 from ppl.regions.alone import flips_alone
 from ppl.regions.model import NOWHERE, Boundary, GuardInfo, Latent, Regions
 from ppl.regions.modes import Modes, Reach, modes_of, reach
@@ -116,7 +116,7 @@ class BoundaryEmitter:
 
     def root(self, b: Boundary, live: Printer) -> None:
         draw = draw_of(self.scope, b.line)
-        d = LAWS[draw.distribution]
+        d = named(draw.distribution)
         index = ""
         if b.line.indices:
             index = f", index={tuple_text([live.expr(i) for i in b.line.indices])}"
@@ -262,7 +262,7 @@ class BoundaryEmitter:
         members = members_of(self.facts.regions, b.guard)
 
         def bare(s: ir.Sample) -> bool:
-            _, bounds = support_of(s, LAWS[s.distribution])
+            _, bounds = support_of(s, named(s.distribution))
             return s.outcome is None and not members & self.scope.flow.many(
                 (*bounds, *(() if s.mask is None else (s.mask,)))
             ).guards  # fmt: skip

@@ -11,7 +11,7 @@ from ppl.emit.printer import Printer
 from ppl.emit.slices import Slice
 from ppl.emit.statements import Emitter, support_of
 from ppl.emit.writer import tuple_text
-from ppl.language.distributions import LAWS
+from ppl.language.distributions import named
 from ppl.regions.model import NOWHERE, Regions
 from ppl.regions.modes import Modes, modes_of
 from ppl.regions.scope import Scope
@@ -109,7 +109,7 @@ def _prior_alone(e: BoundaryEmitter, modes: Modes, loop: ir.Loop):
     reached(loop.body, tainted, guards, lambda k: e.facts.regions.resolve(k)[0])
 
     def alone(s: ir.Sample) -> bool:
-        _, bounds = support_of(s, LAWS[s.distribution])
+        _, bounds = support_of(s, named(s.distribution))
         read = names_in((*bounds, *(() if s.mask is None else (s.mask,))), lambda k: e.facts.regions.resolve(k)[0])
         return s.outcome is None and not read & tainted
 

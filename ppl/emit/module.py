@@ -15,7 +15,7 @@ from ppl.emit.printer import Printer
 from ppl.emit.shape import Facts, facts_of
 from ppl.emit.statements import Emitter, tuple_text
 from ppl.emit.writer import Writer
-from ppl.language.distributions import LAWS
+from ppl.language.distributions import named
 from ppl.regions.flow import analyse
 from ppl.regions.model import GuardInfo, Regions
 from ppl.regions.scope import scope_of
@@ -192,7 +192,7 @@ def noise(w: Writer, facts: Facts, names: dict[str, str], unpack: tuple[str, ...
             w.line("out = {}")
         for k, site in enumerate(sites):
             s, shape = first[site.name], tuple_text([printer.expr(facts.inline(d)) for d in site.type.dims])
-            d = LAWS[s.distribution]
+            d = named(s.distribution)
             key = f"jax.random.fold_in(key, {k})"
             if d.noise == "inverse_cdf":
                 w.line(f'out["{site.name}"] = jax.random.normal({key}, {shape}, dtype)', f":{s.span.line}")
@@ -214,7 +214,7 @@ def noise(w: Writer, facts: Facts, names: dict[str, str], unpack: tuple[str, ...
                 w.line(line)
         parts: list[str] = []
         for site in sites:
-            s, d = first[site.name], LAWS[first[site.name].distribution]
+            s, d = first[site.name], named(first[site.name].distribution)
             args = "0.0, 1.0" if d.noise == "inverse_cdf" else ", ".join(printer.expr(facts.inline(a)) for a in s.args)
             parts.append(
                 f'jnp.sum(dist.{"normal" if d.noise == "inverse_cdf" else d.function}(u["{site.name}"], {args}))'

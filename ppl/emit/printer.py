@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from ppl.core import ir
+from ppl.language.distributions import DENSITY_FUNCTIONS
 from ppl.language.functions import FUNCTIONS
 from ppl.regions.model import Latent, Regions
 
@@ -132,6 +133,9 @@ class Printer:
             return f"fn.real({args})"
         if e.op == "to_int":
             return f"jnp.where({args}, 1, 0)"
+        if e.op in DENSITY_FUNCTIONS:
+            function = DENSITY_FUNCTIONS[e.op].function
+            return f"{function}({args})" if mask is None else f"{function}.masked({self.expr(mask)}, {args})"
         if e.op == "pow" and e.type.base == "int":
             return f"({self.expr(e.args[0], mask, _CALL)} ** {self.expr(e.args[1], mask, _CALL)})"
         if mask is not None and e.op in GUARDED:

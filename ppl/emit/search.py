@@ -11,7 +11,7 @@ from ppl.emit.shape import Facts
 from ppl.emit.slices import Slice, value_slice
 from ppl.emit.statements import Emitter, support_of
 from ppl.emit.writer import Writer, tuple_text
-from ppl.language.distributions import LAWS
+from ppl.language.distributions import named
 from ppl.regions.model import Boundary, GuardInfo, Latent, Search
 from ppl.regions.scope import Scope
 from ppl.regions.search import elements, is_whole
@@ -71,7 +71,7 @@ class SearchEmitter:
 
     def line(self, a: Latent) -> str:
         draw = draw_of(self.scope, a)
-        d = LAWS[draw.distribution]
+        d = named(draw.distribution)
         index = f", index={tuple_text([self.live.expr(i) for i in a.indices])}" if a.indices else ""
         if draw.noise:
             args = "".join(f", {self.at_element(x, a)}" for x in draw.args)

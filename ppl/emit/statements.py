@@ -11,7 +11,7 @@ from ppl.emit import loops, observed
 from ppl.emit.printer import Printer
 from ppl.emit.shape import Facts
 from ppl.emit.writer import Writer, tuple_text
-from ppl.language.distributions import LAWS, Distribution
+from ppl.language.distributions import Distribution, named
 
 
 @dataclass
@@ -77,7 +77,7 @@ class Emitter:
     # ------------------------------------------------------------------- sites
 
     def sample(self, s: ir.Sample) -> None:
-        d = LAWS[s.distribution]
+        d = named(s.distribution)
         if s.outcome is not None:
             self.discrete(s, d)
             return
@@ -151,7 +151,7 @@ class Emitter:
             if draw is None or draw.outcome is not None:
                 self.w.line(f'{name} = at.blank({shape}, "{a.type.base}")', f":{a.span.line}")
                 continue
-            transform, bounds = support_of(draw, LAWS[draw.distribution])
+            transform, bounds = support_of(draw, named(draw.distribution))
             limits = "".join(f", {self.printer.expr(self.facts.inline(b))}" for b in bounds)
             self.w.line(f'{name} = at.value("{a.name}", supports.{transform}{limits})', f":{a.span.line}")
 
@@ -177,7 +177,7 @@ class Emitter:
             )
             self.w.line(f'out["t{s.id}"] = {text}', f":{s.span.line}  {show(s.value)[:40]}")
             return
-        d = LAWS[s.distribution]
+        d = named(s.distribution)
         call = f"dist.{d.function}, {value}, {self.tuple(s.args, s.mask)}, {observed.places(s.value, self.printer)}"
         if s.mask is not None:
             call += f", {self.printer.expr(s.mask)}"

@@ -7,6 +7,7 @@ two tables name the same functions with the same number of arguments.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from types import MappingProxyType
 
 from ppl.record import record
@@ -39,7 +40,10 @@ class Distribution:
     function: str
     params: tuple[Param, ...]
     support: Support
+    base: str = ""  # of a truncated one: the name without the truncation
     noise: str = "inverse_cdf"  # how `noise` draws: "inverse_cdf" (moves with its arguments) or "sampler" (data only)
+
+    uneven: bool = False  # a continuous mixture whose components have different supports: its density jumps inside
 
     @property
     def discrete(self) -> bool:
@@ -48,15 +52,15 @@ class Distribution:
     @property
     def family(self) -> str:
         """The name without a truncation."""
-        return self.name.partition(" in ")[0]
+        return self.base or self.name
 
     @property
     def truncated(self) -> bool:
-        return self.family != self.name
+        return bool(self.base)
 
 
 _REAL, _POSITIVE = Support("real"), Support("lower", (0.0,))
-_COUNT = Support("nonnegative_int", (0.0,))
+_COUNT, _BINARY = Support("nonnegative_int", (0.0,)), Support("bounded_int", (0.0, 1.0))
 
 
 def _params(text: str) -> tuple[Param, ...]:
@@ -75,23 +79,23 @@ _TABLE = (
     Distribution("HalfNormal", "halfnormal", _params("sd+"), _POSITIVE),
     Distribution("Uniform", "uniform", _params("lo, hi"), Support("interval", ("lo", "hi"))),
     Distribution("Exponential", "exponential", _params("rate+"), _POSITIVE),
-    Distribution("Gamma", "gamma", _params("shape+, rate+"), _POSITIVE, "sampler"),
-    Distribution("InverseGamma", "inversegamma", _params("shape+, scale+"), _POSITIVE, "sampler"),
-    Distribution("Beta", "beta", _params("a+, b+"), Support("interval", (0.0, 1.0)), "sampler"),
+    Distribution("Gamma", "gamma", _params("shape+, rate+"), _POSITIVE, noise="sampler"),
+    Distribution("InverseGamma", "inversegamma", _params("shape+, scale+"), _POSITIVE, noise="sampler"),
+    Distribution("Beta", "beta", _params("a+, b+"), Support("interval", (0.0, 1.0)), noise="sampler"),
     Distribution("Cauchy", "cauchy", _params("loc, scale+"), _REAL),
     Distribution("HalfCauchy", "halfcauchy", _params("scale+"), _POSITIVE),
-    Distribution("StudentT", "studentt", _params("df+, loc, scale+"), _REAL, "sampler"),
+    Distribution("StudentT", "studentt", _params("df+, loc, scale+"), _REAL, noise="sampler"),
     Distribution("Laplace", "laplace", _params("loc, scale+"), _REAL),
     Distribution("Logistic", "logistic", _params("loc, scale+"), _REAL),
     Distribution("Weibull", "weibull", _params("shape+, scale+"), _POSITIVE),
     Distribution("Pareto", "pareto", _params("scale+, shape+"), Support("lower", ("scale",))),
-    Distribution("Poisson", "poisson", _params("rate+"), _COUNT, "sampler"),
-    Distribution("Bernoulli", "bernoulli", _params("p%"), Support("bounded_int", (0.0, 1.0)), "sampler"),
-    Distribution("BernoulliLogit", "bernoullilogit", _params("logit"), Support("bounded_int", (0.0, 1.0)), "sampler"),
-    Distribution("Binomial", "binomial", _params("n#, p%"), Support("bounded_int", (0.0, "n")), "sampler"),
-    Distribution("NegativeBinomial", "negativebinomial", _params("mean+, dispersion+"), _COUNT, "sampler"),
-    Distribution("Geometric", "geometric", _params("p%"), _COUNT, "sampler"),
-    Distribution("Categorical", "categorical", _params("probs@"), Support("categories", ("probs",)), "sampler"),
+    Distribution("Poisson", "poisson", _params("rate+"), _COUNT, noise="sampler"),
+    Distribution("Bernoulli", "bernoulli", _params("p%"), _BINARY, noise="sampler"),
+    Distribution("BernoulliLogit", "bernoullilogit", _params("logit"), _BINARY, noise="sampler"),
+    Distribution("Binomial", "binomial", _params("n#, p%"), Support("bounded_int", (0.0, "n")), noise="sampler"),
+    Distribution("NegativeBinomial", "negativebinomial", _params("mean+, dispersion+"), _COUNT, noise="sampler"),
+    Distribution("Geometric", "geometric", _params("p%"), _COUNT, noise="sampler"),
+    Distribution("Categorical", "categorical", _params("probs@"), Support("categories", ("probs",)), noise="sampler"),
 )
 
 DISTRIBUTIONS: Mapping[str, Distribution] = MappingProxyType({d.name: d for d in _TABLE})
@@ -115,10 +119,81 @@ def truncated(d: Distribution, lower: bool, upper: bool) -> Distribution:
         support = Support("lower", (first,)) if first is not None else Support("upper", (last or 0.0,))
     else:
         support = Support("interval", (first, last))
-    return Distribution(name, f"{d.function}.{_FORMS[lower, upper]}", (*d.params, *ends), support, "sampler")
+    function = f"{d.function}.{_FORMS[lower, upper]}"
+    return Distribution(name, function, (*d.params, *ends), support, d.name, "sampler", d.uneven)
 
 
-LAWS: Mapping[str, Distribution] = MappingProxyType(
-    dict(DISTRIBUTIONS) | {t.name: t for d in _TABLE for ends in _FORMS for t in (truncated(d, *ends),)}
+def mixture(parts: tuple[Distribution, ...]) -> Distribution:
+    """A mixture: the weights, then the arguments of each component, numbered: ``mean 1, sd 1, mean 2, sd 2``.
+
+    Its support is that of the components where they have the same one, else everything.
+    """
+    params = [Param(f"{p.name} {k + 1}", p.domain, p.ndim) for k, d in enumerate(parts) for p in d.params]
+    functions = ", ".join(f"dist.{d.function}" for d in parts)
+    same = all(d.support == parts[0].support for d in parts) and not any(
+        isinstance(b, str) for b in parts[0].support.bounds
+    )
+    support = parts[0].support if same else _COUNT if parts[0].discrete else _REAL
+    name = f"{MIXTURE}({', '.join(d.name for d in parts)})"
+    weights = Param("weights", "simplex", 1)
+    uneven = not same and not parts[0].discrete and any(d.support.kind != "real" for d in parts)
+    return Distribution(name, f"mixture({functions})", (weights, *params), support, "", "sampler", uneven)
+
+
+MIXTURE = "Mixture"
+_BY_DENSITY = " (density)"
+_ENDS = tuple((f" in ({LOWER if a else '-inf'}, {UPPER if b else 'inf'})", a, b) for a, b in _FORMS)
+
+
+def by_density(name: str) -> Distribution:
+    """What a latent is drawn from whose density is a function of the program: any real, with density 1."""
+    return Distribution(name + _BY_DENSITY, "flat", (), _REAL, "", "sampler")
+
+
+@cache
+def named(name: str) -> Distribution:
+    """The distribution of this name: one of the table, or made of these by `truncated` and `mixture`."""
+    if name in DISTRIBUTIONS:
+        return DISTRIBUTIONS[name]
+    if name.endswith(_BY_DENSITY):
+        return by_density(name.removesuffix(_BY_DENSITY))
+    for text, lower, upper in _ENDS:
+        if name.endswith(text):
+            return truncated(named(name.removesuffix(text)), lower, upper)
+    return mixture(tuple(named(part) for part in _components(name)))
+
+
+def _components(name: str) -> list[str]:
+    """The names in ``Mixture(A, B in (lower, upper))``."""
+    inside = name[len(MIXTURE) + 1 : -1]
+    out, depth, start = list[str](), 0, 0
+    for k, character in enumerate(inside):
+        depth += (character == "(") - (character == ")")
+        if character == "," and depth == 0:
+            out.append(inside[start:k])
+            start = k + 2
+    return [*out, inside[start:]]
+
+
+@record
+class DensityFunction:
+    """A log density, or a log probability below (`lcdf`) or above (`lccdf`) a value, as a function: ``Normal_lpdf``."""
+
+    distribution: Distribution
+    part: str  # lpdf, lpmf, lcdf, lccdf
+
+    @property
+    def function(self) -> str:
+        """What it is called in emitted code."""
+        suffix = "" if self.part in ("lpdf", "lpmf") else f".{self.part}"
+        return f"dist.{self.distribution.function}{suffix}"
+
+
+PARTS = ("lpdf", "lpmf", "lcdf", "lccdf")
+DENSITY_FUNCTIONS: Mapping[str, DensityFunction] = MappingProxyType(
+    {
+        f"{d.name}_{part}": DensityFunction(d, part)
+        for d in _TABLE
+        for part in ("lpmf" if d.discrete else "lpdf", "lcdf", "lccdf")
+    }
 )
-"""The distributions and, by names that no program can use, their truncated forms."""

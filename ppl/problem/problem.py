@@ -23,7 +23,7 @@ from ppl.core import ir
 from ppl.diagnostics import Diagnostic, PplError, Span
 from ppl.driver import Compiled
 from ppl.emit.observed import read_elsewhere
-from ppl.language.distributions import LAWS
+from ppl.language.distributions import named
 from ppl.problem import assemble
 from ppl.problem.estimators import ESTIMATORS, surrogate
 from ppl.problem.existence import draws_of, groups_of
@@ -112,7 +112,7 @@ class Problem:
         self._outcomes: dict[str, int] = dict(code.outcomes(bound.static)) if hasattr(code, "outcomes") else {}
         drawn = [s for _, s in ir.blocks(compiled.regions.body) if isinstance(s, ir.Sample) and s.noise]
         self._normal_noise = {
-            s.site: bound.shapes[s.site] for s in drawn if LAWS[s.distribution].noise == "inverse_cdf"
+            s.site: bound.shapes[s.site] for s in drawn if named(s.distribution).noise == "inverse_cdf"
         }
         self._draws = draws_of(compiled.regions)
         self._elements = frozenset(a.name for a in program.arrays)

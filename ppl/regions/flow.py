@@ -138,9 +138,9 @@ def _term(flow: Flow, id: int, d: Depends, loops: tuple[int, ...]) -> None:
 
 def moves_with_arguments(s: ir.Sample) -> bool:
     """Whether the value of a site depends on its distribution's arguments: bounds of a support, or noise."""
-    from ppl.language.distributions import LAWS
+    from ppl.language.distributions import named
 
-    d = LAWS[s.distribution]
+    d = named(s.distribution)
     return s.noise or any(isinstance(b, str) for b in d.support.bounds)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ppl.core import ir, poly
-from ppl.language.distributions import LAWS
+from ppl.language.distributions import named
 from ppl.language.functions import FUNCTIONS
 from ppl.regions.model import Latent
 from ppl.regions.scope import Scope
@@ -57,7 +57,7 @@ def sign_of(scope: Scope, a: ir.Expr) -> int:
             name = a.name if isinstance(a, ir.Var) else a.array
             site = next((s for s in scope.program.sites if s.name == name), None)
             return (
-                1 if site is not None and LAWS[site.distribution].family in POSITIVE_SUPPORTS and not site.array else 0
+                1 if site is not None and named(site.distribution).family in POSITIVE_SUPPORTS and not site.array else 0
             )
         case _:
             return 0

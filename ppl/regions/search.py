@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from ppl.core import ir, poly
-from ppl.language.distributions import LAWS
+from ppl.language.distributions import named
 from ppl.regions.lines import latent_of
 from ppl.regions.model import Latent, Search
 from ppl.regions.monotone import direction
@@ -79,7 +79,7 @@ def is_whole(scope: Scope, a: Latent) -> bool:
 def can_move(scope: Scope, site: str) -> bool:
     """Whether a line can run along a site: its draws have a standard normal behind them."""
     s = scope.site(site)
-    return s.support != "int" and not (s.noise and LAWS[s.distribution].noise == "sampler")
+    return s.support != "int" and not (s.noise and named(s.distribution).noise == "sampler")
 
 
 def leaves(scope: Scope, value: ir.Expr) -> Leaves:

@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 from ppl.core import ir, poly
 from ppl.diagnostics import Span
-from ppl.language.distributions import LAWS
+from ppl.language.distributions import DENSITY_FUNCTIONS, DensityFunction, named
 from ppl.regions.continuity import Roots, expressions_of_value, root_of
 from ppl.regions.scope import Scope
 
@@ -20,6 +20,7 @@ POLES: Mapping[str, tuple[float, ...]] = MappingProxyType({
 # Functions that are zero where their argument is.
 ZERO_AT_ZERO = ("sqrt", "square", "abs", "sin", "tan", "sinh", "tanh", "asin", "atan", "asinh", "expm1", "erf", "neg")
 # Where the density of a distribution may be zero or infinite in an argument.
+INFINITE_AT_ENDS = ("LogNormal", "Gamma", "InverseGamma", "Beta", "Weibull")  # log densities, at ends of the support
 EDGES: Mapping[str, tuple[float, ...]] = MappingProxyType({"positive": (0.0,), "unit": (0.0, 1.0)})
 
 
@@ -33,7 +34,7 @@ def singular_at(scope: Scope, members: Mapping[int, bool], normal: poly.Poly) ->
         mask = None if isinstance(s, ir.Report) else s.mask
         inside = mask is not None and depends_on(scope, mask, keys)
         if isinstance(s, ir.Term | ir.Sample) and inside and s.distribution is not None:
-            d = LAWS[s.distribution]
+            d = named(s.distribution)
             edges = ((EDGES.get(p.domain, ()), a) for p, a in zip(d.params, s.args, strict=True))
             if any(equals(scope, a, edge, roots) for points, a in edges for edge in points):
                 return s.span
@@ -84,8 +85,21 @@ def _is_pole(scope: Scope, e: ir.Op, roots: Roots) -> bool:
             return equals(scope, below, 0.0, roots)
         case ir.Op(op="pow", args=(base, ir.Lit(value=power))):
             return power < 0 and equals(scope, base, 0.0, roots)
+        case _ if e.op in DENSITY_FUNCTIONS:
+            return _density_is_unbounded(scope, e, DENSITY_FUNCTIONS[e.op], roots)
         case _:
             return any(equals(scope, e.args[0], pole, roots) for pole in POLES.get(e.op, ()))
+
+
+def _density_is_unbounded(scope: Scope, e: ir.Op, f: DensityFunction, roots: Roots) -> bool:
+    """Whether a log density, or the log of a tail, is infinite on the boundary."""
+    d = f.distribution
+    if any(equals(scope, a, edge, roots)
+           for p, a in zip(d.params, e.args[1:], strict=True) for edge in EDGES.get(p.domain, ())):  # fmt: skip
+        return True
+    if f.part == "lpdf" and d.name not in INFINITE_AT_ENDS:
+        return False
+    return any(not isinstance(b, str) and equals(scope, e.args[0], b, roots) for b in d.support.bounds)
 
 
 def equals(scope: Scope, e: ir.Expr, value: float, roots: Roots) -> bool:

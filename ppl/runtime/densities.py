@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from ppl.runtime.densities_base import Density, Truncated
+from ppl.runtime.densities_base import Density, Mixture, Truncated, flat, mixture
 from ppl.runtime.densities_continuous import (
     beta,
     cauchy,
@@ -73,6 +73,7 @@ DENSITIES: Mapping[str, Density] = MappingProxyType({d.name: d for d in _TABLE})
 __all__ = [
     "DENSITIES",
     "Density",
+    "Mixture",
     "Truncated",
     "bernoulli",
     "bernoullilogit",
@@ -81,6 +82,7 @@ __all__ = [
     "categorical",
     "cauchy",
     "exponential",
+    "flat",
     "gamma",
     "geometric",
     "halfcauchy",
@@ -89,6 +91,7 @@ __all__ = [
     "laplace",
     "logistic",
     "lognormal",
+    "mixture",
     "negativebinomial",
     "normal",
     "pareto",

@@ -42,6 +42,16 @@ class Density:
         return masked(self.logpdf, self.safe, mask, x, *args)
 
     @property
+    def lcdf(self) -> Density:
+        """``log P(X <= x)``"""
+        return Density(f"{self.name}.lcdf", partial(_tail, self.tails, 0), self.safe, self.tails)
+
+    @property
+    def lccdf(self) -> Density:
+        """``log P(X > x)``"""
+        return Density(f"{self.name}.lccdf", partial(_tail, self.tails, 1), self.safe, self.tails)
+
+    @property
     def above(self) -> Truncated:
         """Cut off below its last argument."""
         return Truncated.of(self, "above")
@@ -55,6 +65,10 @@ class Density:
     def within(self) -> Truncated:
         """Cut off outside its last two arguments."""
         return Truncated.of(self, "within")
+
+
+def _tail(tails: Tails, side: int, x: ArrayLike, *args: ArrayLike) -> Array:
+    return tails(x, *args)[side]
 
 
 def masked(f: Callable[..., Array], safe: Safe, mask: ArrayLike, *operands: ArrayLike) -> Array:
@@ -187,6 +201,62 @@ def _log_mass(base: Density, lower: Array, upper: Array, args: tuple[ArrayLike, 
         ]
         near = _log_sum(jnp.stack(terms)) + jnp.log(jnp.where(few, width, 1.0))
     return jnp.where(upper < lower, jnp.nan, jnp.where(few, near, direct))
+
+
+@dataclass(frozen=True)
+class Mixture(Density):
+    """A mixture. The weights are a vector, taken as normalised; then come the arguments of each component."""
+
+    parts: tuple[Density, ...] = ()
+
+    def split(self, args: tuple[ArrayLike, ...]) -> list[tuple[ArrayLike, ...]]:
+        """The arguments, without the weights, by component."""
+        return _by_component(self.parts, args)
+
+
+def mixture(*parts: Density) -> Mixture:
+    """The mixture of distributions, all continuous or all discrete."""
+    safe = (parts[0].safe[0], (1.0 / len(parts),) * len(parts), *(s for d in parts for s in d.safe[1:]))
+    name = f"mixture({', '.join(d.name for d in parts)})"
+    logpdf, tails = partial(_mixed_density, parts), partial(_mixed_tails, parts)
+    return Mixture(name, logpdf, safe, tails, parts[0].discrete, parts)
+
+
+def _by_component(parts: tuple[Density, ...], args: tuple[ArrayLike, ...]) -> list[tuple[ArrayLike, ...]]:
+    out: list[tuple[ArrayLike, ...]] = []
+    for d in parts:
+        n = len(d.safe) - 1
+        out.append(args[:n])
+        args = args[n:]
+    return out
+
+
+def _mixed(weights: ArrayLike, logs: list[Array]) -> Array:
+    w = real(weights)
+    zero = w == 0
+    log_w = jnp.where(zero, -jnp.inf, jnp.log(jnp.where(zero, 1.0, w)))
+    return _log_sum(jnp.stack(jnp.broadcast_arrays(*(log_w[..., k] + v for k, v in enumerate(logs)))))
+
+
+def _mixed_density(parts: tuple[Density, ...], x: ArrayLike, weights: ArrayLike, *args: ArrayLike) -> Array:
+    return _mixed(weights, [d(x, *a) for d, a in zip(parts, _by_component(parts, args), strict=True)])
+
+
+def _mixed_tails(parts: tuple[Density, ...], x: ArrayLike, weights: ArrayLike, *args: ArrayLike) -> tuple[Array, Array]:
+    both = [d.tails(x, *a) for d, a in zip(parts, _by_component(parts, args), strict=True)]
+    return _mixed(weights, [b[0] for b in both]), _mixed(weights, [b[1] for b in both])
+
+
+def _flat(x: ArrayLike) -> Array:
+    return 0.0 * real(x)
+
+
+def _no_tails(x: ArrayLike) -> tuple[Array, Array]:
+    return jnp.full_like(real(x), jnp.nan), jnp.full_like(real(x), jnp.nan)
+
+
+flat = Density("flat", _flat, (0.0,), _no_tails)
+"""The improper density 1 of a latent whose density the program adds as a term."""
 
 
 def _log_sum(x: Array) -> Array:

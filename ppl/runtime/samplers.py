@@ -24,9 +24,11 @@ from jax.typing import ArrayLike, DTypeLike
 from ppl.runtime import functions as fn
 from ppl.runtime.densities import (
     Density,
+    Mixture,
     Truncated,
     cauchy,
     exponential,
+    flat,
     halfcauchy,
     halfnormal,
     laplace,
@@ -59,6 +61,10 @@ def draw(density: Density, key: Array, args: Sequence[ArrayLike], shape: Sequenc
     if isinstance(density, Truncated):
         values = [jnp.asarray(a, dtype) for a in args]
         return _truncated(density, key, tuple(values), tuple(shape), dtype)
+    if isinstance(density, Mixture):
+        return _mixed(density, key, args, tuple(shape), dtype)
+    if density is flat:  # nothing can be drawn from it: not a number, which does not pass for one
+        return jnp.full(tuple(shape), jnp.nan, dtype)
     return sample(density.name, key, args, shape, dtype)
 
 
@@ -305,6 +311,17 @@ _TO_NORMAL: Mapping[str, Callable[..., Array]] = MappingProxyType(
 
 
 # Truncated distributions, by bisection of the probability that lies between the value and an end.
+
+
+def _mixed(density: Mixture, key: Array, args: Sequence[ArrayLike], shape: tuple[int, ...], dtype: DTypeLike) -> Array:
+    """A draw from every component, and a choice among them."""
+    weights, *rest = args
+    key, key_choice = random.split(key)
+    keys = random.split(key, len(density.parts))
+    choice = random.categorical(key_choice, jnp.log(jnp.asarray(weights, dtype)), axis=-1, shape=shape)
+    out = [draw(d, k, a, shape, dtype) for d, k, a in zip(density.parts, keys, density.split(tuple(rest)), strict=True)]
+    return jnp.select([choice == k for k in range(len(out))], out)
+
 
 _MOST_COUNT = 2.0**24  # whole numbers up to it are exact in float32
 

@@ -10,6 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
+from scipy import stats
 
 import ppl
 from ppl.diagnostics import Diagnostics
@@ -19,6 +20,18 @@ STDLIB = Path(__file__).resolve().parents[2] / "stdlib"
 X = np.array([-40.0, -3.5, -0.2, 0.0, 0.7, 1.0, 2.5, 60.0])
 POSITIVE = np.array([1e-3, 0.2, 1.0, 2.5, 80.0])
 
+COUNTS = np.array([0.0, 1.0, 4.0, 9.0])
+
+
+def inflated(x: np.ndarray, law: Any) -> np.ndarray:
+    return np.log(0.3 * (x == 0) + 0.7 * law.pmf(x))
+
+
+def hurdle(x: np.ndarray, law: Any) -> np.ndarray:
+    return np.log(np.where(x == 0, 0.3, 0.7 * law.pmf(x) / law.sf(0)))
+
+
+POISSON, NEGATIVE_BINOMIAL = stats.poisson(2.5), stats.nbinom(1.5, 1.5 / 4)
 REFERENCE: dict[str, tuple[str, np.ndarray, Callable[[np.ndarray], np.ndarray]]] = {
     "softplus": ("softplus(x[i])", X, lambda x: np.logaddexp(0.0, x)),
     "hinge": ("hinge(x[i], 0.7)", X, lambda x: np.maximum(0.0, x - 0.7)),
@@ -27,6 +40,17 @@ REFERENCE: dict[str, tuple[str, np.ndarray, Callable[[np.ndarray], np.ndarray]]]
         "logistic_curve(x[i], -1, 3, 0.4, 2)", X, lambda x: -1 + 4 / (1 + np.exp(-(x - 0.4) / 2)),
     ),
     "hill": ("hill(x[i], 1.7, 2.2)", POSITIVE, lambda x: x**2.2 / (1.7**2.2 + x**2.2)),
+    "ZeroInflatedPoisson_lpmf": (
+        "ZeroInflatedPoisson_lpmf(round(x[i]), 0.3, 2.5)", COUNTS, lambda x: inflated(x, POISSON),
+    ),
+    "ZeroInflatedNegativeBinomial_lpmf": (
+        "ZeroInflatedNegativeBinomial_lpmf(round(x[i]), 0.3, 2.5, 1.5)", COUNTS,
+        lambda x: inflated(x, NEGATIVE_BINOMIAL),
+    ),
+    "HurdlePoisson_lpmf": ("HurdlePoisson_lpmf(round(x[i]), 0.3, 2.5)", COUNTS, lambda x: hurdle(x, POISSON)),
+    "HurdleNegativeBinomial_lpmf": (
+        "HurdleNegativeBinomial_lpmf(round(x[i]), 0.3, 2.5, 1.5)", COUNTS, lambda x: hurdle(x, NEGATIVE_BINOMIAL),
+    ),
     "seasonal": ("seasonal(x[i], 12, 1.5, 3)", X, lambda x: 1.5 * np.real(np.exp(2j * np.pi * (x - 3) / 12))),
 }  # fmt: skip
 

@@ -1,0 +1,185 @@
+"""Densities as functions, ``Normal_lpdf(y, mean, sd)``, and distributions made by a function of the program.
+
+A function ``NAME_lpdf(y: real, ...)`` or ``NAME_lpmf(y: int, ...)`` makes NAME a distribution. It is no law of the
+tables but a summand of the density; a latent from it is drawn from nothing and ranges over the reals.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ppl.core import ir
+from ppl.diagnostics import Span, counted
+from ppl.elaborate import arrays, expressions, laws, statements
+from ppl.elaborate.context import ERROR, Context, Local
+from ppl.language.distributions import DISTRIBUTIONS, PARTS, DensityFunction
+from ppl.syntax import ast
+
+# ------------------------------------------------------------------ of the tables
+
+
+def call(ctx: Context, f: DensityFunction, args: list[ir.Expr], e: ast.Call) -> ir.Expr:
+    """``NAME_lpdf(y, ...)`` and its like, elementwise."""
+    d = f.distribution
+    signature = f"{e.name}(y, {', '.join(p.name for p in d.params)})"
+    for a in e.args:
+        if a.name is not None:
+            return ctx.error("PPL112", f"`{e.name}` has no named arguments", a.span, signature)
+    if any(a is ERROR for a in args):
+        return ERROR
+    if len(args) != len(d.params) + 1:
+        return ctx.error("PPL203", f"`{e.name}` takes {counted(len(d.params) + 1, 'argument')}, got {len(args)}",
+                         e.span, signature)  # fmt: skip
+    y, *rest = args
+    if not expressions.numeric(ctx, y, e.args[0].span, f"`{e.name}`"):
+        return ERROR
+    if d.discrete and y.type.base != "int":
+        what = expressions.describe(y.type)
+        return ctx.error("PPL201", f"`{e.name}` is of an int, this is {what}", e.args[0].span)
+    if not all(laws.argument(ctx, d, p, a, n.span) for p, a, n in zip(d.params, rest, e.args[1:], strict=True)):
+        return ERROR
+    types = [y.type, *(ir.Type(a.type.base, a.type.dims[: len(a.type.dims) - p.ndim])
+                       for p, a in zip(d.params, rest, strict=True))]  # fmt: skip
+    dims = arrays.broadcast(ctx, types, e.span, f"`{e.name}`")
+    if dims is None:
+        return ERROR
+    value = ir.Op(e.name, tuple(args), ir.Type("real", dims), any(a.random for a in args), e.span)
+    return inside_support(ctx, f, y, tuple(rest), value, e)
+
+
+def inside_support(
+    ctx: Context, f: DensityFunction, y: ir.Expr, args: tuple[ir.Expr, ...], value: ir.Op, e: ast.Call
+) -> ir.Expr:
+    """A density ends where its support does, which is a guard if a latent can reach it."""
+    d = f.distribution
+    if f.part != "lpdf" or d.support.kind == "real":
+        return value
+    low, high = laws.own_ends(d, args)
+    ends = [(op, end) for op, end in (("<", low), (">", high)) if end is not None and (y.random or end.random)]
+    if not ends or is_from(ctx, y, d.support.kind, tuple(x for x in (low, high) if x is not None)):
+        return value
+    if not value.type.scalar:
+        message = f"`{e.name}` ends at the edge of its support: where that depends on a latent, it is of one number"
+        return ctx.error("PPL205", message, e.span, "use a comprehension")
+    outside: ir.Expr | None = None
+    for op, end in ends:
+        one = expressions.compare_pair(ctx, op, y, end, e.span)
+        outside = one if outside is None else ir.negate(_both(ir.negate(outside), ir.negate(one)))
+    assert outside is not None
+    beyond = ctx.let("case", outside, e.span)
+    return expressions.select(ctx, beyond, ir.literal(float("-inf")), value, e.span)
+
+
+def _both(a: ir.Expr, b: ir.Expr) -> ir.Expr:
+    found = ir.conjunction(a, b)
+    return ir.TRUE if found is None else found
+
+
+def is_from(ctx: Context, y: ir.Expr, kind: str, limits: tuple[ir.Expr, ...]) -> bool:
+    """Whether `y` is a latent with this very support."""
+    name = y.name if isinstance(y, ir.Var) else y.array if isinstance(y, ir.Cell) else ""
+    site = ctx.sites.get(name)
+    return site is not None and site.support == kind and ctx.site_bounds[name] == limits
+
+
+# ------------------------------------------------------------------ of the program
+
+
+def of_program(ctx: Context, name: str) -> ast.Function | None:
+    """The function that makes `name` a distribution."""
+    if name in DISTRIBUTIONS:
+        return None
+    return ctx.functions.get(f"{name}_lpdf") or ctx.functions.get(f"{name}_lpmf")
+
+
+def check_signature(ctx: Context, f: ast.Function) -> None:
+    """Reports a function whose name makes a distribution and whose type does not."""
+    base, _, part = f.name.rpartition("_")
+    if part not in PARTS or not base:
+        return
+    wanted = "int" if part == "lpmf" else "real"
+    form = f"`fn {f.name}(y: {wanted}, ...) -> real`"
+    if part in ("lpdf", "lpmf") and base in DISTRIBUTIONS:
+        ctx.error("PPL102", f"the distribution `{base}` is built in", f.name_span, "use another name")
+    elif part == "lpmf" and f"{base}_lpdf" in ctx.functions:
+        ctx.error("PPL102", f"`{base}` has a density already, `{base}_lpdf`", f.name_span, "remove one of them")
+    elif part in ("lpdf", "lpmf") and not f.parameters:
+        ctx.error("PPL203", f"`{f.name}` is a density, so it has a first parameter, its value", f.name_span, form)
+    elif part in ("lpdf", "lpmf") and f.parameters[0].type.base != wanted:
+        first = f.parameters[0]
+        ctx.error("PPL201", f"the value of `{f.name}` is of type {wanted}", first.type.span, form)
+    elif f.result.base != "real" or f.result.dims:
+        ctx.error("PPL201", f"`{f.name}` is a logarithm, so it returns a real", f.result.span, form)
+
+
+def add(ctx: Context, f: ast.Function, law: ast.Call, value: ast.Expr, t: ir.Type, span: Span) -> None:
+    """Adds the density of `value`, of type `t`, element by element if the function takes one number."""
+    name, count = law.name, len(f.parameters) - 1
+    signature = f"{name}({', '.join(p.name for p in f.parameters[1:])})"
+    named = next((a for a in law.args if a.name is not None), None)
+    if named is not None:
+        ctx.error("PPL112", f"`{name}` has arguments in order, without names", named.span, signature)
+        return
+    if len(law.args) != count:
+        ctx.error("PPL203", f"`{name}` takes {counted(count, 'argument')}, got {len(law.args)}", law.span, signature)
+        return
+    args = [a.value for a in law.args if not isinstance(a.value, ast.Truncated)]
+    loops = len(t.dims) - len(f.parameters[0].type.dims)
+    if len(args) < count or loops < 0:
+        what = expressions.describe(t)
+        ctx.error("PPL202", f"the value of `{name}` has {counted(-loops, 'dimension')} more than {what}", span)
+        return
+    if loops == 0:
+        density = ast.Call(
+            law.span, f.name, tuple(ast.Argument(x.span, None, x) for x in (value, *args)), law.name_span
+        )
+        statements.statement(ctx, ast.Factor(span, density))
+        return
+    given = [expressions.expression(ctx, a) for a in args]
+    if any(a is ERROR for a in given):
+        return
+    # Names made up here start with an underscore, as no name in a program does.
+    indices = tuple(ast.Name(span, f"_element_{span.line}_{span.column}_{k}") for k in range(loops))
+    operands: list[ast.Expr] = [ast.Index(value.span, value, indices)]
+    hidden = dict(ctx.env)
+    for k, (a, node, p) in enumerate(zip(given, args, f.parameters[1:], strict=True)):
+        local = ast.Name(node.span, f"_argument_{span.line}_{span.column}_{k}")
+        ctx.env[local.name] = Local(ctx.let(p.name, a, node.span), node.span, (node.span,))
+        each = len(a.type.dims) > len(p.type.dims)
+        operands.append(ast.Index(node.span, local, indices) if each else local)
+    body: ast.Statement = ast.Factor(span, _call(law, f, operands))
+    for k in reversed(range(loops)):
+        size = ast.Name(span, f"_size_{span.line}_{span.column}_{k}")
+        ctx.mark_static(t.dims[k])
+        ctx.env[size.name] = Local(t.dims[k], span, (span,))
+        body = ast.For(span, indices[k].name, ast.Range(span, ast.Number(span, 0), size), None, (body,), span)
+    statements.statement(ctx, body)
+    ctx.env = hidden
+
+
+def _call(law: ast.Call, f: ast.Function, operands: Sequence[ast.Expr]) -> ast.Call:
+    return ast.Call(law.span, f.name, tuple(ast.Argument(x.span, None, x) for x in operands), law.name_span)
+
+
+def observe(ctx: Context, f: ast.Function, law: ast.Call, s: ast.Observe, value: ir.Expr) -> None:
+    """``observe y ~ NAME(...)`` with a density of the program."""
+    wanted = f.parameters[0].type.base
+    if value.type.base != wanted and not (value.type.base == "int" and wanted == "real"):
+        what, kind = expressions.describe(value.type), "ints" if wanted == "int" else "numbers"
+        hint = "declare the data as int" if wanted == "int" and value.type.base == "real" else None
+        ctx.error("PPL305", f"`{law.name}` observes {kind}, this is {what}", s.value.span, hint)
+        return
+    add(ctx, f, law, s.value, value.type, s.span)
+
+
+def latent(ctx: Context, f: ast.Function, law: ast.Call, s: ast.Sample) -> bool:
+    """Whether a latent may have the density of a function; reports it otherwise."""
+    if s.noise:
+        ctx.error("PPL605", f"nothing can be drawn from `{law.name}`, which is known by its density", s.span,
+                  "declare a latent, without `noise`")  # fmt: skip
+        return False
+    if f.name.endswith("_lpmf"):
+        ctx.error("PPL604", f"`{law.name}` is discrete: the guide cannot list the outcomes of a latent from it", s.span,
+                  f"draw from a bounded law and correct it: `factor {f.name}(k, ...)`")  # fmt: skip
+        return False
+    return True
