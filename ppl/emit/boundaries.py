@@ -16,7 +16,7 @@ from ppl.emit.slices import Slice, slice_of
 from ppl.emit.statements import Emitter, support_of
 from ppl.emit.writer import Writer, tuple_text
 from ppl.language.distributions import named
-from ppl.regions.alone import flips_alone
+from ppl.regions.alone import flips_alone, flips_with
 from ppl.regions.model import NOWHERE, Boundary, GuardInfo, Latent, Regions
 from ppl.regions.modes import Modes, Reach, modes_of, reach
 from ppl.regions.scope import Scope
@@ -42,6 +42,7 @@ class BoundaryEmitter:
             self.w.line(f'"""{docstring(info, b, self.facts)}"""')
             for line in self.unpack:
                 self.w.line(line)
+            self.only_if(b)
             self.w.line("still = surface.still(main)")
             element = b.search.element if b.search is not None else ()
             variables = ", ".join(self.names[x.name] for x in (*(x.var for x in loops), *element))
@@ -51,6 +52,17 @@ class BoundaryEmitter:
         self.w.line()
         self.w.line()
         return f"{name}(at, data, size, main{rest})"
+
+    def only_if(self, b: Boundary) -> None:
+        """Ends a function that is for a loop with iterations, or for one without."""
+        if b.part not in ("last", "empty"):
+            return
+        finals = {x.name for i in self.facts.regions.guards[b.guard].normal for e, _ in i for x in ir.walk(e)
+                  if isinstance(x, ir.Var)}  # fmt: skip
+        loop = next(x for x in self.scope.loops.values() if any(c.final.name in finals for c in x.carries))
+        extent = Emitter(self.facts, self.printer(), self.w).range(loop)[1]
+        with self.w.block(f"if {extent} {'<=' if b.part == 'last' else '>'} 0:"):
+            self.w.line("return jnp.asarray(0.0)")
 
     def ranges(self, b: Boundary, loops: list[ir.Loop]) -> list[str]:
         """(first index, number) of each loop; of the innermost only the part that this boundary answers for."""
@@ -155,8 +167,11 @@ class BoundaryEmitter:
     def jump(self, info: GuardInfo, b: Boundary, loops: list[ir.Loop], position: dict[int, str]) -> None:
         """`gap`, the jump at `root`, on which the guard's derivative along the line is `slope`."""
         part = None if b.effect == "global" or not loops else self.part(b, loops[-1])
-        single = flips_alone(self.scope, self.facts.regions.guards, b, self.decided(b, part))
-        single = single and "jumps" in self.facts.regions.optimize
+        guards, decided = self.facts.regions.guards, self.decided(b, part)
+        together = flips_with(self.scope, guards, info, b, decided)
+        if together is None and flips_alone(self.scope, guards, b, decided):
+            together = {}
+        single = together is not None and "jumps" in self.facts.regions.optimize
         if part is None:
             self.w.line(f"def evaluate({'path' if single else 'side, path'}):")
             self.w.line(f"    return model(root.point({'' if single else 'side'}), data, size, path)")
@@ -168,8 +183,13 @@ class BoundaryEmitter:
             where, force = tuple_text(list(position.values())), "force_level" if levels else "force"
             on, off = (f'surface.{force}({x}, main["g{b.guard}"].on, {where})' for x in (on, off))
         terms = self.terms(b, info.loops)
-        if single:
-            self.w.line(f'gap = surface.difference(evaluate, "g{b.guard}", {on}, {off}, {terms})')
+        if single and together is not None:
+            paths = [
+                "".join(f', "g{k}": {side != opposite}' for k, (stops, opposite) in together.items() if stops == side)
+                for side in (True, False)
+            ]
+            self.w.line(f'on, off = {{"g{b.guard}": {on}{paths[0]}}}, {{"g{b.guard}": {off}{paths[1]}}}')
+            self.w.line(f"gap = surface.difference(evaluate, on, off, {terms})")
             return
         mates = self.mates(b) if part is None or b.effect != "modes" else self.mates_in_iteration(b, loops[-1], part)
         self.w.line(f'gap = surface.jump(evaluate, slope, "g{b.guard}", {on}, {off}, {terms}{mates})')
@@ -354,7 +374,8 @@ class LivePrinter(Printer):
 
 def docstring(info: GuardInfo, b: Boundary, facts: Facts) -> str:
     line = show(info.value) if b.line == NOWHERE else show(b.line.expr(ir.REAL))
-    part = {"all": "", "first": ", first iteration", "rest": ", all iterations but the first"}[b.part]
+    part = {"all": "", "first": ", first iteration", "rest": ", all iterations but the first",
+            "last": ", behind the last iteration", "empty": ", without iterations"}[b.part]  # fmt: skip
     reason = info.reason[:1].upper() + info.reason[1:]
     text = f"{info.guard.text} (:{info.guard.span.line}){part}: {info.kind} along {line}, {b.effect}. {reason}."
     return text.replace("\\", "\\\\").replace('"""', "'''")

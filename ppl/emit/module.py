@@ -25,7 +25,7 @@ def emit(regions: Regions, file: str) -> str:
     """The JAX module of a program, byte for byte the same for the same program."""
     program = regions.program
     facts, names = facts_of(regions), identifiers(all_names(regions))
-    scope = scope_of(program, regions.definitions, analyse(program.body, program.guards))
+    scope = scope_of(program, regions.definitions, analyse(program.body, program.guards), regions.optimize)
     found = loops_with_modes(regions, scope)
     w = Writer()
     header(w, regions, file, names, [values_of_state(m) for m in found.values()])

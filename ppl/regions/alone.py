@@ -6,11 +6,37 @@ import itertools
 from collections.abc import Iterable, Mapping
 
 from ppl.core import ir, poly
+from ppl.regions.frozen import tested_again
 from ppl.regions.lines import latent_of
 from ppl.regions.model import Boundary, GuardInfo, Latent
 from ppl.regions.modes import modes_of
 from ppl.regions.scope import Scope
 from ppl.regions.values import Values, values_of
+
+
+def flips_with(
+    scope: Scope, infos: tuple[GuardInfo, ...], info: GuardInfo, b: Boundary, decided: Iterable[int]
+) -> dict[int, tuple[bool, bool]] | None:
+    """For a guard on carried state: the guards that flip with it, each with the outcome of `b.guard` under which it
+    does, and whether it then takes the opposite outcome. None if others may flip on the boundary too.
+
+    Each instance of such a guard sees a coordinate that no other has seen, so no two are zero at once.
+    """
+    out: dict[int, tuple[bool, bool]] = {}
+    if info.representative != b.guard or info.guard.levels or b.search is not None:
+        return None
+    if b.part == "last":
+        stoppers = {t.stopper for t in tested_again(scope, info.normal)}
+        return out if all(k == b.guard or k in stoppers for k in decided) else None
+    if b.part not in ("first", "rest") or not any(x.through for x in info.boundaries):
+        return None
+    for k in decided:
+        if k != b.guard:
+            found = next((t for t in tested_again(scope, infos[k].normal) if t.stopper == b.guard), None)
+            if found is None or infos[k].guard.loops or infos[k].representative != k or infos[k].guard.levels:
+                return None
+            out[k] = found.stops, found.opposite
+    return out
 
 
 def flips_alone(scope: Scope, infos: tuple[GuardInfo, ...], b: Boundary, decided: Iterable[int]) -> bool:

@@ -184,16 +184,31 @@ def lines_for(scope: Scope, base: GuardInfo, members: frozenset[int], terms: tup
     """One boundary for all instances, or one for the first iteration and one for the rest; empty if there is none."""
     found = [*lines.candidates(scope, base.normal), *lines.inside_sums(scope, base.normal)]
     direct = best(scope, base, members, terms, found)
+    if not found and not base.loops:
+        return behind_loop(scope, base, members, terms)
     first = lines.at_first(scope, base.normal)
     if first is None or (direct is not None and direct.effect != "global"):
         return () if direct is None else (direct,)
-    rest = best(scope, base, members, terms, list(lines.through_state(scope, base.normal)))
+    rest = best(scope, base, members, terms, list(lines.through_state(scope, base.normal, base.guard.mask)))
     if rest is None:
         return () if direct is None else (direct,)
     if not any(a.random for a in poly.atoms(first)):
         return (rest,)  # in the first iteration no latent moves it
     start = best(scope, base, members, terms, [replace(c, part="first") for c in lines.candidates(scope, first)])
     return () if start is None else (start, rest)
+
+
+def behind_loop(scope: Scope, base: GuardInfo, members: frozenset[int], terms: tuple[int, ...]) -> tuple[Boundary, ...]:
+    """One boundary for the last iteration of a loop that a guard follows, and one in case there is none."""
+    for candidate, empty in lines.after_loop(scope, base.normal):
+        last = best(scope, base, members, terms, [candidate])
+        without = [replace(c, part="empty") for c in lines.candidates(scope, empty)]
+        start = best(scope, base, members, terms, without)
+        if last is not None and start is not None:
+            return (start, last)
+        if last is not None and not any(a.random for a in poly.atoms(empty)):
+            return (last,)
+    return ()
 
 
 def best(

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from ppl.core import ir, poly
 from ppl.record import record
+from ppl.regions.frozen import known_before, resolve, tested_again
 from ppl.regions.model import Latent
 from ppl.regions.scope import Scope
 
@@ -110,8 +111,9 @@ def sound(scope: Scope, slope: poly.Poly, rest: poly.Poly) -> tuple[bool, bool]:
     return not sites[0] & sites[1], False
 
 
-def through_state(scope: Scope, normal: poly.Poly) -> Iterator[Candidate]:
-    """Coordinates that a guard on carried state reads through the previous iteration, for all but the first."""
+def through_state(scope: Scope, normal: poly.Poly, mask: ir.Expr | None) -> Iterator[Candidate]:
+    """Coordinates that a guard on carried state reads through the previous iteration, for all but the first; the guard
+    is reached where `mask` holds."""
     for p in poly.atoms(normal):
         if not isinstance(p, ir.Var) or p.name not in scope.entries:
             continue
@@ -121,13 +123,14 @@ def through_state(scope: Scope, normal: poly.Poly) -> Iterator[Candidate]:
         if split is None or not poly.is_constant(split[0]):
             continue
         factor, others = poly.value(split[0]), split[1]
-        out = scope.normal(carry.out)
+        known = known_before(scope, mask, loop)
+        out = scope.normal(resolve(scope, carry.out, known))
         for a in poly.atoms(out):
             latent = latent_of(scope, a)
             inner = poly.split_affine(out, a) if latent is not None else None
             if latent is None or inner is None or not poly.is_constant(inner[0]) or not latent.indices:
                 continue
-            if not all(scope.independent(x, latent) for x in poly.atoms(inner[1])):
+            if not all(scope.independent(x, latent) for x in (*poly.atoms(inner[1]), *known)):
                 continue
             before = Latent(latent.site, tuple(shift(i, loop.var) for i in latent.indices))
             if all(scope.independent(x, before) for x in poly.atoms(others)):
@@ -139,6 +142,29 @@ def shift(e: ir.Expr, var: ir.LoopVar) -> ir.Expr:
     """`e` as the previous iteration saw it."""
     before = poly.add(poly.atom(var), poly.constant(-1.0))
     return poly.to_expr(poly.substitute(poly.to_poly(e), {var: before}), ir.INT)
+
+
+def after_loop(scope: Scope, normal: poly.Poly) -> Iterator[tuple[Candidate, poly.Poly]]:
+    """Coordinates of the last iteration that a guard behind a loop reads, if it tests again what ends the loop; and the
+    normal form for a loop without iterations."""
+    for t in tested_again(scope, normal):
+        split = poly.split_affine(normal, t.final)
+        if split is None or not poly.is_constant(split[0]) or any(x.random for x in poly.atoms(split[1])):
+            continue
+        out = scope.normal(t.state)
+        for a in poly.atoms(out):
+            latent = latent_of(scope, a)
+            inner = poly.split_affine(out, a) if latent is not None else None
+            if latent is None or inner is None or not poly.is_constant(inner[0]) or not latent.indices:
+                continue
+            if not all(scope.independent(x, latent) for x in (*poly.atoms(inner[1]), *t.known)):
+                continue
+            last: dict[ir.Expr, poly.Poly] = {t.loop.var: poly.add(scope.normal(t.loop.hi), poly.constant(-1.0))}
+            where = tuple(poly.to_expr(poly.substitute(poly.to_poly(i), last), ir.INT) for i in latent.indices)
+            slope = poly.number(poly.value(split[0]) * poly.value(inner[0]))
+            taken = ir.Select(t.going, slope, ir.literal(0.0), ir.REAL, True)
+            empty = poly.substitute(normal, {t.final: scope.normal(t.init)})
+            yield Candidate(Latent(latent.site, where), taken, None, None, "last", False), empty
 
 
 def at_first(scope: Scope, normal: poly.Poly) -> poly.Poly | None:

@@ -49,7 +49,8 @@ class Boundary:
     `through` set, it depends on the latent through that carried state of the previous iteration; then `rest` is not
     spelled out, and the root is found from the guard's value at the sample.
 
-    `part`: "all" iterations, or, where the guard reads carried state, "first" or "rest" of them.
+    `part`: "all" iterations, or, where the guard reads carried state, "first" or "rest" of them. Of a guard
+    behind a loop: "last", for a loop with iterations, and "empty".
     `effect`: "local" (the slice is re-evaluated), "modes" (it goes on in state of few values, see
     `ppl.regions.modes`), "incremental" (a running sum is updated, then what follows it is
     re-evaluated) or "global" (all terms are).

@@ -37,7 +37,7 @@ def modes_of(scope: Scope, loop: ir.Loop) -> Modes | None:
     live = live_carries(scope, loop)
     if any(isinstance(s, ir.Loop) or (isinstance(s, ir.Fill) and s.array in scope.live) for s in loop.body):
         return None
-    found = _values(scope, live)
+    found = _values(scope, [c for c in live if scope.flow.of(c.out).guards])  # what no branch decides is no mode
     carries = tuple(c for c in live if c.entry.name in found)
     if not carries or math.prod(len(found[c.entry.name]) for c in carries) > MAX_MODES:
         return None

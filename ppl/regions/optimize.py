@@ -8,6 +8,7 @@ from types import MappingProxyType
 OPTIMIZATIONS: Mapping[str, str] = MappingProxyType({
     "jumps": "a guard that flips alone is evaluated on its boundary only, not beside it, and draws without log q",
     "modes": "the jumps of guards that carried state of few values hands on follow from one backward pass",
+    "stopped": "guards that stop a loop, or test that again behind it, are crossed along one coordinate each",
     "split": "of a loop with carried state, what the state does not need runs for all iterations at once",
 })  # fmt: skip
 

@@ -89,13 +89,13 @@ def jump(
     """
     evaluate = jax.jit(evaluate)  # traced for each form of path, not at every use
     towards = jnp.sign(lax.stop_gradient(jnp.asarray(slope)))
-    path_on = outcomes(evaluate(towards, {name: on}))
-    path_off = outcomes(evaluate(-towards, {name: off}))
+    at_on, at_off = evaluate(towards, {name: on}), evaluate(-towards, {name: off})
+    path_on, path_off = outcomes(at_on), outcomes(at_off)
     true, false = evaluate(0, path_on), evaluate(0, path_off)
     gaps = {t: _value(true[t]) - _value(false[t]) for t in terms}
     if mates or inside:
         mates, inside = mates or {}, inside or {}
-        beside = [(evaluate(towards, path), evaluate(-towards, path)) for path in (path_on, path_off)]
+        beside = [(at_on, evaluate(-towards, path_on)), (evaluate(towards, path_off), at_off)]
         flips = {m: _crosses(beside, m) for m in (*mates, *inside)}
         for t in terms:
             here = jnp.asarray(0 if name in mates else 1)
@@ -109,16 +109,15 @@ def jump(
 
 def difference(
     evaluate: Callable[[Mapping[str, Any]], dict[str, Any]],
-    name: str,
-    on: ArrayLike,
-    off: ArrayLike,
+    on: Mapping[str, Any],
+    off: Mapping[str, Any],
     terms: tuple[str, ...],
 ) -> Array:
-    """``h_true - h_false`` at a root where no guard but `name` flips, summed over `terms`.
+    """``h_true - h_false`` at a root, summed over `terms`, where only the guards in the paths `on` and `off` flip.
 
     `evaluate(path)` runs the slice with the moved coordinate on the boundary.
     """
-    true, false = evaluate({name: on}), evaluate({name: off})
+    true, false = evaluate(on), evaluate(off)
     return jnp.asarray(sum((jnp.sum(_value(true[t]) - _value(false[t])) for t in terms), start=0.0))
 
 

@@ -92,6 +92,19 @@ for t in 0..T {
     observe y[t] ~ Normal(hot + drift, if last then 1 else 1.5)
 }
 """
+STOPPED = """
+data steps: int = 2
+start ~ Normal(1, 1)
+var z: real[steps]
+pos = start
+walked = 0
+for i in 0..steps while pos >= 0 {
+    z[i] ~ Normal(0, 1)
+    pos = pos + z[i]
+    walked = walked + abs(z[i])
+}
+if pos >= 0 { factor -5 } else { observe 1.7 ~ Normal(walked, 1) }
+"""
 PROGRAMS = {"jumps": (CHANGE, CHAIN), "split": (CHAIN, THERMOSTAT), "modes": (THERMOSTAT, SWITCH, ALIVE, COUNTER)}
 CASES = [(name, k) for name, programs in PROGRAMS.items() for k in range(len(programs))]
 
@@ -104,7 +117,7 @@ def gradient(source: str, optimize: tuple[str, ...] | None) -> Any:
 
 
 def test_every_optimisation_is_compared() -> None:
-    assert set(PROGRAMS) == set(OPTIMIZATIONS)
+    assert {*PROGRAMS, "stopped"} == set(OPTIMIZATIONS)
 
 
 @pytest.mark.parametrize(("name", "which"), CASES)
@@ -121,6 +134,28 @@ def test_the_gradient_is_the_same_without(name: str, which: int) -> None:
 def test_carried_state_of_few_values_is_found(source: str) -> None:
     effects = {g["effect"] for g in ppl.compile(source).explain()["guards"] if g["status"] == "boundary"}
     assert "modes" in effects and "global" not in effects
+
+
+def averages(optimize: tuple[str, ...] | None, keys: int, samples: int) -> tuple[np.ndarray, np.ndarray]:
+    """The mean of every component of the gradient, and its standard error."""
+    problem = ppl.compile(STOPPED, optimize=optimize).bind()
+    params = problem.init_params(dtype=jnp.float64)
+    params["loc"] = {"start": jnp.asarray(0.5), "z": jnp.array([-0.3, 0.2])}
+    fn = problem.elbo_and_grad(samples=samples)
+    found = jax.jit(lambda ks: jax.lax.map(lambda k: fn(params, k), ks))(jax.random.split(jax.random.key(1), keys))
+    all_of_them = np.concatenate([np.asarray(x).reshape(keys, -1) for x in jax.tree.leaves(found)], axis=1)
+    return all_of_them.mean(0), all_of_them.std(0, ddof=1) / np.sqrt(keys)
+
+
+def test_a_loop_that_stops_needs_no_search() -> None:
+    """Other lines give another estimator, of the same gradient."""
+    guards = [g for g in ppl.compile(STOPPED).explain()["guards"] if g["status"] == "boundary"]
+    assert [(g["kind"], g["direction"]) for g in guards] == [("affine", "z[i - 1]"), ("affine", "z[steps - 1]")]
+    with jax.enable_x64(True):
+        mean, error = averages(None, 50, 1000)
+        reference, its_error = averages(tuple(x for x in OPTIMIZATIONS if x != "stopped"), 30, 100)
+    assert np.all(error < 0.01) and np.all(its_error < 0.06)
+    assert np.all(np.abs(mean - reference) < 4.5 * np.hypot(error, its_error))
 
 
 def test_an_unknown_optimisation_is_refused() -> None:
