@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from ppl.core import ir, poly
@@ -13,6 +14,11 @@ from ppl.regions.scope import Scope
 
 Roots = Mapping[ir.Expr, poly.Poly]
 
+CONSTANTS: Mapping[str, Callable[[float], float]] = {
+    "exp": math.exp, "expm1": math.expm1, "log": math.log, "log1p": math.log1p, "sqrt": math.sqrt,
+    "sin": math.sin, "cos": math.cos, "tan": math.tan, "sinh": math.sinh, "cosh": math.cosh, "tanh": math.tanh,
+    "atan": math.atan, "inv": lambda x: 1 / x,
+}  # fmt: skip
 MAX_CONDITION = 50  # nodes; a longer condition stays under its name
 
 
@@ -95,10 +101,44 @@ def is_continuous(
         resolved = [side.resolve(e) for side in (on, off)]
         if any(mentions(x, keys, named) for x in resolved):
             return False  # decided in a way that `resolve` does not follow, such as `==` of two bools
-        a, b = (poly.substitute(poly.to_poly(x, on.expand, memo), roots) for x in resolved)
-        if any(abs(c) > 1e-12 for c in poly.add(a, b, -1.0).values()):
+        a, b = (at_root(scope, poly.to_poly(x, on.expand, memo), roots, on.expand, memo) for x in resolved)
+        if a is None or b is None or any(abs(c) > 1e-12 for c in poly.add(a, b, -1.0).values()):
             return False
     return True
+
+
+def at_root(scope: Scope, p: poly.Poly, roots: Roots, expand: poly.Expand, memo: poly.Memo) -> poly.Poly | None:
+    """`p` on the boundary, also inside its functions: ``exp(a * (x - c))`` is 1 at ``x = c``.
+
+    None where that is no number: in ``x / x`` and ``x * pow(x, -1.5)`` what vanishes would hide what is unbounded. A
+    logarithm may stay: where its coefficient vanishes, the product does.
+    """
+    sites = {latent.site for a in roots if (latent := latent_of(scope, a)) is not None}
+    known: dict[ir.Expr, poly.Poly] = dict(roots)
+    for a in poly.atoms(p):
+        if a in known or not isinstance(a, ir.Op) or not scope.flow.of(a).smooth & sites:
+            continue
+        if len(a.args) != 1 or a.args[0].type.dims:
+            return None
+        inner = at_root(scope, poly.to_poly(a.args[0], expand, memo), roots, expand, memo)
+        if inner is None:
+            return None
+        known[a] = poly.atom(ir.Op(a.op, (poly.to_expr(inner),), a.type, a.random))
+        if poly.is_constant(inner) and not (a.op == "log" and poly.value(inner) == 0):
+            folded = value_at(a.op, poly.value(inner))
+            if folded is None:
+                return None
+            known[a] = poly.constant(folded)
+    return poly.substitute(p, known)
+
+
+def value_at(op: str, x: float) -> float | None:
+    """A function of a number where it is one of the few that matter here and finite."""
+    try:
+        out = CONSTANTS[op](x) if op in CONSTANTS else math.nan
+    except (ValueError, OverflowError, ZeroDivisionError):
+        return None
+    return out if math.isfinite(out) else None
 
 
 @dataclass(frozen=True)

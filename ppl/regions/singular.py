@@ -8,7 +8,8 @@ from types import MappingProxyType
 from ppl.core import ir, poly
 from ppl.diagnostics import Span
 from ppl.language.distributions import DENSITY_FUNCTIONS, DensityFunction, named
-from ppl.regions.continuity import Roots, expressions_of_value, root_of
+from ppl.regions.continuity import Roots, at_root, expressions_of_value, root_of
+from ppl.regions.lines import latent_of
 from ppl.regions.scope import Scope
 
 # Where a function of one argument is infinite.
@@ -108,8 +109,8 @@ def equals(scope: Scope, e: ir.Expr, value: float, roots: Roots) -> bool:
         return False
     if value == 0 and isinstance(e, ir.Op) and e.op in ZERO_AT_ZERO:
         return equals(scope, e.args[0], 0.0, roots)
-    p = scope.normal(e)
-    if not any(a in roots for a in poly.atoms(p)):
+    sites = {latent.site for a in roots if (latent := latent_of(scope, a)) is not None}
+    if not scope.flow.of(e).smooth & sites:
         return False
-    rest = poly.add(poly.substitute(p, roots), poly.constant(value), -1.0)
-    return not any(abs(c) > 1e-12 for c in rest.values())
+    there = at_root(scope, scope.normal(e), roots, scope.expand, scope.memo)
+    return there is not None and not any(abs(c) > 1e-12 for c in poly.add(there, poly.constant(value), -1.0).values())
