@@ -31,7 +31,7 @@ def gradcheck(options: argparse.Namespace) -> int:
     from ppl.infer import SettingsError
     from ppl.testing import compare_estimators
 
-    boundaries = sum(g.count for g in problem.guards if g.status == "boundary")
+    boundaries = sum(g.count for g in problem.guards if g.status in ("boundary", "marginalised"))
     # Without boundaries they are the same function: one check says it of both.
     alone = boundaries == 0 or options.estimator == "interior"
     estimators = [options.estimator] if alone else [options.estimator, "interior"]

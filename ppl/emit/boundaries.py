@@ -38,8 +38,14 @@ class BoundaryEmitter:
         loops = [self.scope.loops[x] for x in info.loops]
         modes = self.modes_for(b, info.loops)
         rest = "" if modes is None else f", rest_{modes.loop}"
+        smooth = self.smooth_terms(b)
+        rest += ", integrated" if smooth else ""
         with self.w.block(f"def {name}(at, data, size, main{rest}):"):
             self.w.line(f'"""{docstring(info, b, self.facts)}"""')
+            if smooth:
+                self.w.line(f"terms = marginal.without({self.reached(b, info.loops)}, {self.smoothed(b, smooth)})")
+                with self.w.block("if not terms:"):
+                    self.w.line("return jnp.asarray(0.0)")
             for line in self.unpack:
                 self.w.line(line)
             self.only_if(b)
@@ -48,7 +54,8 @@ class BoundaryEmitter:
             variables = ", ".join(self.names[x.name] for x in (*(x.var for x in loops), *element))
             with self.w.block(f"def one({variables}):"):
                 self.one(info, b, loops)
-            self.w.line(f"return surface.total(one{''.join(', ' + r for r in self.ranges(b, loops))})")
+            ranges = self.ranges(loops, b.part) + self.elements(b)
+            self.w.line(f"return surface.total(one{''.join(', ' + r for r in ranges)})")
         self.w.line()
         self.w.line()
         return f"{name}(at, data, size, main{rest})"
@@ -64,25 +71,39 @@ class BoundaryEmitter:
         with self.w.block(f"if {extent} {'<=' if b.part == 'last' else '>'} 0:"):
             self.w.line("return jnp.asarray(0.0)")
 
-    def ranges(self, b: Boundary, loops: list[ir.Loop]) -> list[str]:
-        """(first index, number) of each loop; of the innermost only the part that this boundary answers for."""
+    def smooth_terms(self, b: Boundary) -> list[int]:
+        """The terms that the guard reaches out of which its latent may be integrated, so that nothing jumps there."""
+        return [m.term for m in self.facts.regions.marginals if m.term in b.terms and b.guard in m.guards()]
+
+    def smoothed(self, b: Boundary, smooth: list[int]) -> str:
+        """Those of them that are integrated."""
+        if {m.term for m in self.facts.regions.marginals} & set(b.terms) == set(smooth):
+            return "integrated"
+        return f"integrated & {{{', '.join(f'{chr(34)}t{t}{chr(34)}' for t in smooth)}}}"
+
+    def ranges(self, loops: list[ir.Loop], part: str = "all") -> list[str]:
+        """(first index, number) of each loop; of the innermost only the part that a boundary answers for."""
         out: list[str] = []
         emitter = Emitter(self.facts, self.printer(), self.w)
         outer: list[str] = []
         for loop in loops:
             lo, extent = emitter.range(loop)
-            if loop is loops[-1] and b.part == "first":
+            if loop is loops[-1] and part == "first":
                 extent = f"min({extent}, 1)"
-            elif loop is loops[-1] and b.part == "rest":
+            elif loop is loops[-1] and part == "rest":
                 lo, extent = f"{lo} + 1", f"{extent} - 1"
             if not self.facts.is_static(loop.lo):
                 lo = f"lambda {', '.join(outer)}: {lo}"
             out.append(f"({lo}, {extent})")
             outer.append(self.names[loop.var.name])
-        if b.search is not None and b.search.element:
-            dims = self.scope.site(b.line.site).type.dims
-            out.extend(f"(0, {emitter.printer.expr(self.facts.inline(d))})" for d in dims)
         return out
+
+    def elements(self, b: Boundary) -> list[str]:
+        """The same for the elements of the site that the line runs over."""
+        if b.search is None or not b.search.element:
+            return []
+        dims = self.scope.site(b.line.site).type.dims
+        return [f"(0, {self.printer().expr(self.facts.inline(d))})" for d in dims]
 
     # -------------------------------------------------------------- one instance
 
@@ -234,6 +255,10 @@ class BoundaryEmitter:
         return modes_of(self.scope, self.scope.loops[loops[-1]]) if b.effect == "modes" else None
 
     def terms(self, b: Boundary, loops: tuple[int, ...]) -> str:
+        """The terms that jump, as a tuple or by its name."""
+        return "terms" if self.smooth_terms(b) else self.reached(b, loops)
+
+    def reached(self, b: Boundary, loops: tuple[int, ...]) -> str:
         """The terms of a boundary's slice, as a tuple."""
         modes = self.modes_for(b, loops)
         if modes is None:

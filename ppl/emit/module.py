@@ -8,6 +8,7 @@ from pathlib import PurePath
 from ppl.core import ir
 from ppl.diagnostics import printable
 from ppl.emit.boundaries import BoundaryEmitter, reads_of
+from ppl.emit.marginal import MarginalEmitter, reads_of_term
 from ppl.emit.modes import loops_with_modes, values_of_state, write_rest
 from ppl.emit.names import identifiers
 from ppl.emit.observed import groups
@@ -30,19 +31,23 @@ def emit(regions: Regions, file: str) -> str:
     w = Writer()
     header(w, regions, file, names, [values_of_state(m) for m in found.values()])
     unpack = unpacking(program, names)
-    active = [i for i in regions.guards if i.status == "boundary"]
-    keep = frozenset(x for i in active for x in reads_of(facts, scope, i)) - {s.name for s in program.sites}
+    active = [i for i in regions.guards if i.boundaries]
+    read = {x for i in active for x in reads_of(facts, scope, i)}
+    read |= {x for m in regions.marginals for x in reads_of_term(facts, scope, m)}
+    keep = frozenset(read) - {s.name for s in program.sites}
     model(w, facts, names, unpack, keep)
     noise(w, facts, names, unpack)
     boundaries = BoundaryEmitter(facts, scope, names, w, unpack)
     for m in found.values():
         write_rest(boundaries, m)
     calls = [boundaries.function(i, b) for i in active for b in i.boundaries]
-    w.line("def boundary(at, data, size, main):")
+    w.line("def boundary(at, data, size, main, integrated=frozenset()):")
     w.line('    """The boundary terms of one draw, as one scalar of which only the gradient has a meaning."""')
     for k in found:
         w.line(f"    rest_{k} = rest_of_loop_{k}(at, data, size, main)")
     w.line("    return " + (" + ".join(calls) or "jnp.asarray(0.0)"))
+    if regions.marginals:
+        MarginalEmitter(boundaries).write(regions.marginals)
     return w.text()
 
 
@@ -81,8 +86,9 @@ def header(w: Writer, regions: Regions, file: str, names: dict[str, str], consta
     w.line()
     searched = any(b.search is not None for i in regions.guards for b in i.boundaries)
     uses_modes = any(b.effect == "modes" for i in regions.guards for b in i.boundaries)
-    used = ["control", *(["crossings"] if searched else []), *(["modes"] if uses_modes else []), "samplers"]
-    w.line(f"from ppl.runtime import {', '.join(used)}, supports, surface")
+    used = [*(["crossings"] if searched else []), *(["marginal"] if regions.marginals else []),
+            *(["modes"] if uses_modes else [])]  # fmt: skip
+    w.line(f"from ppl.runtime import {', '.join(['control', *used, 'samplers'])}, supports, surface")
     w.line("from ppl.runtime import densities as dist")
     w.line("from ppl.runtime import functions as fn")
     w.line()
@@ -91,6 +97,10 @@ def header(w: Writer, regions: Regions, file: str, names: dict[str, str], consta
     if regions.scored:
         listed = tuple_text([f'"t{t}"' for t in regions.scored])
         w.line(f"SCORED = {listed}  # terms behind a branch that is unbounded at its guard")
+    if regions.marginals:
+        latents = {m.term: tuple_text([f'"{v.latent.site}"' for v in m.variables]) for m in regions.marginals}
+        listed = ", ".join(f'"t{t}": {x}' for t, x in latents.items())
+        w.line(f"INTEGRABLE = {{{listed}}}  # terms with the latents that `expected` integrates out of them")
     sites: dict[str, list[int]] = {s.name: [] for s in program.sites if not s.noise}
     for _, s in ir.blocks(regions.body):
         if isinstance(s, ir.Sample) and not s.noise:

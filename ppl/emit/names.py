@@ -6,7 +6,9 @@ import keyword
 import re
 from collections.abc import Iterable
 
-_OURS = re.compile(r"((g|t|loop_|before_|state_|rest_|rest_of_loop_|MODES_|boundary_|slice_|at_|seen_)\d+|.*_at_\d+)$")
+_OURS = re.compile(
+    r"((g|t|loop_|before_|state_|rest_|rest_of_loop_|MODES_|boundary_|slice_|at_|seen_|expected_)\d+|.*_at_\d+)$"
+)
 # fmt: off
 _RESERVED = frozenset(
     {
@@ -14,7 +16,7 @@ _RESERVED = frozenset(
         "out", "more", "main", "root", "slope", "rest", "side", "one", "model", "boundary", "noise",
         "noise_log_density", "still", "state", "evaluate", "gap", "after", "rest_of_path", "u", "key", "dtype", "k",
         "v", "TERMS", "SITES", "OBSERVED", "min", "jump", "None", "True", "False", "crossings", "value", "on", "across",
-        "outcomes", "row", "modes", "step",
+        "outcomes", "row", "modes", "step", "marginal", "given", "integrated", "expected", "terms", "INTEGRABLE",
     }
 )
 # fmt: on

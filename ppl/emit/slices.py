@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from ppl.core import ir
 from ppl.core.reads import expressions_of
-from ppl.regions.model import Boundary, GuardInfo, Latent, Regions
+from ppl.regions.model import Boundary, GuardInfo, Latent, Marginal, Regions
 from ppl.regions.scope import Scope
 
 
@@ -25,9 +25,19 @@ class Slice:
 
 def slice_of(regions: Regions, scope: Scope, loop: ir.Loop, b: Boundary, extra: Iterable[ir.Expr]) -> Slice:
     """The slice of boundary `b` in an iteration of `loop`; `extra` are further expressions it must evaluate."""
-    collector = _Collector(regions, scope, (b.line,), b.guard, b.terms)
+    collector = _Collector(regions, scope, (b.line,), frozenset({b.guard}), b.terms)
     collector.need(*extra)
     body = collector.select(loop.body)
+    out = Slice(body)
+    collector.imports(out)
+    return out
+
+
+def term_slice(regions: Regions, scope: Scope, m: Marginal) -> Slice:
+    """What has to be evaluated to have a term for given outcomes of the guards of the latents integrated out of it."""
+    given = m.guards()
+    collector = _Collector(regions, scope, tuple(v.latent for v in m.variables), given, (m.term,), given=given)
+    body = collector.select(scope.loops[m.loops[-1]].body if m.loops else regions.body)
     out = Slice(body)
     collector.imports(out)
     return out
@@ -47,19 +57,20 @@ def value_slice(
 
 
 class _Collector:
-    """`crossed`: the guard whose outcome is decided by the caller. `masked`: what is recomputed keeps its mask, because
-    it will be evaluated, and differentiated, away from the root too."""
+    """`crossed`: the guards whose outcomes the caller decides, by a path, or, of those in `given`, as variables.
+    `masked`: what is recomputed keeps its mask, because it will be evaluated, and differentiated, away from the root
+    too."""
 
     def __init__(
-        self, regions: Regions, scope: Scope, lines: tuple[Latent, ...], crossed: int | None = None,
-        terms: tuple[int, ...] = (), masked: bool = False,
+        self, regions: Regions, scope: Scope, lines: tuple[Latent, ...], crossed: frozenset[int] = frozenset(),
+        terms: tuple[int, ...] = (), masked: bool = False, given: frozenset[int] = frozenset(),
     ) -> None:  # fmt: skip
         self.regions, self.scope, self.lines, self.terms = regions, scope, lines, frozenset(terms)
-        self.crossed, self.masked = crossed, masked
+        self.crossed, self.masked, self.given = crossed, masked, given
         self.lets = {s.var.name: s for _, s in ir.blocks(regions.program.body) if isinstance(s, ir.Let)}
         self.variables: dict[str, ir.Var] = {}
         self.arrays: dict[str, None] = {}
-        self.guards: dict[int, None] = {} if crossed is None else {crossed: None}
+        self.guards: dict[int, None] = dict.fromkeys(sorted(crossed))
         self.defined: set[str] = set()
         self.out = Slice()
         self.done: set[str] = set()
@@ -96,7 +107,7 @@ class _Collector:
                     return None
                 self.defined.add(s.var.name)
             case ir.Decide():
-                if s.index not in self.guards or not self.moves(s.index):
+                if s.index not in self.guards or s.index in self.given or not self.moves(s.index):
                     return None
                 self.decided.add(s.index)
                 self.need(self.regions.guards[s.index].value)
@@ -110,6 +121,8 @@ class _Collector:
         return s
 
     def keep_loop(self, s: ir.Loop) -> ir.Loop | None:
+        if self.given:  # no loop that a term with integrated latents reads depends on them
+            return None
         inside = {x.id for _, x in ir.blocks(s.body) if isinstance(x, ir.Term | ir.Sample)}
         reductions = tuple(r for r in s.reductions if r.final.name in self.variables)
         collects = tuple(c for c in s.collects if c.final.name in self.variables or c.final.name in self.arrays)
@@ -127,9 +140,7 @@ class _Collector:
 
     def moves(self, guard: int) -> bool:
         """Whether a guard may take another outcome beside the root than in the main evaluation."""
-        if self.crossed is not None and (
-            guard == self.crossed or self.crossed in self.scope.flow.of(ir.GuardRef(guard)).guards
-        ):
+        if guard in self.crossed or self.crossed & self.scope.flow.of(ir.GuardRef(guard)).guards:
             return True
         return not self.stays(ir.GuardRef(guard))
 
@@ -165,7 +176,7 @@ class _Collector:
 
     def guard(self, g: int) -> None:
         name = f"guard {g}"
-        if g in self.decided or name in self.done:
+        if g in self.decided or g in self.given or name in self.done:
             return
         self.done.add(name)
         if not self.moves(g):

@@ -42,6 +42,7 @@ def fit(
     starts: int | None = None,
     noise: str = "antithetic",
     stl: bool = False,
+    marginalise: bool = True,
     draws: int = DRAWS,
     progress: Callable[[Progress], None] | None = None,
     checkpoint: str | Path | None = None,
@@ -52,17 +53,18 @@ def fit(
 
     `starts` optimisations run side by side, the best is kept. With `steps`, exactly that many are made; without, the
     stop rule of :mod:`ppl.infer.stopping` decides, within MAX_STEPS. `samples` is the number of draws behind each
-    gradient, `noise` how these depend on each other and `stl` whether sticking the landing is used (see
-    `Problem.elbo_loss`), `lr` the length of a first step in prior standard deviations, `draws` the size of the
-    posterior sample, whose draws are independent. Equal arguments give equal results. With `checkpoint`, the run is
-    saved there as it goes; with `resume` it is continued from there, and the result is that of a run that was never
-    interrupted.
+    gradient, `noise` how these depend on each other, `stl` whether sticking the landing is used and `marginalise`
+    whether latents are integrated out of terms (see `Problem.elbo_loss`), `lr` the length of a first step in prior
+    standard deviations, `draws` the size of the posterior sample, whose draws are independent. Equal arguments give
+    equal results. With `checkpoint`, the run is saved there as it goes; with `resume` it is continued from there, and
+    the result is that of a run that was never interrupted.
 
     Raises :class:`ppl.InferenceError` if the ELBO is not finite (or, under `require_converged`, if the run ends
     before it converged), :class:`CheckpointError` for an unusable checkpoint, :class:`SettingsError` for arguments
     that make no sense.
     """
-    chosen: dict[str, Any] = {"samples": samples, "lr": lr, "starts": starts, "noise": noise, "stl": stl}
+    chosen: dict[str, Any] = {"samples": samples, "lr": lr, "starts": starts, "noise": noise, "stl": stl,
+                              "marginalise": marginalise}  # fmt: skip
     settings = Settings(guide, estimator, seed, **{k: v for k, v in chosen.items() if v is not None})
     if steps is not None and steps < 1:
         raise SettingsError(f"steps must be at least 1, not {steps}")

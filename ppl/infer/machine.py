@@ -40,7 +40,8 @@ def prepare(problem: ProblemLike, settings: Settings) -> tuple[Machine, Run, flo
         raise SettingsError(str(error)) from error
     lanes, layout = settings.starts, Layout.of(like)
     rows = jnp.repeat(rows_of(jax.tree.map(lambda x: x[None], like)), lanes, axis=0)
-    fn = problem.elbo_and_grad(settings.guide, settings.estimator, settings.samples, settings.noise, settings.stl)
+    s = settings
+    fn = problem.elbo_and_grad(s.guide, s.estimator, s.samples, s.noise, s.stl, s.marginalise)
     steps_key = jax.random.fold_in(key, STEPS)
     began = time.perf_counter()
     with Compiling() as compiling:

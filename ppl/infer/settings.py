@@ -42,6 +42,7 @@ class Settings:
     starts: int = 16
     noise: str = "antithetic"
     stl: bool = False
+    marginalise: bool = True
 
     def __post_init__(self) -> None:
         if self.estimator not in ESTIMATORS:

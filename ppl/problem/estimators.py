@@ -3,7 +3,8 @@
 """Estimators of the ELBO's gradient, each as a scalar whose value is an ELBO sample and whose gradient is the estimate.
 
 combined  the reparameterisation gradient inside the regions plus the boundary terms: unbiased. Terms behind a branch
-          that is unbounded at its own guard, where no boundary term exists, take the score estimator instead
+          that is unbounded at its own guard, where no boundary term exists, take the score estimator instead. Terms
+          that use a latent through guards alone may have it integrated out: then nothing jumps in them
 interior  the former alone, which is what plain automatic differentiation gives: biased if a guard moves
 score     ``h * grad log q`` (REINFORCE): unbiased and noisy
 
@@ -46,24 +47,35 @@ def surrogate(
     data: Mapping[str, Any],
     size: Mapping[str, int],
     stl: bool = False,
+    marginalise: bool = True,
 ) -> Array:
-    """One sample of the ELBO, with the gradient of `estimator`. The score estimator has nothing that `stl` drops."""
+    """One sample of the ELBO, with the gradient of `estimator`. The score estimator has nothing that `stl` drops;
+    `marginalise` concerns the combined one."""
     point = guide.point(params, eps, stl)
     if estimator == "score":
         return score(code, guide, code.TERMS, params, point.u, noise, data, size)
     at = _with(point, noise)
     # The gradient of -log q in the probabilities of a discrete latent is zero on average: noise, left out.
     fixed = {k: lax.stop_gradient(v) for k, v in at.log_probabilities.items()}
-    main = code.model(replace(at, log_probabilities=fixed), data, size)
-    h = log_density(main, code.TERMS)
+    inside = replace(at, log_probabilities=fixed)
+    main = code.model(inside, data, size)
     if estimator == "interior":
-        return h
-    surface = code.boundary(_evaluating(code, at, main, data, size), data, size, main)
+        return log_density(main, code.TERMS)
+    integrated = integrable(code, guide) if marginalise else frozenset[str]()
+    surface = code.boundary(_evaluating(code, at, main, data, size), data, size, main, integrated)
     scored: tuple[str, ...] = getattr(code, "SCORED", ())
+    h = log_density(main, tuple(t for t in code.TERMS if t not in scored and t not in integrated))
+    if integrated:
+        h = h + code.expected(inside, data, size, main, integrated)
     if scored:
-        smooth = log_density(main, tuple(t for t in code.TERMS if t not in scored))
-        h = smooth + score(code, guide, scored, params, point.u, noise, data, size)
+        h = h + score(code, guide, scored, params, point.u, noise, data, size)
     return h + surface - lax.stop_gradient(surface)
+
+
+def integrable(code: ModuleType, guide: Guide) -> frozenset[str]:
+    """The terms of which latents can be integrated out under this guide."""
+    found: Mapping[str, tuple[str, ...]] = getattr(code, "INTEGRABLE", {})
+    return frozenset(t for t, sites in found.items() if all(s not in code.SITES or guide.independent(s) for s in sites))
 
 
 def score(

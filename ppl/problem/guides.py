@@ -120,6 +120,12 @@ class Guide(ABC):
     def log_density(self, params: Params, u: Mapping[str, Array]) -> dict[str, Array]:
         """log q of the continuous latents, spread over elements so that the sum over those of a path is that path's."""
 
+    def independent(self, site: str) -> bool:
+        """Whether the unconstrained elements of a site are Gaussians with the point's `loc` and `scale`, independent
+        of each other and of all other latents: then they may be integrated out."""
+        del site
+        return False
+
     def tables(self, params: Params) -> dict[str, Array]:
         """The log probabilities of the outcomes of every discrete site, last axis the outcomes."""
         out: dict[str, Array] = {}
@@ -133,6 +139,10 @@ class Guide(ABC):
 @dataclass(frozen=True)
 class MeanField(Guide):
     """Independent Gaussians, ``u = loc + exp(log_scale) * eps`` for every coordinate."""
+
+    def independent(self, site: str) -> bool:
+        del site
+        return True
 
     def real_point(self, params: Params, eps: Mapping[str, Array]) -> Point:
         loc, scale = params["loc"], scales(params)

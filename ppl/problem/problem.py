@@ -121,7 +121,7 @@ class Problem:
 
     def __repr__(self) -> str:
         latents = ", ".join(f"{k}{list(s) if s else ''}" for k, s in self._shapes.items())
-        moving = sum(g.count for g in self.guards if g.status == "boundary")
+        moving = sum(g.count for g in self.guards if g.status in ("boundary", "marginalised"))
         return f"Problem({self.name}: latents {latents or 'none'}; {moving} boundaries)"
 
     # ---------------------------------------------------------------- densities
@@ -169,14 +169,17 @@ class Problem:
 
     def elbo_loss(
         self, guide: str = "meanfield", estimator: str = "combined", samples: int = 8, noise: str = "antithetic",
-        stl: bool = False,
+        stl: bool = False, marginalise: bool = True,
     ) -> Callable[[Params, Array], Array]:  # fmt: skip
         """``loss(params, key)``: minus an ELBO estimate from `samples` draws. ``jax.grad`` of it is the estimator.
 
         `noise` says how the draws of one key depend on each other, see ppl.problem.noise: "antithetic" pairs,
         "independent" or "qmc". All are unbiased; errors have to be taken over keys. `stl` leaves out a part of the
-        gradient that is zero on average (sticking the landing), see ppl.problem.estimators. Second derivatives and
-        forward mode through the boundary terms are not meaningful. Raises ValueError for names that do not exist.
+        gradient that is zero on average (sticking the landing), see ppl.problem.estimators. With `marginalise`, the
+        combined estimator integrates out of each term the latents that it uses through guards alone (status
+        `marginalised`), where the guide has them independent; without, they have boundary terms like any other. Both
+        are unbiased; the former has the smaller variance. Second derivatives and forward mode through the boundary
+        terms are not meaningful. Raises ValueError for names that do not exist.
         """
         family = self.guide(guide)
         if estimator not in ESTIMATORS:
@@ -190,7 +193,7 @@ class Problem:
             dtype = self._dtype(params)
 
             def one(eps: dict[str, Array], own: dict[str, Array]) -> Array:
-                return surrogate(self._code, family, estimator, params, eps, own, data, self.sizes, stl)
+                return surrogate(self._code, family, estimator, params, eps, own, data, self.sizes, stl, marginalise)
 
             draws = self._base_draws(family, key, samples, dtype, data, noise)
             # Terms without a latent are computed in jax's default precision.
@@ -201,13 +204,13 @@ class Problem:
 
     def elbo_and_grad(
         self, guide: str = "meanfield", estimator: str = "combined", samples: int = 1, noise: str = "antithetic",
-        stl: bool = False,
+        stl: bool = False, marginalise: bool = True,
     ) -> Callable[[Params, Array], tuple[Array, Params]]:  # fmt: skip
         """``fn(params, key)``: an ELBO estimate and an estimate of its gradient, with the structure of `params`.
 
         Arguments as for `elbo_loss`.
         """
-        value_and_grad = jax.value_and_grad(self.elbo_loss(guide, estimator, samples, noise, stl))
+        value_and_grad = jax.value_and_grad(self.elbo_loss(guide, estimator, samples, noise, stl, marginalise))
 
         def fn(params: Params, key: Array) -> tuple[Array, Params]:
             value, grad = value_and_grad(params, key)

@@ -15,6 +15,7 @@ from ppl.regions.effects import effect_of
 from ppl.regions.fills import check_fills
 from ppl.regions.flow import analyse, influenced
 from ppl.regions.hoist import hoist
+from ppl.regions.marginal import marginals, with_statuses
 from ppl.regions.mates import may_coincide
 from ppl.regions.model import NOWHERE, Boundary, GuardInfo, Regions, Search
 from ppl.regions.optimize import chosen
@@ -55,10 +56,12 @@ def extract(elaborated: Elaborated, sink: Diagnostics, optimize: Iterable[str] |
     classified = tuple(infos[g.index] for g in program.guards)
     scored = score.scored_terms(scope, classified)
     guards = with_mates(scope, score.without(classified, scored))
+    integrable = marginals(scope, guards, scored)
+    guards = with_statuses(scope, guards, integrable)
     body = hoist(program.body, {k: f.loops for k, f in forms.items() if f.hoisted})
     lines_of_terms = term_lines(program)
     return Regions(program, body, elaborated.definitions, guards, scope.loops, lines_of_terms, tuple(sorted(scored)),
-                   names)  # fmt: skip
+                   names, integrable)  # fmt: skip
 
 
 def term_lines(program: ir.Program) -> dict[int, int]:

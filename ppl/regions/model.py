@@ -69,11 +69,41 @@ class Boundary:
 
 
 @record
+class Threshold:
+    """A guard that one latent z decides: it holds where ``slope * z + rest`` is positive. No latent moves `slope`."""
+
+    guard: int
+    slope: ir.Expr
+    rest: ir.Expr
+
+
+@record
+class Integrated:
+    """A latent or noise that is integrated out of a term, which reads it through these guards alone."""
+
+    latent: Latent
+    guards: tuple[Threshold, ...]
+
+
+@record
+class Marginal:
+    """A term of the log density, decided in `loops`, and the latents that can be integrated out of it."""
+
+    term: int
+    loops: tuple[int, ...]
+    variables: tuple[Integrated, ...]
+
+    def guards(self) -> frozenset[int]:
+        return frozenset(t.guard for v in self.variables for t in v.guards)
+
+
+@record
 class GuardInfo:
-    """A guard of the source with its classification."""
+    """A guard of the source with its classification. With status `marginalised` it has boundaries too: they are for
+    guides under which the latent is not independent of the others."""
 
     guard: ir.Guard
-    status: str  # boundary, merged, no-jump, fixed, data-only
+    status: str  # boundary, merged, no-jump, fixed, data-only, marginalised, score
     kind: str  # affine, invertible, polynomial, monotone, smooth, discrete
     loops: tuple[int, ...]  # index space after hoisting
     direction: str
@@ -98,6 +128,7 @@ class Regions:
     term_lines: Mapping[int, int]
     scored: tuple[int, ...] = ()  # terms that take the score estimator
     optimize: frozenset[str] = frozenset()
+    marginals: tuple[Marginal, ...] = ()
 
     def resolve(self, index: int) -> tuple[int, bool]:
         """(representative, flipped) of a guard."""

@@ -29,6 +29,11 @@ from ppl.runtime import functions as fn
 class Transform(ABC):
     """An elementwise increasing or decreasing map from the real line onto a support given by bounds."""
 
+    @property
+    def direction(self) -> int:
+        """1 if it increases, -1 if it decreases."""
+        return 1
+
     @abstractmethod
     def forward(self, u: ArrayLike, *bounds: ArrayLike) -> Array:
         """``T(u)``, strictly inside the support."""
@@ -115,6 +120,10 @@ class HalfLine(Transform):
     """``bound + sign * exp(u)``: above its bound for sign 1, below it for sign -1."""
 
     sign: int
+
+    @property
+    def direction(self) -> int:
+        return self.sign
 
     def forward(self, u: ArrayLike, *bounds: ArrayLike) -> Array:
         (bound,) = bounds

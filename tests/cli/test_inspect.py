@@ -88,7 +88,7 @@ def test_explain_json_has_the_fields_of_the_guards(pplc: Pplc, step: Path) -> No
     assert [s["name"] for s in report["sites"]] == ["x"]
     (guard,) = report["guards"]
     assert {"text", "span", "kind", "direction", "effect", "count", "status", "reason"} <= set(guard)
-    assert (guard["status"], guard["kind"], guard["count"]) == ("boundary", "affine", 1)
+    assert (guard["status"], guard["kind"], guard["count"]) == ("marginalised", "affine", 1)
     assert (guard["span"]["line"], guard["span"]["column"]) == (2, 8)
 
 
@@ -96,7 +96,7 @@ def test_explain_for_people_names_every_guard_in_100_columns(pplc: Pplc, step: P
     code, out, _ = pplc("explain", step)
     assert code == 0
     assert "2:8  x < 0" in out
-    assert "boundary" in out
+    assert "marginalised" in out
     assert "1:1  latent x" in out
     # the first line holds the path, which is as long as it is
     assert max(map(len, out.splitlines()[1:])) <= 100

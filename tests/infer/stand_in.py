@@ -118,7 +118,7 @@ class StandIn:
         return loss
 
     def elbo_and_grad(
-        self, guide: str, estimator: str, samples: int, noise: str = "", stl: bool = False
+        self, guide: str, estimator: str, samples: int, noise: str = "", stl: bool = False, marginalise: bool = True
     ) -> Callable[[Params, Array], Any]:
         value_and_grad = jax.value_and_grad(self.elbo_loss(guide, estimator, samples))
 

@@ -78,7 +78,7 @@ def check(program: Program, draws: int = 100_000, build: Callable[[str], Any] = 
 
 def gradient_verdict(program: Program, problem: Any, module: Any, guide: Guide, draws: int, rerun: bool,
                      limit: float, interior: bool, lines: int) -> Verdict:  # fmt: skip
-    boundaries = sum(g.count for g in problem.guards if g.status == "boundary")
+    boundaries = sum(g.count for g in problem.guards if g.status in ("boundary", "marginalised"))
     z, plain_z, truth, components = 0.0, None, None, {}
     for again in (False, True):
         more = 10 if again else 1

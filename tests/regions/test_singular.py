@@ -79,7 +79,7 @@ def test_the_gradient_is_right_where_no_boundary_term_exists() -> None:
 
     with jax.enable_x64(True):
         problem = ppl.compile(SINGULAR).bind()
-        assert [g.status for g in problem.guards] == ["score", "boundary"]
+        assert [g.status for g in problem.guards] == ["score", "marginalised"]
         params = {"loc": {"x": jnp.asarray(0.4), "y": jnp.asarray(-0.1)},
                   "log_scale": {"x": jnp.asarray(-0.2), "y": jnp.asarray(0.1)}}  # fmt: skip
         value, grad = jax.value_and_grad(elbo)(params)

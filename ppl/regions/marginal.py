@@ -1,0 +1,211 @@
+"""Terms that use a latent through guards alone: the guide's probabilities of their outcomes integrate it out.
+
+Given all other latents, such a term takes finitely many values, one for each interval between the thresholds of the
+guards on its latent z. Where z is independent of the others under the guide, its expectation is
+``sum_j P(z in interval j) * term(interval j)``: smooth in the parameters, so the guards need no boundary there, and of
+smaller variance than the term at a draw (Rao-Blackwell). What is proved here, for one term and one coordinate z:
+
+- the term, with its guards taken as given, does not move with z, and neither does any loop that it reads from;
+- every guard behind it that depends on z is affine in it with a slope that no latent moves, or is decided by such
+  guards; its threshold may move with other latents.
+
+A guard of another latent keeps its boundary, and the jump of the term there, evaluated at a draw of z, is unbiased.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+from ppl.core import ir
+from ppl.core.reads import expressions_of
+from ppl.core.show import show
+from ppl.diagnostics import counted
+from ppl.record import record
+from ppl.regions import lines
+from ppl.regions.model import GuardInfo, Integrated, Latent, Marginal, Threshold
+from ppl.regions.scope import Scope
+from ppl.regions.search import can_move
+
+MARGINALISED = "marginalised"
+MOST_PATHS = 16  # values of one term: each is one evaluation
+_TOTAL = ("add", "sub", "mul", "neg", "to_real")  # finite at any operands
+
+
+@record
+class Trace:
+    """What an expression reads, its definitions looked up: variables without one, array elements, and guards."""
+
+    leaves: tuple[ir.Expr, ...]
+    guards: tuple[int, ...]  # representatives
+
+
+def marginals(scope: Scope, infos: Sequence[GuardInfo], scored: frozenset[int]) -> tuple[Marginal, ...]:
+    """The terms of which a latent can be integrated out; `scored` are those with an estimator of their own."""
+    found: list[Marginal] = []
+    for _, s in ir.blocks(scope.program.body):
+        if not isinstance(s, ir.Term | ir.Sample) or (isinstance(s, ir.Sample) and s.noise) or s.id in scored:
+            continue
+        if scope.flow.terms[s.id].guards:
+            variables = _Analysis(scope, infos, s).variables()
+            if variables:
+                found.append(Marginal(s.id, scope.flow.term_loops[s.id], variables))
+    return tuple(found)
+
+
+def with_statuses(scope: Scope, infos: tuple[GuardInfo, ...], found: tuple[Marginal, ...]) -> tuple[GuardInfo, ...]:
+    """The guards, with what is integrated told in status and reason."""
+    by_guard: dict[int, list[Marginal]] = {}
+    for m in found:
+        for k in m.guards():
+            by_guard.setdefault(k, []).append(m)
+    twins: dict[int, set[int]] = {}
+    for i in infos:
+        twins.setdefault(i.representative, set()).add(i.guard.index)
+    return tuple(_told(scope, i, twins.get(i.guard.index, set()), by_guard.get(i.guard.index, [])) for i in infos)
+
+
+def _told(scope: Scope, info: GuardInfo, members: set[int], found: list[Marginal]) -> GuardInfo:
+    terms = {m.term for m in found}
+    reached = {t for t, d in scope.flow.terms.items() if members & d.guards}
+    if not terms or info.status not in ("boundary", "fixed"):
+        return info
+    where = _lines(scope, terms)
+    if not reached <= terms:
+        if info.status == "fixed":
+            return info
+        return replace(info, reason=f"{info.reason}; integrated out of {where}")
+    latents = [v.latent for m in found for v in m.variables if any(t.guard == info.guard.index for t in v.guards)]
+    noise = scope.site(latents[0].site).noise
+    otherwise = f"; otherwise {info.reason}" if info.boundaries else ""
+    return replace(
+        info, status=MARGINALISED, direction=show(latents[0].expr(ir.REAL)) + (" (noise)" if noise else ""),
+        kind=info.kind if info.boundaries else "affine", effect="local",
+        reason=f"integrated out of {where}, by the probabilities of its outcomes{otherwise}",
+    )  # fmt: skip
+
+
+def _lines(scope: Scope, terms: set[int]) -> str:
+    found = sorted({s.span.line for _, s in ir.blocks(scope.program.body)
+                    if isinstance(s, ir.Term | ir.Sample) and s.id in terms})  # fmt: skip
+    return f"{counted(len(terms), 'term')}, of line{'' if len(found) == 1 else 's'} {', '.join(map(str, found))}"
+
+
+@dataclass
+class _Analysis:
+    """One term."""
+
+    scope: Scope
+    infos: Sequence[GuardInfo]
+    term: ir.Term | ir.Sample
+    traces: dict[int, Trace] = field(default_factory=dict[int, Trace])
+
+    def variables(self) -> tuple[Integrated, ...]:
+        """As many latents as can be integrated out of it together."""
+        own: tuple[ir.Expr, ...] = ()
+        if isinstance(self.term, ir.Sample) and self.term.outcome is None:
+            own = (
+                ir.Cell(self.term.site, self.term.indices, ir.REAL, True)
+                if self.term.indices
+                else self.term.var,
+            )  # fmt: skip
+        whole = self.trace((*own, *expressions_of(self.term, self.scope.program.guards)))
+        chosen: list[Integrated] = []
+        paths = 1
+        for z in self.latents(whole):
+            v = self.integrated(whole, z)
+            if v is None or paths * (len(v.guards) + 1) > MOST_PATHS:
+                continue
+            if all(self.apart(v, other) and self.apart(other, v) for other in chosen):
+                chosen.append(v)
+                paths *= len(v.guards) + 1
+        return tuple(chosen)
+
+    def trace(self, expressions: Sequence[ir.Expr]) -> Trace:
+        leaves: dict[ir.Expr, None] = {}
+        guards: dict[int, None] = {}
+        seen: set[str] = set()
+        queue = list(reversed(expressions))
+        while queue:
+            for x in ir.walk(queue.pop()):
+                match x:
+                    case ir.GuardRef():
+                        guards.setdefault(self.infos[x.index].representative)
+                    case ir.Var() if x.random and x.name in self.scope.definitions:
+                        if x.name not in seen:
+                            seen.add(x.name)
+                            queue.append(self.scope.definitions[x.name])
+                    case ir.Var() | ir.Cell() if x.random:
+                        leaves.setdefault(x)
+                    case _:
+                        pass
+        return Trace(tuple(leaves), tuple(guards))
+
+    def of_guard(self, k: int) -> Trace:
+        """What the value of a guard reads."""
+        if k not in self.traces:
+            self.traces[k] = self.trace((self.infos[k].value,))
+        return self.traces[k]
+
+    def latents(self, whole: Trace) -> Iterator[Latent]:
+        """The coordinates on whose value a guard behind the term depends, once each."""
+        found: list[Latent] = []
+        reached, queue = set[int](), list(reversed(whole.guards))
+        while queue:
+            k = queue.pop()
+            if k in reached:
+                continue
+            reached.add(k)
+            queue.extend(reversed(self.of_guard(k).guards))
+            for c in self.thresholds(k):
+                if not any(self.same(c.latent, z) for z in found):
+                    found.append(c.latent)
+                    yield c.latent
+
+    def thresholds(self, k: int) -> Iterator[lines.Candidate]:
+        """The ways in which a guard is a threshold on one latent."""
+        info = self.infos[k]
+        if info.guard.levels or info.guard.outcomes is not None:
+            return
+        for c in lines.candidates(self.scope, info.normal):
+            if c.rest is None or c.slope.random or c.checks_slope or not can_move(self.scope, c.latent.site):
+                continue
+            if info.guard.mask is not None and info.guard.mask.random and not _total(c.rest):
+                continue  # the threshold may be undefined where the guard is not asked
+            yield c
+
+    def same(self, a: Latent, b: Latent) -> bool:
+        return a.site == b.site and self.scope.same_element(a.indices, b.indices)
+
+    def integrated(self, whole: Trace, z: Latent) -> Integrated | None:
+        """`z` with the guards through which the term reads it, if it does so in no other way."""
+        direct: dict[int, Threshold] = {}
+        given: set[int] = set()
+
+        def fixed(t: Trace) -> bool:
+            """Whether nothing in it moves with z but outcomes."""
+            return all(self.scope.independent(x, z) for x in t.leaves) and all(decided(k) for k in t.guards)
+
+        def decided(k: int) -> bool:
+            if k in given or k in direct or self.scope.independent(ir.GuardRef(k), z):
+                return True
+            for c in self.thresholds(k):
+                if self.same(c.latent, z):
+                    assert c.rest is not None
+                    direct[k] = Threshold(k, c.slope, c.rest)
+                    return True
+            given.add(k)
+            return fixed(self.of_guard(k))
+
+        return Integrated(z, tuple(direct.values())) if fixed(whole) and direct else None
+
+    def apart(self, a: Integrated, b: Integrated) -> bool:
+        """Whether neither the latent of `a` nor its thresholds depend on the latent of `b`."""
+        own = a.latent.expr(ir.REAL)
+        return all(
+            self.scope.independent(x, b.latent) for x in (own, *(e for t in a.guards for e in (t.slope, t.rest)))
+        )
+
+
+def _total(e: ir.Expr) -> bool:
+    return all(not isinstance(x, ir.Op) or x.op in _TOTAL for x in ir.walk(e))

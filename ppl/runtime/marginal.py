@@ -1,0 +1,167 @@
+# jax leaves some of its parameter types open.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+"""Terms with a latent integrated out: expectations over the outcomes of the guards on it.
+
+A guard ``slope * z + rest > 0`` splits the line of the latent z at its threshold ``-rest / slope``. Under the guide
+z is ``T(loc + scale * eps)`` with standard normal eps, so the outcomes of all guards on z have the probabilities of the
+intervals between thresholds, differences of ``Phi((T^-1(threshold) - loc) / scale)``. These are differentiable in the
+parameters and in whatever moves a threshold. The expectation of a term is the sum of its values in the intervals, each
+times its probability: the Rao-Blackwell form of the term.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, lax
+from jax.scipy import special
+from jax.typing import ArrayLike
+
+from ppl.runtime import samplers
+from ppl.runtime.control import Guard
+from ppl.runtime.densities import Density
+from ppl.runtime.point import Draw, Index, Point
+from ppl.runtime.supports import Transform
+
+Threshold = tuple[ArrayLike, ArrayLike]  # slope and rest of a guard
+
+
+class Variable(Protocol):
+    """A latent or noise with a known distribution function."""
+
+    def standard(self, t: ArrayLike) -> Array:
+        """The d with ``P(z < t) = Phi(d)``, increasing in t; infinite where t is not inside the support."""
+        ...
+
+
+@dataclass(frozen=True, init=False)
+class Latent:
+    """A coordinate of a latent under a guide in which it is independent of all others."""
+
+    at: Point
+    site: str
+    transform: Transform
+    bounds: tuple[ArrayLike, ...]
+    index: Index
+
+    def __init__(self, at: Point, site: str, transform: Transform, *bounds: ArrayLike, index: Index = ()) -> None:
+        for name, value in (("at", at), ("site", site), ("transform", transform), ("bounds", bounds), ("index", index)):
+            object.__setattr__(self, name, value)
+
+    def standard(self, t: ArrayLike) -> Array:
+        centre, spread = (
+            x[self.site][self.index] if self.index else x[self.site] for x in (self.at.loc, self.at.scale)
+        )
+        t = jnp.asarray(t, centre.dtype)
+        u, ok = self.transform.inverse_or(t, *self.bounds)
+        d = self.transform.direction * (u - centre) / spread
+        beyond = jnp.where(t > self.transform.forward(lax.stop_gradient(centre), *self.bounds), jnp.inf, -jnp.inf)
+        return jnp.where(ok, d, lax.stop_gradient(beyond))
+
+
+@dataclass(frozen=True, init=False)
+class Noise:
+    """A noise, drawn from its own distribution."""
+
+    at: Point
+    density: Density
+    args: tuple[ArrayLike, ...]
+
+    def __init__(self, at: Point, density: Density, *args: ArrayLike) -> None:
+        for name, value in (("at", at), ("density", density), ("args", args)):
+            object.__setattr__(self, name, value)
+
+    def standard(self, t: ArrayLike) -> Array:
+        dtype, name = self.at.dtype, self.density.name
+        t = jnp.asarray(t, dtype)
+        args = tuple(jnp.asarray(a, dtype) for a in self.args)
+        median = samplers.from_normal(name, jnp.zeros((), dtype), *args)
+        ok = jnp.isfinite(lax.stop_gradient(self.density(t, *args)))
+        inside = lax.stop_gradient(jnp.where(ok, t, median))
+        d = lax.stop_gradient(samplers.to_normal(name, inside, *args))
+        ok = ok & jnp.isfinite(d)
+        d = jnp.where(ok, d, 0.0)
+        # With z = F^-1(Phi(d)): dd = (dt - dz at fixed d) * density(t) / phi(d).
+        log_ratio = self.density(inside, *args) + 0.5 * d * d + 0.5 * float(np.log(2 * np.pi))
+        steep = lax.stop_gradient(jnp.where(ok, jnp.exp(log_ratio), 0.0))
+        moved = jnp.where(ok, t, 0.0) - samplers.from_normal(name, d, *args)
+        d = d + steep * (moved - lax.stop_gradient(moved))
+        return jnp.where(ok, d, lax.stop_gradient(jnp.where(t > median, jnp.inf, -jnp.inf)))
+
+
+def expectation(given: Callable[..., Any], *variables: tuple[Variable, tuple[Threshold, ...]]) -> Array:
+    """The mean of a term over independent variables, each with the guards that are thresholds on it.
+
+    ``given(guard, ...)`` is the term under given outcomes of all guards, in order.
+    """
+    spaces = [outcomes(z, thresholds) for z, thresholds in variables]
+    total = jnp.asarray(0.0)
+    for choice in itertools.product(*spaces):
+        p = choice[0][0]
+        for q, _ in choice[1:]:
+            p = p * q
+        term = given(*(Guard(on, on) for _, ons in choice for on in ons))
+        h = jnp.sum(term.log_density if isinstance(term, Draw) else term)
+        # A place without probability counts for nothing, whatever the density is there.
+        total = total + jnp.where(p > 0, p * jnp.where(p > 0, h, 0.0), 0.0)
+    return total
+
+
+def outcomes(z: Variable, thresholds: Sequence[Threshold]) -> list[tuple[Array, tuple[Array, ...]]]:
+    """Every combination of outcomes of guards on one variable that has a probability: (probability, outcomes)."""
+    at, rising = zip(*(place(slope, rest) for slope, rest in thresholds), strict=True)
+    d = [z.standard(t) for t in at]
+    if len(d) == 1:
+        (up,) = rising
+        e = jnp.where(up, -d[0], d[0])
+        return [(special.ndtr(e), (jnp.asarray(True),)), (special.ndtr(-e), (jnp.asarray(False),))]
+    places: Any = at  # numbers, or arrays: then the order is known at run time only
+    # Of equal thresholds the first comes first.
+    ranks = [
+        sum(places[j] <= places[k] if j < k else places[j] < places[k] for j in range(len(at)) if j != k)
+        for k in range(len(at))
+    ]
+    edges = jnp.sort(jnp.stack(d))
+    ends = jnp.full((1,), jnp.inf, edges.dtype)
+    lower, upper = jnp.concatenate([-ends, edges]), jnp.concatenate([edges, ends])
+    return [
+        (between(lower[j], upper[j]), tuple(jnp.asarray((j > r) == up) for r, up in zip(ranks, rising, strict=True)))
+        for j in range(len(at) + 1)
+    ]
+
+
+def place(slope: ArrayLike, rest: ArrayLike) -> tuple[ArrayLike, ArrayLike]:
+    """The threshold of a guard ``slope * z + rest > 0``, and whether it holds above it.
+
+    Infinite where the guard has one outcome for all z; a guard whose value is not a number does not hold.
+    """
+    if isinstance(slope, int | float) and isinstance(rest, int | float) and slope != 0:
+        return -rest / slope, slope > 0
+    up = jnp.asarray(slope) >= 0
+    flat = jnp.asarray(slope) == 0
+    never = jnp.where(up, jnp.inf, -jnp.inf)
+    t = -jnp.asarray(rest) / jnp.where(flat, 1.0, slope)
+    t = jnp.where(flat, jnp.where(jnp.asarray(rest) > 0, -never, never), t)
+    return jnp.where(jnp.isnan(t), never, t), up
+
+
+def between(lower: Array, upper: Array) -> Array:
+    """``Phi(upper) - Phi(lower)`` without loss in either tail."""
+    right = lower > 0
+    a, b = jnp.where(right, -upper, lower), jnp.where(right, -lower, upper)
+    return special.ndtr(b) - special.ndtr(a)
+
+
+def without(terms: tuple[str, ...], integrated: frozenset[str]) -> tuple[str, ...]:
+    """The terms that are not integrated."""
+    return tuple(t for t in terms if t not in integrated)
+
+
+def total(functions: Mapping[str, Callable[..., Array]], integrated: frozenset[str], *args: Any) -> Array:
+    """The sum of the expectations of the terms that are `integrated`."""
+    return jnp.asarray(sum((f(*args) for t, f in functions.items() if t in integrated), start=0.0))
