@@ -17,7 +17,7 @@ from ppl.bind.functions import Array, apply
 from ppl.bind.model import Value
 from ppl.core import ir
 from ppl.language.distributions import DENSITY_FUNCTIONS
-from ppl.language.functions import NEED_ELEMENTS
+from ppl.language.functions import FUNCTIONS, NEED_ELEMENTS
 
 Mask = Array | None  # bool per iteration (or one for all): where something is evaluated; None: everywhere
 
@@ -203,6 +203,8 @@ class Evaluator:
             return None
         if e.op == "not":
             return ~args[0]
+        if e.op in FUNCTIONS and FUNCTIONS[e.op].kind == "linear":
+            return apply(e.op, args, e.type.base)
         rank = max(x.ndim for x in args)
         args = [x.reshape(x.shape[:1] + (1,) * (rank - x.ndim) + x.shape[1:]) for x in args]
         return apply(e.op, args, e.type.base)

@@ -107,6 +107,38 @@ def _floor_divide(x: Array, y: Array) -> Array:
     return np.floor_divide(x, y) if x.dtype.kind == y.dtype.kind == "i" else _integer(np.floor(x / y))
 
 
+def _linear(f: Callable[..., Any]) -> Callable[..., Array]:
+    """A function of matrices, NaN where one is singular; of a vector as the one column of a matrix."""
+
+    def solved(a: Array, b: Array | None = None) -> Array:
+        try:
+            if b is None:
+                return np.asarray(f(a))
+            column = b.ndim < a.ndim
+            out = np.asarray(f(a, b[..., None] if column else b))
+            return out[..., 0] if column else out
+        except np.linalg.LinAlgError:
+            like = a if b is None else b
+            return np.full(like.shape, np.nan)
+
+    return solved
+
+
+def _log_det(a: Array) -> Array:
+    return np.linalg.slogdet(a)[1]
+
+
+def _diagonal(a: Array) -> Array:
+    return np.diagonal(a, axis1=1, axis2=2)
+
+
+def _matmul(a: Array, b: Array) -> Array:
+    left, right = a[:, None, :] if a.ndim == 2 else a, b[..., None] if b.ndim == 2 else b
+    out = np.matmul(left, right)
+    out = out[:, 0] if a.ndim == 2 else out
+    return out[..., 0] if b.ndim == 2 else out
+
+
 _SQRT2 = math.sqrt(2)
 _erfc = _each(math.erfc)
 
@@ -182,6 +214,16 @@ TABLE: Mapping[str, Callable[..., Array]] = MappingProxyType(
         "prod": lambda x: np.prod(x, axis=_inner(x)),
         "mean": lambda x: np.sum(x, axis=_inner(x)) / np.float64(math.prod(x.shape[1:])),
         "cumsum": lambda x: np.cumsum(x, axis=1),
+        "matmul": _matmul,
+        "outer": lambda x, y: x[:, :, None] * y[:, None, :],
+        "transpose": lambda x: np.swapaxes(x, 1, 2),
+        "diag": lambda x: x[:, :, None] * np.eye(x.shape[1]),
+        "diagonal": _diagonal,
+        "cholesky": _linear(np.linalg.cholesky),
+        "solve": _linear(np.linalg.solve),
+        "solve_lower": _linear(lambda a, b: np.linalg.solve(np.tril(a), b)),
+        "inverse": _linear(np.linalg.inv),
+        "log_det": _log_det,
         "dot": lambda x, y: np.sum(x * y, axis=1),
         "largest": lambda x: np.argmax(np.abs(x), axis=1),
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ppl.core import ir
 from ppl.diagnostics import counted, did_you_mean
-from ppl.elaborate import arrays, densities, expressions, functions
+from ppl.elaborate import arrays, densities, expressions, functions, linear
 from ppl.elaborate.context import ERROR, Context
 from ppl.language.distributions import DENSITY_FUNCTIONS, DISTRIBUTIONS
 from ppl.language.functions import FUNCTIONS, NEED_ELEMENTS, Builtin
@@ -51,6 +51,8 @@ def builtin_call(ctx: Context, f: Builtin, args: list[ir.Expr], e: ast.Call) -> 
     if f.kind == "kink" and random and not ints:
         ctx.kinks.append(ir.Kink(ctx.text(e.span), ctx.loops, e.span))
     base = "int" if ints or (f.kind == "jump") else "real"
+    if f.kind == "linear":
+        return linear.call(ctx, f, args, e)
     if f.kind == "shape":
         return length(ctx, args[0], e)
     if reduces or f.kind in ("array", "dot"):

@@ -6,7 +6,7 @@ from ppl.core import ir
 from ppl.diagnostics import Span, counted, did_you_mean
 from ppl.elaborate import arrays, densities, discrete, expressions
 from ppl.elaborate.context import ERROR, Context
-from ppl.language.distributions import DISTRIBUTIONS, MIXTURE, Distribution, Param, mixture, truncated
+from ppl.language.distributions import DISTRIBUTIONS, IN_LIBRARY, MIXTURE, Distribution, Param, mixture, truncated
 from ppl.syntax import ast
 
 
@@ -21,6 +21,8 @@ def distribution(ctx: Context, call: ast.Call) -> tuple[Distribution, tuple[ir.E
         hint = did_you_mean(call.name, [*DISTRIBUTIONS, MIXTURE, *own])
         if hint is None and call.name in ctx.functions:
             hint = f"`{call.name}` is a function; write `=` for `~`"
+        if call.name in IN_LIBRARY:
+            hint = f"it is in the standard library: write `use {IN_LIBRARY[call.name]}` above"
         ctx.error("PPL104", f"no distribution `{call.name}`", call.name_span, hint)
         return None
     placed = place(ctx, d, call, values)

@@ -147,6 +147,7 @@ class Printer:
 GUARDED = frozenset(
     {n for n, f in FUNCTIONS.items() if f.singular}
     | {"exp", "expm1", "sinh", "cosh", "square", "hypot", "log_sum_exp", "prod", "dot"}
+    | {"cholesky", "solve", "solve_lower", "inverse", "log_det"}
 )
 
 

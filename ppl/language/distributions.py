@@ -100,6 +100,12 @@ _TABLE = (
 
 DISTRIBUTIONS: Mapping[str, Distribution] = MappingProxyType({d.name: d for d in _TABLE})
 
+# Distributions that the standard library makes, and the file that has them.
+IN_LIBRARY: Mapping[str, str] = MappingProxyType(
+    {n: "multivariate" for n in ("MvNormal", "MvNormalCholesky", "Dirichlet", "Multinomial", "OrderedLogistic")}
+    | {f"{form}{d}": "counts" for form in ("ZeroInflated", "Hurdle") for d in ("Poisson", "NegativeBinomial")}
+)
+
 # Names of the ends in a truncated distribution, after the arguments of its own.
 LOWER, UPPER = "lower", "upper"
 _FORMS = {(True, True): "within", (True, False): "above", (False, True): "below"}

@@ -8,6 +8,7 @@
   shape        depends on the argument's shape alone (length)
   array        array to array of the same shape (cumsum)
   dot          two vectors to a scalar
+  linear       of matrices and vectors; the shape of the result is in ``ppl/elaborate/linear.py``
 """
 
 from __future__ import annotations
@@ -57,6 +58,8 @@ _TABLE = (
     Builtin("length", (1,), "shape"),
     Builtin("cumsum", (1,), "array", keeps_int=True),
     Builtin("dot", (2,), "dot"),
+    *(Builtin(n, (2,), "linear") for n in ("matmul", "outer", "solve", "solve_lower")),
+    *(Builtin(n, (1,), "linear") for n in ("transpose", "diag", "diagonal", "cholesky", "inverse", "log_det")),
 )
 
 FUNCTIONS: Mapping[str, Builtin] = MappingProxyType({f.name: f for f in _TABLE})

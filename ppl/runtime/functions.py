@@ -1,5 +1,5 @@
 # jax leaves some of its parameter types open.
-# pyright: reportUnknownMemberType=false
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
 """The mathematical functions of the language in jax, under the language's own names (used as ``fn.log``, ``fn.min``).
 
 Every function accepts Python numbers, numpy and jax arrays, and follows jax's promotion: float32 stays float32,
@@ -20,6 +20,7 @@ from types import MappingProxyType
 import jax.numpy as jnp
 from jax import Array, lax, nn
 from jax.scipy import special
+from jax.scipy.linalg import solve_triangular
 from jax.typing import ArrayLike
 
 _STIRLING_FROM = 10.0  # above this the five terms of the series below are exact to about 2e-14
@@ -347,7 +348,59 @@ def dot(x: ArrayLike, y: ArrayLike) -> Array:
     return jnp.dot(x, y)
 
 
+# Linear algebra. A matrix that has no Cholesky factor, inverse or solution gives NaN or infinities.
+
+
+def matmul(a: ArrayLike, b: ArrayLike) -> Array:
+    """The product of two matrices, of a matrix and a vector, or of a vector and a matrix."""
+    return jnp.matmul(real(a), real(b))
+
+
+def outer(u: ArrayLike, v: ArrayLike) -> Array:
+    return jnp.outer(real(u), real(v))
+
+
+def transpose(a: ArrayLike) -> Array:
+    return real(a).T
+
+
+def diag(v: ArrayLike) -> Array:
+    """The matrix with this diagonal and zeros elsewhere."""
+    return jnp.diag(real(v))
+
+
+def diagonal(a: ArrayLike) -> Array:
+    return jnp.diagonal(real(a))
+
+
+def cholesky(a: ArrayLike) -> Array:
+    """The lower triangular L with ``L L' = a``, of which the lower half is read."""
+    return jnp.linalg.cholesky(real(a), symmetrize_input=False)
+
+
+def solve(a: ArrayLike, b: ArrayLike) -> Array:
+    """The x with ``a x = b``, for a vector b or for every column of a matrix."""
+    return jnp.linalg.solve(real(a), real(b))
+
+
+def solve_lower(a: ArrayLike, b: ArrayLike) -> Array:
+    """The x with ``a x = b`` for a lower triangular a, whose upper half is not read."""
+    return solve_triangular(real(a), real(b), lower=True)
+
+
+def inverse(a: ArrayLike) -> Array:
+    return jnp.linalg.inv(real(a))
+
+
+def log_det(a: ArrayLike) -> Array:
+    """The logarithm of the absolute value of the determinant."""
+    return jnp.linalg.slogdet(real(a))[1]
+
+
 # Masked evaluation.
+
+# Functions of a matrix that may not exist or overflow: where they are masked, of the identity.
+OF_MATRIX = ("cholesky", "solve", "solve_lower", "inverse", "log_det")
 
 # Operands at which a function and its gradient are finite, for all that are singular somewhere or can overflow.
 SAFE: Mapping[str, tuple[float, ...]] = MappingProxyType(
@@ -395,6 +448,9 @@ def masked(mask: ArrayLike, function: str, *operands: ArrayLike) -> Array:
     `pow` stays: integer powers need it static, and a base of 1 is safe with any.
     """
     call: Callable[..., Array] = globals()[function]
+    if function in OF_MATRIX:
+        a, *others = (real(x) for x in operands)
+        return call(jnp.where(mask, a, jnp.eye(a.shape[0])), *(jnp.where(mask, x, 0.0) for x in others))
     if function not in SAFE:
         return call(*operands)
     if function == "pow" and isinstance(operands[1], int | float):

@@ -70,7 +70,11 @@ def draw(density: Density, key: Array, args: Sequence[ArrayLike], shape: Sequenc
 
 def can_sample(density: Density) -> bool:
     """Whether `draw` knows the distribution."""
-    name = density.base.name if isinstance(density, Truncated) and density.base is not None else density.name
+    if isinstance(density, Truncated) and density.base is not None:
+        return can_sample(density.base)
+    if isinstance(density, Mixture):
+        return all(can_sample(part) for part in density.parts)
+    name = density.name
     return name in _FROM_NORMAL or name in _SAMPLERS
 
 

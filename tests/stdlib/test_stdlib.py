@@ -31,6 +31,13 @@ def hurdle(x: np.ndarray, law: Any) -> np.ndarray:
     return np.log(np.where(x == 0, 0.3, 0.7 * law.pmf(x) / law.sf(0)))
 
 
+def ordered(x: np.ndarray) -> np.ndarray:
+    edges = np.array([-np.inf, -1, 0.5, 2, np.inf])
+    shares = np.diff(stats.logistic.cdf(edges, 0.4))
+    return np.array([np.log(shares[int(v)]) if 0 <= v < 4 else -np.inf for v in x])
+
+
+MV_NORMAL = stats.multivariate_normal([0.1, -0.2], [[2, 0.5], [0.5, 1]])
 POISSON, NEGATIVE_BINOMIAL = stats.poisson(2.5), stats.nbinom(1.5, 1.5 / 4)
 REFERENCE: dict[str, tuple[str, np.ndarray, Callable[[np.ndarray], np.ndarray]]] = {
     "softplus": ("softplus(x[i])", X, lambda x: np.logaddexp(0.0, x)),
@@ -50,6 +57,25 @@ REFERENCE: dict[str, tuple[str, np.ndarray, Callable[[np.ndarray], np.ndarray]]]
     "HurdlePoisson_lpmf": ("HurdlePoisson_lpmf(round(x[i]), 0.3, 2.5)", COUNTS, lambda x: hurdle(x, POISSON)),
     "HurdleNegativeBinomial_lpmf": (
         "HurdleNegativeBinomial_lpmf(round(x[i]), 0.3, 2.5, 1.5)", COUNTS, lambda x: hurdle(x, NEGATIVE_BINOMIAL),
+    ),
+    "MvNormal_lpdf": (
+        "MvNormal_lpdf([x[i], 0.3], [0.1, -0.2], [[2, 0.5], [0.5, 1]])", X,
+        lambda x: MV_NORMAL.logpdf(np.stack([x, 0 * x + 0.3], axis=-1)),
+    ),
+    "MvNormalCholesky_lpdf": (
+        "MvNormalCholesky_lpdf([x[i], 0.3], [0.1, -0.2], cholesky([[2, 0.5], [0.5, 1]]))", X,
+        lambda x: MV_NORMAL.logpdf(np.stack([x, 0 * x + 0.3], axis=-1)),
+    ),
+    "Dirichlet_lpdf": (
+        "Dirichlet_lpdf([x[i], 0.7 - x[i], 0.3], [0.5, 2, 3])", np.array([0.01, 0.3, 0.6]),
+        lambda x: np.array([stats.dirichlet.logpdf([v, 0.7 - v, 0.3], [0.5, 2, 3]) for v in x]),
+    ),
+    "Multinomial_lpmf": (
+        "Multinomial_lpmf([round(x[i]), 2, 0], 3, [0.2, 0.3, 0.5])", np.array([0.0, 1.0, 2.0]),
+        lambda x: stats.multinomial.logpmf(np.stack([x, 0 * x + 2, 0 * x], axis=-1), 3, [0.2, 0.3, 0.5]),
+    ),
+    "OrderedLogistic_lpmf": (
+        "OrderedLogistic_lpmf(round(x[i]), 0.4, [-1, 0.5, 2])", np.array([-1.0, 0.0, 1.0, 2.0, 3.0, 4.0]), ordered,
     ),
     "seasonal": ("seasonal(x[i], 12, 1.5, 3)", X, lambda x: 1.5 * np.real(np.exp(2j * np.pi * (x - 3) / 12))),
 }  # fmt: skip
