@@ -8,8 +8,10 @@ sum is exact but for the grid.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import jax
@@ -53,88 +55,106 @@ PATHS = {
 }
 
 
-def moments(family: Any, params: Tree) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and covariance of the flat latents, from the affine map that makes them of noise."""
+def moments(family: Any, params: Tree) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Mean and covariance of the flat latents, from the affine map that makes them of noise, and its matrix."""
     zero = {k: jnp.zeros(s) for k, s in family.noise().items()}
-    flat = jax.jit(lambda e: joined(family.point(params, e).u))
-    mean, jacobian = flat(zero), jax.jit(jax.jacobian(flat))(zero)
-    rows = np.concatenate([np.asarray(j).reshape(len(mean), -1) for j in jacobian.values()], axis=1)
-    return np.asarray(mean), rows @ rows.T
+
+    def flat(e: Tree) -> tuple[Any, Any]:
+        u = joined(family.point(params, e).u)
+        return u, u
+
+    jacobian, mean = jax.jit(jax.jacobian(flat, has_aux=True))(zero)
+    names = [*SHAPES, *(k for k in zero if k not in SHAPES)]
+    rows = np.concatenate([np.asarray(jacobian[k]).reshape(len(mean), -1) for k in names], axis=1)
+    return np.asarray(mean), rows @ rows.T, rows
 
 
-@pytest.mark.parametrize("name", FAMILIES)
-@pytest.mark.parametrize("groups", [{}, PATHS], ids=["all exist", "some exist"])
+@pytest.mark.parametrize(("name", "groups"), [*((name, PATHS) for name in FAMILIES), ("lowrank:2", {})])
 def test_log_q_is_that_of_the_marginal_over_the_latents_of_a_path(name: str, groups: Any) -> None:
     family = family_of(name, Latents(SHAPES, {}, groups))
     params = shaken(family.init(float))
-    mean, covariance = moments(family, params)
+    mean, covariance, _ = moments(family, params)
     eps = shaken({k: jnp.zeros(s) for k, s in family.noise().items()}, 5, 1.0)
-    point = family.point(params, eps)
-    u, log_q = np.asarray(joined(point.u)), np.asarray(joined(point.log_q))
+
+    @jax.jit
+    def densities(p: Tree) -> tuple[Any, ...]:
+        still = jax.lax.stop_gradient(p)
+        ways = (
+            lambda p: family.point(p, eps).log_q,
+            lambda p: family.at(p, family.point(p, eps).u).log_q,
+            lambda p: family.log_density(still, family.point(p, eps).u),
+            lambda p: family.point(p, eps, stl=True).log_q,
+        )
+        found = [
+            jax.value_and_grad(lambda p, f=f: (lambda x: (x.sum(), x))(joined(f(p))), has_aux=True)(p) for f in ways
+        ]
+        return joined(family.point(p, eps).u), [x for (_, x), _ in found], [slope for _, slope in found]
+
+    u, (log_q, *others), (_, _, want_slope, slope) = densities(params)
     group = np.concatenate([np.ravel(family.latents.group(k)) for k in SHAPES])
     for on in ((), (1,), (2, 7), (1, 2, 7)):
         exists = (group == ALWAYS) | np.isin(group, on)
         want = stats.multivariate_normal(mean[exists], covariance[np.ix_(exists, exists)]).logpdf(u[exists])
-        np.testing.assert_allclose(log_q[exists].sum(), want, rtol=1e-10)
-    for other in (family.at(params, point.u).log_q, family.point(params, eps, stl=True).log_q):
-        np.testing.assert_allclose(np.asarray(joined(other)), log_q, rtol=1e-9, atol=1e-9)
-    still = jax.lax.stop_gradient(params)
-    want_slope = jax.grad(lambda p: joined(family.log_density(still, family.point(p, eps).u)).sum())(params)
-    found = jax.grad(lambda p: joined(family.point(p, eps, stl=True).log_q).sum())(params)
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-9), found, want_slope)
+        np.testing.assert_allclose(np.sum(log_q[exists]), want, rtol=1e-10)
+    for other in others:
+        np.testing.assert_allclose(other, log_q, rtol=1e-9, atol=1e-9)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-9), slope, want_slope)
 
 
-@pytest.mark.parametrize("name", FAMILIES)
-@pytest.mark.parametrize("groups", [{}, PATHS], ids=["all exist", "some exist"])
+@pytest.mark.parametrize(("name", "groups"), [*((name, PATHS) for name in FAMILIES[1:]), ("chain", {})])
 def test_a_coordinate_moves_alone_along_its_line(name: str, groups: Any) -> None:
     """Centre and spread of the conditional distribution; values, derivatives and log q at the place moved to."""
     family = family_of(name, Latents(SHAPES, {}, groups))
     params = shaken(family.init(float))
     eps = shaken({k: jnp.zeros(s) for k, s in family.noise().items()}, 5, 1.0)
-    point = family.point(params, eps)
-    flat_u = np.asarray(joined(point.u))
-    mean, covariance = moments(family, params)
+    mean, covariance, rows = moments(family, params)
     precision = np.linalg.inv(covariance)
-    zero = {k: jnp.zeros(s) for k, s in family.noise().items()}
-    jacobian = jax.jacobian(lambda e: joined(family.point(params, e).u))(zero)
+    point = jax.jit(lambda p: (lambda x: (x.u, x.loc, x.scale))(family.point(p, eps)))(params)
+    u = np.asarray(joined(point[0]))
+    group = np.concatenate([np.ravel(family.latents.group(k)) for k in SHAPES])
+
+    @jax.jit
+    def at_noise(e: Tree) -> tuple[Any, Any]:
+        def f(p: Tree) -> tuple[Any, Any]:
+            u = family.point(p, e).u
+            return u, joined(family.at(p, u).log_q)
+
+        return jax.jacobian(f, has_aux=True)(params)
+
+    @partial(jax.jit, static_argnums=0)
+    def moved(site: str, index: Any, target: Any) -> tuple[Any, Any]:
+        def f(p: Tree) -> tuple[Any, Any]:
+            start = family.point(p, eps)
+            there = start.live_point(site, index, target).u
+            return (there, start.live(site, index, target)), (
+                there, joined(start.still().moved(site, index, target).log_q))  # fmt: skip
+
+        return jax.jacobian(f, has_aux=True)(params)
+
     places = [(k, i) for k, s in SHAPES.items() for i in np.ndindex(*s)]
-    for row, (site, index) in enumerate(places):
-        centre, spread = (float(x[site][index]) for x in (point.loc, point.scale))
+    for site, index in (("a", ()), ("m", (0, 1)), ("z", (1,)), ("z", (2,))):
+        row = places.index((site, index))
+        centre, spread = (float(x[site][index]) for x in point[1:])
+        there = u + 0.7 * np.eye(len(u))[row]
         if name.startswith("lowrank"):  # the line of the diagonal noise: the factors stay
-            shared = np.asarray(jacobian["*"])[row] @ np.asarray(eps["*"])
-            np.testing.assert_allclose([centre, spread],
-                                       [mean[row] + shared, np.exp(params["log_scale"][site][index])])  # fmt: skip
-        else:
-            away = precision[row] @ (flat_u - mean)
-            want = flat_u[row] - away / precision[row, row], precision[row, row] ** -0.5
-            np.testing.assert_allclose([centre, spread], want, rtol=1e-9)
-        target = float(point.u[site][index]) + 0.7
-        there = {k: jnp.asarray(v) for k, v in point.u.items()}
-        there[site] = there[site].at[index].set(target)
-        if name.startswith("lowrank"):
+            shared = rows[row, -family.rank :] @ np.asarray(eps["*"])
+            want = mean[row] + shared, np.exp(params["log_scale"][site][index])
             moved_eps = {**eps, site: eps[site].at[index].add(0.7 / spread)}
         else:
-            rows = np.concatenate([np.asarray(j).reshape(len(flat_u), -1) for j in jacobian.values()], axis=1)
-            solved = np.linalg.solve(rows, np.asarray(joined(there)) - mean)
-            parts = np.split(solved, np.cumsum([int(np.prod(s)) for s in SHAPES.values()])[:-1])
+            want = u[row] - precision[row] @ (u - mean) / precision[row, row], precision[row, row] ** -0.5
+            parts = np.split(
+                np.linalg.solve(rows, there - mean), np.cumsum([math.prod(s) for s in SHAPES.values()])[:-1]
+            )
             moved_eps = {k: jnp.asarray(x.reshape(s)) for (k, s), x in zip(SHAPES.items(), parts, strict=True)}
-        want_u, want_slopes = (f(lambda p, e=moved_eps: family.point(p, e).u)
-                               for f in (lambda g: g(params), lambda g: jax.jacobian(g)(params)))  # fmt: skip
-
-        def live(p: Tree, at: Any = (site, index, target)) -> Tree:
-            return family.point(p, eps).live_point(at[0], at[1], jnp.asarray(at[2])).u
-
-        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-9), live(params), want_u)
-        found = jax.jacobian(live)(params)
-        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-8), found, want_slopes)
-        own = jax.grad(lambda p: family.point(p, eps).live(site, index, jnp.asarray(target)))(params)  # noqa: B023
+        np.testing.assert_allclose([centre, spread], want, rtol=1e-9)
+        (slopes, own_slopes), (found, log_q) = moved(site, index, there[row])
+        want_slopes, want_log_q = at_noise(moved_eps)
+        np.testing.assert_allclose(joined(found), there, atol=1e-9)
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-8), slopes, want_slopes)
         want_own = jax.tree.map(lambda x, at=index: x[at], want_slopes[site])
-        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-8), own, want_own)
-        if groups and family.latents.group(site)[index] != NEVER:
-            moved = joined(point.still().moved(site, index, jnp.asarray(target)).log_q)
-            want = joined(family.at(params, there).log_q)
-            varying = np.concatenate([np.ravel(family.latents.group(k)) for k in SHAPES]) > 0
-            np.testing.assert_allclose(np.asarray(moved)[varying], np.asarray(want)[varying], atol=1e-9)
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-8), own_slopes, want_own)
+        if groups:
+            np.testing.assert_allclose(log_q[group > 0], want_log_q[group > 0], atol=1e-9)
 
 
 # ------------------------------------------------------------------- existence
@@ -233,10 +253,6 @@ def inside(u: Any, v: Any) -> Any:
     return jacobian + norm.logpdf(1.0, jnp.where(b > 0.5, b, 2.0), 0.8)
 
 
-def smooth(x: Any, y: Any) -> Any:
-    return norm.logpdf(x) + norm.logpdf(y) + norm.logpdf(0.7, jnp.where(jnp.sin(x) + 0.6 * y > 0.4, 1.0, -0.5 * y), 0.8)
-
-
 def counting(x: Any, y: Any) -> Any:
     total = jnp.where(x > 0.3, 1, 0) + jnp.where(y > 0.3, 1, 0)
     return norm.logpdf(x) + norm.logpdf(y) - 0.4 * total**2 + jnp.where(y > 0.3, norm.logpdf(0.5, x, 1), 0)
@@ -262,16 +278,11 @@ CASES = {
     "branch": Case(
         "x ~ Normal(0, 1)\n"
         "if x > 0.3 { y ~ Normal(x, 0.6); observe 1 ~ Normal(y, 1) } else { observe 1 ~ Normal(-x, 0.8) }\n",
-        branch, ("fullrank", "lowrank:1"), ((0.3,), ()),
+        branch, ("lowrank:1",), ((0.3,), ()),
     ),
     "bounds": Case(
         "a ~ Uniform(0, 2)\nb ~ Uniform(0, a)\nobserve 1.0 ~ Normal(if b > 0.5 then b else 2, 0.8)\n",
         always(inside),
-    ),
-    "smooth": Case(
-        "x ~ Normal(0, 1)\ny ~ Normal(0, 1)\n"
-        "observe 0.7 ~ Normal(if sin(x) + 0.6 * y > 0.4 then 1 else -0.5 * y, 0.8)\n",
-        always(smooth),
     ),
     "counting": Case(
         """
@@ -283,7 +294,7 @@ CASES = {
         }
         factor -0.4 * total * total
         """,
-        always(counting), ("fullrank", "chain"), ((0.3,), (0.3,)),
+        always(counting), ("chain",), ((0.3,), (0.3,)),
     ),
     "walk": Case(
         """
@@ -299,12 +310,12 @@ CASES = {
         }
         observe y[2] ~ Normal(pos, 1)
         """,
-        always(walk), ("fullrank", "lowrank:1", "chain"), ((0.2,), ()),
+        always(walk), ("fullrank", "chain"), ((0.2,), ()),
     ),
 }  # fmt: skip
 
 
-def axis(centre: float, spread: float, cuts: tuple[float, ...], cells: int = 700) -> tuple[np.ndarray, np.ndarray]:
+def axis(centre: float, spread: float, cuts: tuple[float, ...], cells: int = 500) -> tuple[np.ndarray, np.ndarray]:
     """Midpoints and widths of cells that end at the cuts."""
     ends = [centre - 8 * spread, *sorted(cuts), centre + 8 * spread]
     edges = [np.linspace(a, b, max(round(cells * (b - a) / (16 * spread)), 2) + 1) for a, b in itertools.pairwise(ends)]

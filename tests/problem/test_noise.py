@@ -45,7 +45,7 @@ def exact() -> dict[str, float]:
 
 
 @pytest.mark.parametrize("noise", NOISE)
-@pytest.mark.parametrize(("samples", "stl"), [(1, False), (5, True), (16, False)])
+@pytest.mark.parametrize(("samples", "stl"), [(1, False), (5, True)])
 def test_every_kind_is_unbiased(noise: str, samples: int, stl: bool, exact: dict[str, float]) -> None:
     value, grad = estimates(
         ppl.compile(CURVED).bind(), PARAMS, 20_000 // samples, samples=samples, noise=noise, stl=stl
@@ -87,8 +87,8 @@ def test_sticking_the_landing_with_latents_in_branches(noise: str) -> None:
     """What is dropped is zero on average although y and w exist on some paths only, which y itself decides."""
     problem = ppl.compile(BRANCH).bind()
     params = {"loc": {"x": 0.2, "y": 0.4, "w": 0.1}, "log_scale": {"x": -0.1, "y": 0.2, "w": -0.4}}
-    _, plain = estimates(problem, params, 800, samples=64, noise=noise)
-    _, stl = estimates(problem, params, 800, samples=64, noise=noise, stl=True)
+    _, plain = estimates(problem, params, 500, samples=64, noise=noise)
+    _, stl = estimates(problem, params, 500, samples=64, noise=noise, stl=True)
     for part in ("loc", "log_scale"):
         for site in ("x", "y", "w"):
             difference = stl[part][site] - plain[part][site]
@@ -125,8 +125,8 @@ def test_each_draw_is_standard_normal(noise: str, bits: int) -> None:
     with jax.enable_x64(bits == 64):
         dtype = jnp.float32 if bits == 32 else jnp.float64
         draw = jax.jit(jax.vmap(lambda k: normals(k, 7, {"a": (2,), "b": ()}, dtype, noise)))
-        found = draw(jax.random.split(jax.random.key(2), 3000))
-    assert found["a"].shape == (3000, 7, 2) and found["b"].shape == (3000, 7)
+        found = draw(jax.random.split(jax.random.key(2), 2000))
+    assert found["a"].shape == (2000, 7, 2) and found["b"].shape == (2000, 7)
     for i in (0, 3, 6):
         for x in (found["a"][:, i, 0], found["a"][:, i, 1], found["b"][:, i]):
             x = np.asarray(x, float)
