@@ -24,6 +24,7 @@ class Fusion:
     guards: list[ir.Guard]
     definitions: dict[str, ir.Expr]
     next_id: int
+    sites: frozenset[str]  # arrays of drawn elements: the program's result has them, whoever else reads them
     names: set[str] = field(default_factory=set[str])
 
     def fresh(self, base: str) -> str:
@@ -41,7 +42,7 @@ class Fusion:
 def fuse(program: ir.Program, definitions: Mapping[str, ir.Expr]) -> tuple[ir.Program, dict[str, ir.Expr]]:
     """The program with array-passing loops fused, and its definitions."""
     ids = [s.id for _, s in ir.blocks(program.body) if isinstance(s, ir.Loop | ir.Term | ir.Sample)]
-    f = Fusion(list(program.guards), dict(definitions), max(ids, default=0))
+    f = Fusion(list(program.guards), dict(definitions), max(ids, default=0), frozenset(s.name for s in program.sites))
     f.names = {*definitions, *(d.name for d in program.data), *(s.name for s in program.sites)}
     f.names |= {a.name for a in program.arrays}
     for _, s in ir.blocks(program.body):
@@ -228,7 +229,7 @@ def _merge(f: Fusion, first: ir.Loop, second: ir.Loop, rest: Sequence[ir.Stateme
             where = next((k for k, s in enumerate(body) if isinstance(s, ir.Fill) and s.array == name), len(body))
             body.insert(where, ir.Let(item, value, None, first.span))
         items[name] = item
-    needed = {name for name in items if any(_reads(f, s, name) for s in rest)}
+    needed = {name for name in items if name in f.sites or any(_reads(f, s, name) for s in rest)}
 
     def forwarded(e: ir.Expr) -> ir.Expr | None:
         return items.get(e.array) if isinstance(e, ir.Cell) else None
