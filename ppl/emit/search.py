@@ -66,8 +66,17 @@ class SearchEmitter:
                 return f"crossings.polynomial_roots({printed})"
             case "monotone":
                 return "crossings.only_root"
+            case _ if self.search.arguments:
+                return f"crossings.all_roots({MOST_ROOTS}{', pieces=True' if self.pieces() else ''})"
             case _:
-                return f"crossings.all_roots({MOST_ROOTS if self.search.arguments else MOST_ROOTS_OF_MODEL})"
+                return f"crossings.all_roots({MOST_ROOTS_OF_MODEL}, pieces=True)"
+
+    def pieces(self) -> bool:
+        """Whether branches decide the guard's value along its line."""
+        if self.search.method != "smooth":
+            return False
+        part = value_part(self.facts, self.scope, self.info, self.search)
+        return any(isinstance(s, ir.Decide) for s in part.recomputed)
 
     def line(self, a: Latent) -> str:
         draw = draw_of(self.scope, a)
@@ -90,7 +99,9 @@ class SearchEmitter:
         where = ", ".join(self.position.values())
         with self.w.block("def value(at):"):
             picked = f"[{where}]" if where else ""
-            self.w.line(f'return model(at, data, size)["g{self.b.guard}"].value{picked}')
+            guard, place = f"g{self.b.guard}", tuple_text(list(self.position.values()))
+            self.w.line("out = model(at, data, size)")
+            self.w.line(f'return out["{guard}"].value{picked}, control.piece(out, "{guard}", {place})')
 
     def value(self) -> None:
         """The guard's value for given values of the arguments, everything else read from an evaluation."""
@@ -111,7 +122,8 @@ class SearchEmitter:
             emitter = Emitter(self.facts, printer, self.w)
             for s in part.recomputed:
                 emitter.statement(s)
-            self.w.line(f"return {printer.expr(self.info.value, self.info.guard.mask)}")
+            piece = ", control.piece(out)" if self.pieces() else ""
+            self.w.line(f"return {printer.expr(self.info.value, self.info.guard.mask)}{piece}")
 
     def imports(self, part: Slice) -> None:
         sites = {s.name for s in self.scope.program.sites}

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array, lax
 from jax.typing import ArrayLike
 
@@ -65,6 +66,27 @@ def floor_of(value: Array) -> Array:
     """The floor as an int, within 2^30 of zero."""
     limit = 2.0**30
     return jnp.clip(jnp.floor(jnp.where(jnp.isnan(value), 0.0, value)), -limit, limit).astype(jnp.result_type(int))
+
+
+def piece(out: Mapping[str, Any], name: str | None = None, position: tuple[ArrayLike, ...] = ()) -> Array:
+    """A number that differs (almost surely) between two evaluations in which a guard has another outcome.
+
+    Not counted are the outcomes of guard `name` itself from its instance at `position` on.
+    """
+    total = jnp.zeros((), jnp.uint32)
+    odd = 0x9E3779B1
+    for k, (key, guard) in enumerate(sorted((k, v) for k, v in out.items() if isinstance(v, Guard))):
+        if key == name and not position:
+            continue
+        on = jnp.ravel(guard.on).astype(jnp.uint32)
+        if key == name:
+            shape = guard.on.shape
+            instance = jnp.ravel_multi_index(tuple(jnp.asarray(p) for p in position), shape, mode="clip")
+            on = jnp.where(jnp.arange(on.size) < instance, on, 0)
+        factors = (np.arange(1, on.size + 1, dtype=np.uint64) * odd * (2 * k + 1) ^ 0x85EBCA6B) * 0xC2B2AE35
+        factors = (factors ^ (factors >> np.uint64(15))).astype(np.uint32) | np.uint32(1)
+        total += jnp.sum(on * factors, dtype=jnp.uint32)
+    return total
 
 
 def rows(path: Path, *names: str) -> Path:

@@ -120,13 +120,23 @@ def line(at: Point, site: str, transform: Transform | Noise, *bounds: ArrayLike,
 # ------------------------------------------------------------------- searches
 
 
+Finder = Callable[[ArrayLike], Roots]
+
+
 class Search(Protocol):
     """How the places are found at which ``along(s) = level``. `monotone`: there is at most one of them."""
 
     @property
     def monotone(self) -> bool: ...
 
-    def find(self, on: Line, along: Along, level: ArrayLike) -> Roots: ...
+    @property
+    def pieces(self) -> bool:
+        """Whether ``along(s)`` is a value and the number of the piece on which it is smooth, instead of a value."""
+        ...
+
+    def finder(self, on: Line, along: Callable[[Array], Any]) -> Finder:
+        """The search on one line, for any level."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -134,20 +144,29 @@ class OnlyRoot:
     """For a guard that is monotone along the line."""
 
     monotone: bool = True
+    pieces: bool = False
 
-    def find(self, on: Line, along: Along, level: ArrayLike) -> Roots:
-        return roots.monotone(lambda s: along(s) - level, on.dtype)
+    def finder(self, on: Line, along: Callable[[Array], Any]) -> Finder:
+        return lambda level: roots.monotone(lambda s: along(s) - level, on.dtype)
 
 
 @dataclass(frozen=True)
 class AllRoots:
-    """For a smooth guard."""
+    """For a guard that is smooth, or smooth in pieces."""
 
     most: int
+    pieces: bool = False
     monotone: bool = False
 
-    def find(self, on: Line, along: Along, level: ArrayLike) -> Roots:
-        return roots.isolated(lambda s: along(s) - level, self.most, on.dtype, on.chance())
+    def finder(self, on: Line, along: Callable[[Array], Any]) -> Finder:
+        at = roots.sample(along, on.dtype, pieces=self.pieces)
+        smooth = (lambda s: along(s)[0]) if self.pieces else along
+
+        def find(level: ArrayLike) -> Roots:
+            below = at._replace(value=at.value - level)
+            return roots.isolated(lambda s: smooth(s) - level, below, self.most, on.chance())
+
+        return find
 
 
 @dataclass(frozen=True)
@@ -155,21 +174,26 @@ class PolynomialRoots:
     """For a guard that is a polynomial in the latent, coefficients from the constant on."""
 
     coefficients: tuple[Array, ...]
+    pieces: bool = False
 
     @property
     def monotone(self) -> bool:
         return len(self.coefficients) == 2
 
-    def find(self, on: Line, along: Along, level: ArrayLike) -> Roots:
+    def finder(self, on: Line, along: Callable[[Array], Any]) -> Finder:
         del along
         edge = roots.reach(on.dtype)
         ends = on.z(-edge), on.z(edge)
-        shifted = (self.coefficients[0] - level, *self.coefficients[1:])
-        places, ok = roots.polynomial(shifted, jnp.minimum(*ends), jnp.maximum(*ends))
-        u, inside = on.transform.inverse_or(places, *jax.tree.map(lax.stop_gradient, on.bounds))
-        centre, spread = lax.stop_gradient((on.centre, on.spread))
-        ok &= inside
-        return Roots(jnp.where(ok, (u - centre) / spread, 0.0), ok, jnp.ones_like(places))
+
+        def find(level: ArrayLike) -> Roots:
+            shifted = (self.coefficients[0] - level, *self.coefficients[1:])
+            places, ok = roots.polynomial(shifted, jnp.minimum(*ends), jnp.maximum(*ends))
+            u, inside = on.transform.inverse_or(places, *jax.tree.map(lax.stop_gradient, on.bounds))
+            centre, spread = lax.stop_gradient((on.centre, on.spread))
+            ok &= inside
+            return Roots(jnp.where(ok, (u - centre) / spread, 0.0), ok, jnp.ones_like(places))
+
+        return find
 
 
 only_root = OnlyRoot()
@@ -185,7 +209,7 @@ def polynomial_roots(*coefficients: ArrayLike) -> PolynomialRoots:
 MOST_LEVELS = 32
 
 
-def attainable(on: Line, along: Along, search: Search) -> tuple[Array, Array, Array]:
+def attainable(on: Line, along: Along, find: Finder, monotone: bool) -> tuple[Array, Array, Array]:
     """The integers that a value passes on its line: (levels, whether, inverse of the expected number of times), (32,).
 
     All of them, if there are at most MOST_LEVELS. Else a random choice, unbiased under its weights: where the value is
@@ -194,18 +218,18 @@ def attainable(on: Line, along: Along, search: Search) -> tuple[Array, Array, Ar
     """
     most, edge = MOST_LEVELS, roots.reach(on.dtype)
     slots, chance = jnp.arange(most), on.chance()
-    sample = jnp.linspace(-edge, edge, 2 if search.monotone else roots.CELLS + 1, dtype=on.dtype)
+    sample = jnp.linspace(-edge, edge, 2 if monotone else roots.CELLS + 1, dtype=on.dtype)
     values = jax.vmap(along)(sample)
     lo, hi = (jnp.clip(x, -(2.0**30), 2.0**30) for x in (jnp.nanmin(values), jnp.nanmax(values)))
     first, count = jnp.floor(lo) + 1, jnp.maximum(jnp.ceil(hi) - 1 - jnp.floor(lo), 0)
     fits = count <= most
-    if search.monotone:
+    if monotone:
         rises = values[1] > values[0]
         draws = jnp.clip(special.ndtri((slots + chance) / most), -edge, edge)
         some = jnp.round(jax.vmap(along)(draws))
 
         def place(level: Array) -> Array:
-            found = search.find(on, along, level)
+            found = find(level)
             outside = jnp.where((level > hi) == rises, 40.0, -40.0)
             return jnp.where(found.ok[0], found.s[0], outside)
 
@@ -223,7 +247,7 @@ def attainable(on: Line, along: Along, search: Search) -> tuple[Array, Array, Ar
 
 
 def total(
-    value: Callable[..., Array],
+    value: Callable[..., Any],
     main: Mapping[str, Any],
     on: Line,
     place: int,
@@ -236,7 +260,8 @@ def total(
 
     ``value(main, *z)`` is the guard's value at values `z` of the latents `arguments`, all else read from the evaluation
     `main`. The line `on` moves argument number `place`, or one element of it. ``across(root, slope)`` is the jump, of a
-    guard with `levels` ``across(root, slope, level)``.
+    guard with `levels` ``across(root, slope, level)``. Where `search` has `pieces`, the value comes with the number of
+    its piece (`control.piece`).
     """
     still = jax.tree.map(lax.stop_gradient, main)
     here = [lax.stop_gradient(a.here()) for a in arguments]
@@ -247,15 +272,17 @@ def total(
         return [*values[:place], new, *values[place + 1 :]]
 
     @jax.jit  # traced once, not at every use
-    def along(s: Array) -> Array:
+    def along(s: Array) -> Any:
         return value(still, *moved(here, on.z(s)))
 
+    smooth = _first(value) if search.pieces else value
+
     def one(s: Array, ok: Array, weight: Array, *level: Array) -> Array:
-        _, slope = roots.derivative(along, s)
+        _, slope = roots.derivative(_first(along) if search.pieces else along, s)
         share = jnp.ones_like(slope)
         if len(arguments) > 1 or arguments[0].index != on.index:
             at_root = moved(here, on.z(s))
-            slopes = jax.grad(lambda zs: value(still, *zs))(at_root)
+            slopes = jax.grad(lambda zs: smooth(still, *zs))(at_root)
             rates = [a.rate(a.noise()) for a in arguments]
             rates = moved(rates, on.rate(s))
             share = slope**2 / _positive(sum(jnp.sum((d * r) ** 2) for d, r in zip(slopes, rates, strict=True)))
@@ -263,48 +290,55 @@ def total(
         near = root.near(main)
         # At the root, whatever shares noise with the moved latent depends on the parameters in another way.
         there = moved(live, root.value) if near is main else [a.among(near) for a in arguments]
-        return _term(root, weight * share, slope, across(root, slope, *level), value(near, *there))
+        return _term(root, weight * share, slope, across(root, slope, *level), smooth(near, *there))
 
     return _sum(on, along, search, one, levels)
 
 
 def total_of_model(
-    value: Callable[[Point], Array], on: Line, sites: Sequence[str], search: Search, across: Callable[..., Array],
+    value: Callable[[Point], Any], on: Line, sites: Sequence[str], search: Search, across: Callable[..., Array],
     levels: bool = False,
 ) -> Array:  # fmt: skip
     """As `total`, for a guard whose value is that of the whole program at a point; all coordinates of `sites` share."""
 
     @jax.jit  # traced once, not at every use
-    def along(s: Array) -> Array:
+    def along(s: Array) -> Any:
         return value(on.point(s))
 
+    smooth = _first(value) if search.pieces else value
+
     def one(s: Array, ok: Array, weight: Array, *level: Array) -> Array:
-        _, slope = roots.derivative(along, s)
+        _, slope = roots.derivative(_first(along) if search.pieces else along, s)
         at = on.point(s)
 
         def of(u: dict[str, Array]) -> Array:
-            return value(replace(at, u={**at.u, **u}))
+            return smooth(replace(at, u={**at.u, **u}))
 
         slopes = jax.grad(of)({k: at.u[k] for k in sites})
         squares = sum(jnp.sum((slopes[k] * at.scale.get(k, jnp.ones(()))) ** 2) for k in sites)
         root = on.root(s, ok)
         share = slope**2 / _positive(squares)
-        return _term(root, weight * share, slope, across(root, slope, *level), value(on.live_point(s)))
+        return _term(root, weight * share, slope, across(root, slope, *level), smooth(on.live_point(s)))
 
     return _sum(on, along, search, one, levels)
 
 
-def _sum(on: Line, along: Along, search: Search, one: Callable[..., Array], levels: bool) -> Array:
+def _first(f: Callable[..., Any]) -> Callable[..., Array]:
+    return lambda *args: f(*args)[0]
+
+
+def _sum(on: Line, along: Callable[[Array], Any], search: Search, one: Callable[..., Array], levels: bool) -> Array:
     """The sum of ``one(s, ok, weight)`` over the zeros; of ``one(s, ok, weight, level)`` over those of all levels."""
+    find = search.finder(on, along)
     if not levels:
-        return jnp.sum(jax.vmap(one)(*search.find(on, along, 0.0)))
+        return jnp.sum(jax.vmap(one)(*find(0.0)))
 
     def at_level(level: Array, present: Array, weight: Array) -> Array:
-        found = search.find(on, along, level)
         whole = level.astype(jnp.result_type(int))
-        return jnp.sum(jax.vmap(lambda s, ok, w: one(s, ok & present, w * weight, whole))(*found))
+        return jnp.sum(jax.vmap(lambda s, ok, w: one(s, ok & present, w * weight, whole))(*find(level)))
 
-    return jnp.sum(jax.vmap(at_level)(*attainable(on, along, search)))
+    smooth = _first(along) if search.pieces else along
+    return jnp.sum(jax.vmap(at_level)(*attainable(on, smooth, find, search.monotone)))
 
 
 def _positive(x: Any) -> Array:

@@ -20,6 +20,9 @@ from jax.typing import ArrayLike, DTypeLike
 Along = Callable[[Array], Array]
 
 CELLS = 64
+MOST_PIECES = 40
+MOST_TURNS = 16
+HALVINGS = 22  # of a cell, to find where a piece begins
 
 
 class Roots(NamedTuple):
@@ -52,23 +55,84 @@ def monotone(f: Along, dtype: DTypeLike) -> Roots:
     return Roots(s[None], ok[None], jnp.ones((1,), dtype))
 
 
-def isolated(f: Along, most: int, dtype: DTypeLike, chance: ArrayLike = 0.5) -> Roots:
-    """The zeros of a smooth function, at most `most` of them; of more, a subset that is unbiased under its weights.
+class Sample(NamedTuple):
+    """A function along a line at ordered places: `s`, `value` and `slope` there, whether a jump `ends` at the place."""
 
-    The range is cut into CELLS cells (of 0.28 standard deviations in float64, 0.20 in float32), and a cell in which
-    the function turns towards zero and away again is cut at the turning point of its cubic interpolant. What is
-    missed: a pair of zeros in a part of a cell in which the function turns more often than that. Where there are
-    too many zeros, every one has the same chance: they are taken at equal steps from a random start, for which
-    `chance` is uniform on (0, 1).
+    s: Array
+    value: Array
+    slope: Array
+    ends: Array
+
+
+def sample(f: Along, dtype: DTypeLike, *, pieces: bool = False) -> Sample:
+    """`f` at the edges of CELLS cells (of 0.28 standard deviations in float64, 0.20 in float32).
+
+    With `pieces`, `f` returns its value and a number that tells the pieces apart on which it is smooth. Then the places
+    at which a piece begins (at most MOST_PIECES) are found by bisection and `f` is taken on either side of them too.
+    What is missed: a piece that begins and ends inside one cell, if the one on either side of it is the same.
     """
     edge = reach(dtype)
     grid = jnp.linspace(-edge, edge, CELLS + 1, dtype=dtype)
-    value, slope = jax.vmap(lambda s: derivative(f, s))(grid)
-    middle = _turning_points(f, grid, value, slope)
-    points = jnp.stack([grid[:-1], middle], axis=1).reshape(-1)
-    values = jnp.stack([value[:-1], jax.vmap(f)(middle)], axis=1).reshape(-1)
-    points, values = jnp.append(points, grid[-1]), jnp.append(values, value[-1])
-    change = ((values[:-1] > 0) != (values[1:] > 0)) & ~(jnp.isnan(values[:-1]) | jnp.isnan(values[1:]))
+    if not pieces:
+        value, slope = jax.vmap(lambda s: derivative(f, s))(grid)
+        return Sample(grid, value, slope, jnp.zeros(grid.shape, bool))
+    piece = jax.vmap(lambda s: f(s)[1])(grid)
+    before, after = _begins(lambda s: f(s)[1], grid, piece)
+    s = jnp.concatenate([grid, before, after])
+    ends = jnp.repeat(
+        jnp.array([False, True]), jnp.array([grid.size + before.size, after.size]), total_repeat_length=s.size
+    )
+    order = jnp.argsort(s)
+    s, ends = s[order], ends[order] & (s[order] < edge)
+    value, slope = jax.vmap(lambda s: derivative(lambda s: f(s)[0], s))(s)
+    return Sample(s, value, slope, ends)
+
+
+def _begins(piece: Callable[[Array], Array], grid: Array, pieces: Array) -> tuple[Array, Array]:
+    """The places just before and just after those at which a piece begins; the end of the grid for those that lack."""
+    last = grid[-1]
+    spots = jnp.arange(grid.size)
+
+    def unfinished(state: tuple[Array, ...]) -> Array:
+        count, at, mine = state[:3]
+        return (count < MOST_PIECES) & jnp.any((spots >= at) & (pieces != mine))
+
+    def following(state: tuple[Array, ...]) -> tuple[Array, ...]:
+        count, at, mine, here, before, after = state
+        k = jnp.argmax((spots >= at) & (pieces != mine))  # the first node in another piece
+        lo, hi = jnp.maximum(here, grid[jnp.maximum(k - 1, 0)]), grid[k]
+
+        def halve(_: int, ends: tuple[Array, Array]) -> tuple[Array, Array]:
+            lo, hi = ends
+            middle = 0.5 * (lo + hi)
+            same = piece(middle) == mine
+            return jnp.where(same, middle, lo), jnp.where(same, hi, middle)
+
+        lo, hi = lax.fori_loop(0, HALVINGS, halve, (lo, hi))
+        return count + 1, k, piece(hi), hi, before.at[count].set(lo), after.at[count].set(hi)
+
+    none = jnp.full((MOST_PIECES,), last)
+    start = (jnp.zeros((), int), jnp.zeros((), spots.dtype), pieces[0], grid[0], none, none)
+    *_, before, after = lax.while_loop(unfinished, following, start)
+    return before, after
+
+
+def isolated(f: Along, at: Sample, most: int, chance: ArrayLike = 0.5) -> Roots:
+    """The zeros of a function, at most `most` of them; of more, a subset that is unbiased under its weights.
+
+    `at` is the function at places between which it is smooth. Between two of them at which it has the same sign and
+    turns towards zero and away again, it is cut at the turning point of its cubic interpolant (in at most MOST_TURNS
+    places). What is missed: a pair of zeros where the function turns more often than that. Where there are too many
+    zeros, every one has the same chance: they are taken at equal steps from a random start, for which `chance` is
+    uniform on (0, 1).
+    """
+    a, b = _cut(f, at)
+    start, end = a.value, b.value
+    change = ((start > 0) != (end > 0)) & ~(jnp.isnan(start) | jnp.isnan(end))
+    # The two sides of a place at which a piece begins: a zero only if the value goes on there.
+    steep = jnp.maximum(jnp.abs(a.slope), jnp.abs(b.slope)) * (b.s - a.s)
+    rounding = 32 * jnp.finfo(a.s.dtype).eps * (jnp.abs(start) + jnp.abs(end))
+    change &= ~b.ends | (jnp.abs(end - start) <= 4 * steep + rounding)
     count = jnp.sum(change)
     stride = jnp.maximum(count / most, 1.0)
     wanted = jnp.floor((jnp.arange(most) + jnp.asarray(chance)) * stride).astype(count.dtype)
@@ -76,30 +140,48 @@ def isolated(f: Along, most: int, dtype: DTypeLike, chance: ArrayLike = 0.5) -> 
     rank = jnp.cumsum(change) - 1
     place = jnp.argmax((rank[None, :] == wanted[:, None]) & change[None, :], axis=1)
     present = wanted < count
-    s, ok = jax.vmap(lambda a, b: refine(f, a, b, 14))(points[place], points[place + 1])
-    return Roots(jnp.where(present, s, 0.0), ok & present, jnp.full((most,), stride, dtype))
+    s, ok = jax.vmap(lambda a, b: refine(f, a, b, 14))(a.s[place], b.s[place])
+    return Roots(jnp.where(present, s, 0.0), ok & present, jnp.full((most,), stride, a.s.dtype))
 
 
-def _turning_points(f: Along, grid: Array, value: Array, slope: Array) -> Array:
-    """Per cell the point at which to cut it: where the function turns before it reaches zero, else the middle."""
-    left, width = grid[:-1], grid[1] - grid[0]
-    a, b = grid[:-1], grid[1:]
-    va, vb, da, db = value[:-1], value[1:], slope[:-1], slope[1:]
-    turns = ((va > 0) == (vb > 0)) & (va * da < 0) & (vb * db > 0)
-    middle = left + 0.5 * width
+def _cut(f: Along, at: Sample) -> tuple[Sample, Sample]:
+    """Left and right ends of the cells, those cut in which the function turns before it reaches zero."""
+    a, b = (Sample(*(x[k] for x in at)) for k in (slice(None, -1), slice(1, None)))
+    turns = ((a.value > 0) == (b.value > 0)) & (a.value * a.slope < 0) & (b.value * b.slope > 0) & ~b.ends
+    rank = jnp.cumsum(turns) - 1
+    wanted = jnp.arange(MOST_TURNS)
+    cell = jnp.argmax((rank[None, :] == wanted[:, None]) & turns[None, :], axis=1)
+    found = wanted < jnp.sum(turns)
+    left, right = (Sample(*(x[cell] for x in side)) for side in (a, b))
+    lo, hi, middle, done = left, right, left, ~found
     for _ in range(2):
-        h = b - a
-        p, q, r = 3 * (2 * (va - vb) + h * (da + db)), 2 * (3 * (vb - va) - h * (2 * da + db)), h * da
-        root = jnp.sqrt(jnp.maximum(q * q - 4 * p * r, 0.0))
-        t = -2 * r / (q + jnp.where(r > 0, -root, root))  # the turn is where the derivative has changed its sign
-        t = jnp.where((t > 0) & (t < 1), t, 0.5)
-        middle = jnp.where(turns, a + t * h, middle)
-        v, d = jax.vmap(lambda s: derivative(f, s))(middle)
-        before = va * d < 0  # still on its way to zero
-        a, va, da = (jnp.where(before, x, y) for x, y in ((middle, a), (v, va), (d, da)))
-        b, vb, db = (jnp.where(before, x, y) for x, y in ((b, middle), (vb, v), (db, d)))
-        turns &= (v > 0) == (value[:-1] > 0)  # past it, there are two zeros, one on either side
-    return middle
+        s = jnp.where(done, middle.s, _turning_point(lo, hi))
+        value, slope = jax.vmap(lambda s: derivative(f, s))(s)
+        middle = Sample(s, value, slope, jnp.zeros(s.shape, bool))
+        before = lo.value * slope < 0  # still on its way to zero
+        done |= (value > 0) != (left.value > 0)  # past it: there are two zeros, one on either side
+        lo = jax.tree.map(lambda new, old, on=before: jnp.where(on, new, old), middle, lo)
+        hi = jax.tree.map(lambda new, old, on=before: jnp.where(on, old, new), middle, hi)
+    # The left part stays where its cell was, the right part is added at the end.
+    keep = jnp.where(found, cell, a.s.size)
+    first = jax.tree.map(lambda old, new: old.at[keep].set(new, mode="drop"), b, middle)
+    nothing = jax.tree.map(lambda x, y: jnp.where(found, x, y), middle, right)
+    return (jax.tree.map(lambda x, y: jnp.concatenate([x, y]), a, nothing),
+            jax.tree.map(lambda x, y: jnp.concatenate([x, y]), first, right))  # fmt: skip
+
+
+def _turning_point(a: Sample, b: Sample) -> Array:
+    """Where the cubic through values and slopes at both ends turns; the middle if nowhere."""
+    h = b.s - a.s
+    p, q = (
+        3 * (2 * (a.value - b.value) + h * (a.slope + b.slope)),
+        2 * (3 * (b.value - a.value) - h * (2 * a.slope + b.slope)),
+    )
+    r = h * a.slope
+    root = jnp.sqrt(jnp.maximum(q * q - 4 * p * r, 0.0))
+    below = q + jnp.where(r > 0, -root, root)
+    t = -2 * r / jnp.where(below == 0, 1.0, below)  # the turn is where the derivative has changed its sign
+    return a.s + h * jnp.where((t > 0) & (t < 1) & (below != 0), t, 0.5)
 
 
 def refine(f: Along, a: ArrayLike, b: ArrayLike, steps: int) -> tuple[Array, Array]:
