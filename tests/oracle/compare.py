@@ -1,4 +1,9 @@
-"""The whole comparison of one program: density, then the combined and the interior estimator against the oracle."""
+"""The whole comparison of one program: density, then the combined and the interior estimator against the oracle.
+
+The gradient is judged in stages, each with new draws. Few draws settle most programs: everything within 3 standard
+errors, and these small enough that the boundary terms (what plain automatic differentiation misses) are 5 of them.
+The others go on to more draws and a finer oracle. What is outside 5 standard errors at the last stage is a fault.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +25,29 @@ import ppl
 A = np.ndarray
 LIMIT = 5.0
 JUMP = 1e-4  # a smaller jump of the log density is a kink seen through rounding
-CHUNK = 250  # draws per key
+CHUNK = 500  # draws per call
+BIAS = 10.0  # plain automatic differentiation is told from the truth
+
+
+@dataclass(frozen=True)
+class Stage:
+    """So many draws, and lines of the oracle per coordinate and scramble. A program passes if no component is further
+    than `limit` standard errors from the oracle and plain differentiation's bias is at least `power` of them."""
+
+    draws: int
+    lines: int
+    limit: float
+    power: float = 0.0
+
+
+STAGES = (
+    Stage(4_000, 32, 3.0, 5.0),
+    Stage(20_000, 128, 3.5),
+    Stage(100_000, 128, LIMIT),
+    Stage(1_000_000, 1024, LIMIT),
+)
+SHRINKING = (Stage(10_000, 64, 4.0), Stage(100_000, 128, LIMIT))
+PLAIN_DRAWS = 50_000  # of plain automatic differentiation, which is cheap
 
 
 @dataclass(frozen=True)
@@ -28,7 +55,8 @@ class Verdict:
     """`status`: ok, rejected, crash, density, gradient. `code` is the diagnostic of a rejected program.
 
     `jumps`: the program jumps where a parameter can see it. `interior_z` is the largest deviation of plain automatic
-    differentiation in standard errors (None if that was not computed), `z` that of the combined estimator.
+    differentiation in standard errors (None if that was not computed), `z` that of the combined estimator, `power` the
+    largest bias of plain differentiation in standard errors of the combined estimator. `stage` decided, from 0.
     """
 
     seed: int
@@ -38,22 +66,18 @@ class Verdict:
     jumps: bool = False
     z: float = 0.0
     interior_z: float | None = None
+    power: float | None = None
     boundaries: int = 0
-    rerun: bool = False
+    stage: int = 0
     components: dict[str, tuple[float, ...]] = field(default_factory=dict)
 
 
 Estimate = dict[str, tuple[float, float]]  # component -> mean, standard error
 
 
-def check(program: Program, draws: int = 100_000, build: Callable[[str], Any] = ppl.compile, *, rerun: bool = True,
-          limit: float = LIMIT, interior: bool = True, lines: int = 128) -> Verdict:  # fmt: skip
-    """Compiles a program and compares all it computes with the oracle.
-
-    A component outside `limit` standard errors is called a fault if, with `rerun`, it is so again with new seeds, ten
-    times the draws and eight times the lines of the oracle (`lines` at first). `interior` asks for plain automatic
-    differentiation too.
-    """
+def check(program: Program, build: Callable[[str], Any] = ppl.compile, *, stages: tuple[Stage, ...] = STAGES,
+          interior: bool = True) -> Verdict:  # fmt: skip
+    """Compiles a program and compares all it computes with the oracle. `interior`: plain differentiation too."""
     seed = program.seed
     try:
         with jax.enable_x64(True):
@@ -71,71 +95,86 @@ def check(program: Program, draws: int = 100_000, build: Callable[[str], Any] = 
         faults = density_faults(module, program.data, problem, guide, seed)
         if faults:
             return Verdict(seed, "density", "; ".join(faults))
-        return gradient_verdict(program, problem, module, guide, draws, rerun, limit, interior, lines)
+        return gradient_verdict(program, problem, module, guide, stages, interior)
     except Exception:
         return Verdict(seed, "crash", traceback.format_exc(limit=-6))
 
 
-def gradient_verdict(program: Program, problem: Any, module: Any, guide: Guide, draws: int, rerun: bool,
-                     limit: float, interior: bool, lines: int) -> Verdict:  # fmt: skip
+def gradient_verdict(
+    program: Program, problem: Any, module: Any, guide: Guide, stages: tuple[Stage, ...], interior: bool
+) -> Verdict:
+    seed = program.seed
     boundaries = sum(g.count for g in problem.guards if g.status in ("boundary", "marginalised"))
-    z, plain_z, truth, components = 0.0, None, None, {}
-    for again in (False, True):
-        more = 10 if again else 1
-        truth = exact(module, program.data, guide, lines=lines * (8 if again else 1), seed=program.seed + again)
-        kinds = ("combined", "interior") if interior and truth.jumps > JUMP else ("combined",)
-        found = estimate(problem, guide, kinds, draws * more, program.seed + (1_000_003 if again else 0))
-        components = deviations(found[0], truth)
+    combined, truth, lines = Estimator(problem, guide, "combined"), None, 0
+    plain, plain_z, power = None, None, None
+    for number, stage in enumerate(stages):
+        if truth is None or stage.lines > lines:
+            truth, lines = exact(module, program.data, guide, lines=stage.lines, seed=seed + number), stage.lines
+        if interior and plain is None and truth.jumps > JUMP:
+            plain = Estimator(problem, guide, "interior")(PLAIN_DRAWS, seed)
+        components = deviations(combined(stage.draws, seed + 1_000_003 * number), truth)
         z = max(c[0] for c in components.values())
-        if len(kinds) > 1:
-            plain_z = max(c[0] for name, c in deviations(found[1], truth).items() if name != "elbo")
-        if z <= limit or not rerun:
+        if plain is not None:
+            plain_z, power = bias(plain, components, truth)
+        if z <= stage.limit and (power is None or power >= stage.power):
             break
-    bad = {k: c for k, c in components.items() if not c[0] <= limit}
+    bad = {k: c for k, c in components.items() if not c[0] <= LIMIT}
     detail = "; ".join(f"{k}: got {c[1]:.6g} +- {c[2]:.2g}, exact {c[3]:.6g} +- {c[4]:.2g}" for k, c in bad.items())
-    return Verdict(
-        program.seed,
-        "gradient" if bad else "ok",
-        detail,
-        "",
-        truth.jumps > JUMP,
-        z,
-        plain_z,
-        boundaries,
-        again,
-        components,
-    )
+    status = "gradient" if bad else "ok"
+    return Verdict(seed, status, detail, "", truth.jumps > JUMP, z, plain_z, power, boundaries, number, components)
 
 
-def estimate(problem: Any, guide: Guide, kinds: tuple[str, ...], draws: int, seed: int) -> list[Estimate]:
-    """Averages of estimators over the same draws."""
-    with jax.enable_x64(True):
-        params = {"loc": {k: jax.numpy.asarray(v) for k, v in guide.loc.items()},
-                  "log_scale": {k: jax.numpy.asarray(v) for k, v in guide.log_scale.items()}}  # fmt: skip
-        fns = [problem.elbo_and_grad(guide="meanfield", estimator=e, samples=CHUNK) for e in kinds]
-        keys = jax.random.split(jax.random.PRNGKey(seed), draws // CHUNK)
-        run = jax.jit(lambda p, ks: jax.lax.map(lambda k: [fn(p, k) for fn in fns], ks))
-        compiled = run.lower(params, keys).compile(compiler_options=dict(HARDLY_OPTIMISED))
-        found = jax.tree.map(lambda x: np.asarray(x, float), compiled(params, keys))
-    return [summary(*f) for f in found]
+def bias(plain: Estimate, components: dict[str, tuple[float, ...]], truth: Exact) -> tuple[float, float]:
+    """The largest bias of plain differentiation, in its own standard errors and in those of the combined estimator."""
+    found = {k: c for k, c in deviations(plain, truth).items() if k != "elbo"}
+    sharp = {k: abs(c[1] - c[3]) / (np.hypot(components[k][2], c[4]) + 1e-300) for k, c in found.items()}
+    return max(c[0] for c in found.values()), float(max(sharp.values()))
 
 
-def summary(elbo: A, grad: dict[str, dict[str, A]]) -> Estimate:
-    out = {"elbo": moments(elbo)}
-    for part in ("loc", "log_scale"):
-        for site, x in grad[part].items():
-            flat = x.reshape(len(x), -1)
-            for i in range(flat.shape[1]):
-                out[name(part, site, i, x.ndim > 1)] = moments(flat[:, i])
-    return out
+class Estimator:
+    """Averages of one estimator over draws; compiled once, and anew with more optimisation for very many draws."""
+
+    def __init__(self, problem: Any, guide: Guide, kind: str) -> None:
+        with jax.enable_x64(True):
+            self.params = {"loc": {k: jax.numpy.asarray(v) for k, v in guide.loc.items()},
+                           "log_scale": {k: jax.numpy.asarray(v) for k, v in guide.log_scale.items()}}  # fmt: skip
+            if guide.logits:
+                self.params["logits"] = {k: jax.numpy.asarray(v) for k, v in guide.logits.items()}
+            one = problem.elbo_and_grad(guide="meanfield", estimator=kind, samples=1)
+            keys = jax.random.split(jax.random.key(0), CHUNK)
+            run = jax.jit(lambda p, key: jax.vmap(lambda k: one(p, k))(jax.random.split(key, CHUNK)))
+            self.lowered = run.lower(self.params, keys[0])
+        self.quick: Any = None
+        self.optimised: Any = None
+
+    def __call__(self, draws: int, seed: int) -> Estimate:
+        many = draws >= 100_000
+        if many and self.optimised is None:
+            self.optimised = self.lowered.compile(compiler_options={"xla_backend_optimization_level": 1})
+        if not many and self.quick is None:
+            self.quick = self.lowered.compile(compiler_options=dict(HARDLY_OPTIMISED))
+        sums: list[tuple[Any, Any]] = []
+        with jax.enable_x64(True):
+            for key in jax.random.split(jax.random.key(seed), draws // CHUNK):
+                found = (self.optimised if many else self.quick)(self.params, key)
+                leaves, tree = jax.tree.flatten(found)
+                sums.append(([(x.mean(axis=0), x.var(axis=0)) for x in map(np.asarray, leaves)], tree))
+        tree = sums[0][1]
+        means = [np.stack([s[0][i][0] for s in sums]) for i in range(tree.num_leaves)]
+        within = [np.stack([s[0][i][1] for s in sums]) for i in range(tree.num_leaves)]
+        errors = [np.sqrt((v.mean(axis=0) + m.var(axis=0)) / draws) for m, v in zip(means, within, strict=True)]
+        elbo, grad = tree.unflatten([m.mean(axis=0) for m in means])
+        elbo_se, grad_se = tree.unflatten(errors)
+        out = {"elbo": (float(elbo), float(elbo_se))}
+        for part in grad:
+            for site, x in grad[part].items():
+                for i in range(x.size):
+                    out[name(part, site, i, x.ndim > 0)] = float(x.flat[i]), float(grad_se[part][site].flat[i])
+        return out
 
 
 def name(part: str, site: str, i: int, array: bool) -> str:
     return f"d/d{part} {site}[{i}]" if array else f"d/d{part} {site}"
-
-
-def moments(x: A) -> tuple[float, float]:
-    return float(x.mean()), float(x.std(ddof=1) / np.sqrt(len(x)))
 
 
 def deviations(got: Estimate, truth: Exact) -> dict[str, tuple[float, ...]]:
@@ -143,7 +182,7 @@ def deviations(got: Estimate, truth: Exact) -> dict[str, tuple[float, ...]]:
     # The oracle's error comes from few scrambles: its Student quantile at 5 sigma, over 5.
     widen = float(stats.t.isf(stats.norm.sf(LIMIT), 15)) / LIMIT
     want = {"elbo": truth.elbo}
-    for part, table in (("loc", truth.loc), ("log_scale", truth.log_scale)):
+    for part, table in (("loc", truth.loc), ("log_scale", truth.log_scale), ("logits", truth.logits)):
         for site, (value, error) in table.items():
             for i in range(value.size):
                 want[name(part, site, i, value.ndim > 0)] = float(value.flat[i]), float(error.flat[i])
@@ -156,7 +195,7 @@ def deviations(got: Estimate, truth: Exact) -> dict[str, tuple[float, ...]]:
     return out
 
 
-def same_fault(verdict: Verdict, draws: int) -> Callable[[Program], bool]:
+def same_fault(verdict: Verdict) -> Callable[[Program], bool]:
     """The test of the shrinker: whether a smaller program has this fault too."""
     word = next((w for w in reversed(verdict.detail.split()) if w.endswith("Error:")), "")
 
@@ -164,7 +203,7 @@ def same_fault(verdict: Verdict, draws: int) -> Callable[[Program], bool]:
         if verdict.status == "crash":
             crash = crash_of(program)
             return crash is not None and word in crash
-        found = check(program, draws, rerun=False, limit=1.5 * LIMIT)
+        found = check(program, stages=SHRINKING, interior=False)
         jax.clear_caches()
         return found.status == verdict.status
 

@@ -106,6 +106,8 @@ def forward(kind: str, u: A, bounds: tuple[A, ...]) -> tuple[A, A]:
             return u, np.zeros_like(u)
         case "lower":
             return bounds[0] + np.exp(u), u
+        case "upper":
+            return bounds[0] - np.exp(u), u
         case "interval":
             lo, hi = bounds
             return lo + (hi - lo) * special.expit(u), np.log(hi - lo) + special.log_expit(u) + special.log_expit(-u)
@@ -161,6 +163,14 @@ def frozen(name: str, args: tuple[A, ...]) -> stats.rv_continuous:
             return stats.geom(a[0], loc=-1)
         case _:
             raise NotImplementedError(name)
+
+
+def between(name: str, args: tuple[A, ...], low: A, high: A) -> A:
+    """The logarithm of the probability of the values from `low` to `high`."""
+    law = frozen(name, tuple(a.astype(float) for a in args))
+    if name in DISCRETE:
+        low = low - 1
+    return np.log(np.where(law.cdf(low) < 0.5, law.cdf(high) - law.cdf(low), law.sf(low) - law.sf(high)))
 
 
 def from_normal(name: str, eps: A, args: tuple[A, ...]) -> A:

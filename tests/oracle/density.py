@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import jax
 import numpy as np
 from densities import SAMPLED
 from interpreter import Shape, evaluate, sites
+from scipy import special
 
 from ppl.diagnostics import Diagnostics
 from ppl.syntax import ast, parse
@@ -21,10 +22,18 @@ HARDLY_OPTIMISED = (("xla_backend_optimization_level", 0), ("xla_cpu_use_fusion_
 
 @dataclass(frozen=True)
 class Guide:
-    """Parameters of a mean-field Gaussian guide."""
+    """Parameters of a mean-field guide: Gaussian, and probabilities (as `logits`) of discrete latents."""
 
     loc: dict[str, A]
     log_scale: dict[str, A]
+    logits: dict[str, A] = field(default_factory=dict)
+    binary: frozenset[str] = frozenset()
+
+    def log_probabilities(self, site: str) -> A:
+        """Of the outcomes, last axis. `logits` are the log odds of outcome 1 where there are two, else unnormalised."""
+        x = self.logits[site]
+        x = np.stack([np.zeros_like(x), x], axis=-1) if site in self.binary else x
+        return x - special.logsumexp(x, axis=-1, keepdims=True)
 
 
 def read(text: str) -> ast.Module:
@@ -36,9 +45,13 @@ def read(text: str) -> ast.Module:
 
 def random_guide(shapes: dict[str, Shape], seed: int) -> Guide:
     rng = np.random.default_rng([seed, 7])
-    latents = {k: s.dims for k, s in shapes.items() if not s.noise}
+    latents = {k: s.dims for k, s in shapes.items() if not s.noise and not s.outcomes}
     loc = {k: np.asarray(rng.uniform(-0.6, 0.8, d)) for k, d in latents.items()}
-    return Guide(loc, {k: np.asarray(rng.uniform(-0.9, 0.15, d)) for k, d in latents.items()})
+    log_scale = {k: np.asarray(rng.uniform(-0.9, 0.15, d)) for k, d in latents.items()}
+    discrete = {k: s for k, s in shapes.items() if s.outcomes}
+    logits = {k: np.asarray(rng.normal(0, 0.8, s.dims if s.outcomes == 2 else (*s.dims, s.outcomes)))
+              for k, s in discrete.items()}  # fmt: skip
+    return Guide(loc, log_scale, logits, frozenset(k for k, s in discrete.items() if s.outcomes == 2))
 
 
 def normals(shapes: dict[str, Shape], n: int, rng: np.random.Generator) -> dict[str, A]:
@@ -49,7 +62,11 @@ def as_u(shapes: dict[str, Shape], guide: Guide, eps: dict[str, A]) -> dict[str,
     """Unconstrained values from standard normal draws; noise as the interpreter takes it."""
     out: dict[str, A] = {}
     for k, s in shapes.items():
-        out[k] = eps[k] if s.noise else guide.loc[k] + np.exp(guide.log_scale[k]) * eps[k]
+        if s.outcomes:
+            passed = np.cumsum(np.exp(guide.log_probabilities(k)), axis=-1)[..., :-1]
+            out[k] = np.sum(special.ndtr(eps[k])[..., None] > passed, axis=-1).astype(np.int64)
+        else:
+            out[k] = eps[k] if s.noise else guide.loc[k] + np.exp(guide.log_scale[k]) * eps[k]
     return out
 
 
@@ -63,7 +80,9 @@ def density_faults(
         if s.noise and s.distribution in SAMPLED:
             u[k] = np.exp(0.3 * u[k]) if s.distribution in ("Gamma", "InverseGamma") else 1 / (1 + np.exp(-u[k]))
     want = evaluate(module, data, u, n)
-    z = {k: np.where(want.exists[k], want.z[k], 0.3) for k in shapes}
+    absent = {k: s.lowest if s.outcomes else 0.3 for k, s in shapes.items()}
+    z = {k: np.where(want.exists[k], want.z[k], absent[k]) for k in shapes}
+    z = {k: x.astype(np.int64) if shapes[k].outcomes else x for k, x in z.items()}
     with jax.enable_x64(True):
         run = jax.jit(jax.vmap(lambda u, z: (problem.log_joint(z), problem.log_density(u), problem.constrain(u),
                                              problem.unconstrain(z))))  # fmt: skip
@@ -71,13 +90,15 @@ def density_faults(
         joint, density, constrained, back = jax.tree.map(lambda x: np.asarray(x, float), got)
     pseudo = np.zeros(n)
     for k, s in shapes.items():
+        if s.outcomes:
+            continue
         base = -0.5 * u[k] ** 2 - 0.5 * np.log(2 * np.pi)
         counted = (s.distribution not in SAMPLED) if s.noise else ~want.exists[k]
         pseudo += np.where(counted, base, 0.0).reshape(n, -1).sum(axis=1)
     faults = [*differ("log_joint", joint, want.log_joint)]
     faults += differ("log_density", density, want.log_joint + want.log_jacobian + want.noise_density + pseudo)
     for k, s in shapes.items():
-        faults += differ(f"constrain {k}", np.where(want.exists[k], constrained[k], 0.3), z[k])
+        faults += differ(f"constrain {k}", np.where(want.exists[k], constrained[k], absent[k]), z[k])
         if not s.noise:
             faults += differ(f"unconstrain {k}", back[k], np.where(want.exists[k], u[k], 0.0))
     return faults

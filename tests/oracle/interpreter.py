@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from densities import LOG_DENSITY, PARAMETERS, SAMPLED, forward, from_normal, support
+from densities import DISCRETE, LOG_DENSITY, PARAMETERS, SAMPLED, between, forward, from_normal, support
 from interpreter_expressions import Expressions, Rejected, align, as_value
 
 from ppl.syntax import ast
@@ -22,11 +22,16 @@ A = np.ndarray
 
 @dataclass(frozen=True)
 class Shape:
-    """A site: its shape without the batch axis, and whether it is noise (and then from which distribution)."""
+    """A site: its shape without the batch axis, whether it is noise, and from which distribution.
+
+    A discrete latent has `outcomes`, of which the first has the value `lowest`.
+    """
 
     dims: tuple[int, ...]
     noise: bool
     distribution: str
+    outcomes: int = 0
+    lowest: int = 0
 
 
 @dataclass
@@ -57,7 +62,10 @@ def sites(module: ast.Module, data: Mapping[str, Any]) -> dict[str, Shape]:
                 case ast.Sample():
                     name = s.target.name
                     dims = declared[name] if name in declared else run.dims(s.type) if s.type else ()
-                    found.setdefault(name, Shape(dims, s.noise, s.distribution.name))
+                    law = s.distribution.name
+                    discrete = law in DISCRETE and not s.noise
+                    low, count = run.outcomes(s.distribution) if discrete and name not in found else (0, 0)
+                    found.setdefault(name, Shape(dims, s.noise, law, count, low))
                 case ast.If():
                     visit(s.then)
                     visit(s.orelse)
@@ -107,7 +115,8 @@ class Interpreter(Expressions):
                 self.sample(s, mask)
             case ast.Var():
                 self.arrays.add(s.name)
-                self.env[s.name] = np.full((1, *self.dims(s.type)), np.nan)
+                empty = -(10**6) if s.type.base == "int" else np.nan
+                self.env[s.name] = np.full((1, *self.dims(s.type)), empty)
             case ast.Assign():
                 self.assign(s.target, self.expression(s.value, mask), mask)
             case ast.For() | ast.While():
@@ -116,7 +125,7 @@ class Interpreter(Expressions):
                 self.branch(s, mask)
             case ast.Observe():
                 value = self.expression(s.value, mask)
-                self.add(self.log_density(s.distribution.name, value, self.arguments(s.distribution, mask)), mask)
+                self.add(self.log_density(s.distribution, value, self.arguments(s.distribution, mask), mask), mask)
             case ast.Factor():
                 self.add(self.expression(s.value, mask).astype(float), mask)
             case ast.Report():
@@ -167,17 +176,20 @@ class Interpreter(Expressions):
             fixed = self.constrained or law in SAMPLED
             value = u if fixed else from_normal(law, *align(u, *args)[:1], align(u, *args)[1:])
             if fixed and not self.constrained:
-                density = self.log_density(law, value, args)
+                density = self.log_density(s.distribution, value, args, mask)
                 self.noise_density += np.where(mask, density.reshape(len(density), -1).sum(axis=1), 0.0)
+        elif law in DISCRETE:
+            value = u if self.constrained else u + self.outcomes(s.distribution)[0]
+            self.add(self.log_density(s.distribution, value, args, mask), mask)
         else:
-            kind, bounds = support(law, args)
+            kind, bounds = self.within(support(law, args), s.distribution, mask)
             value = u
             if not self.constrained:
                 u, *bounds = align(u, *bounds)
                 value, jacobian = forward(kind, u, tuple(bounds))
                 jacobian = np.broadcast_to(jacobian, u.shape)
                 self.log_jacobian += np.where(mask, jacobian.reshape(self.n, -1).sum(axis=1), 0.0)
-            self.add(self.log_density(law, value, args), mask)
+            self.add(self.log_density(s.distribution, value, args, mask), mask)
         (m, _) = align(np.broadcast_to(mask, (self.n,)), value)
         if np.any(self.exists[name][place] & m):
             raise Rejected(f"{name} is drawn twice on one path")
@@ -231,19 +243,51 @@ class Interpreter(Expressions):
 
     # ---------------------------------------------------------- distributions
 
-    def arguments(self, call: ast.Call, mask: A) -> tuple[A, ...]:
+    def outcomes(self, law: ast.Law) -> tuple[int, int]:
+        """The lowest value of a discrete latent, and the number of its values."""
+        if isinstance(law, ast.Truncated):
+            low = self.static(law.lower)
+            return low, self.static(law.upper) - low + 1
+        if law.name == "Binomial":
+            n = next(a.value for a in law.args if a.name in (None, "n"))
+            return 0, self.static(n) + 1
+        if law.name == "Categorical":
+            return 0, self.expression(law.args[0].value, np.ones(1, bool)).shape[1]
+        return 0, 2
+
+    def within(self, found: tuple[str, tuple[A, ...]], law: ast.Law, mask: A) -> tuple[str, tuple[A, ...]]:
+        """A support cut to the interval of a truncation."""
+        if not isinstance(law, ast.Truncated):
+            return found
+        kind, bounds = found
+        low = bounds[0] if bounds else np.full(1, -np.inf)
+        high = bounds[1] if kind == "interval" else np.full(1, np.inf)
+        low = np.maximum(low, self.expression(law.lower, mask).astype(float))
+        high = np.minimum(high, self.expression(law.upper, mask).astype(float))
+        open_below, open_above = np.all(np.isinf(low)), np.all(np.isinf(high))
+        if open_below and open_above:
+            return "real", ()
+        if open_above:
+            return "lower", (low,)
+        return ("upper", (high,)) if open_below else ("interval", (low, high))
+
+    def arguments(self, law: ast.Law, mask: A) -> tuple[A, ...]:
+        call = law.call if isinstance(law, ast.Truncated) else law
         names = PARAMETERS[call.name]
         given = {a.name or names[k]: self.expression(a.value, mask) for k, a in enumerate(call.args)}
         return tuple(given[n] for n in names)
 
-    def log_density(self, law: str, value: A, args: tuple[A, ...]) -> A:
-        if law == "Categorical":
+    def log_density(self, law: ast.Law, value: A, args: tuple[A, ...], mask: A) -> A:
+        if isinstance(law, ast.Truncated):
+            low, high = self.expression(law.lower, mask), self.expression(law.upper, mask)
+            return self.log_density(law.call, value, args, mask) - between(law.name, args, low, high)
+        if law.name == "Categorical":
             probs = args[0]
             rows = max(len(value), len(probs))
             v, p = np.broadcast_to(value, (rows, *value.shape[1:])), np.broadcast_to(probs, (rows, *probs.shape[1:]))
             return np.log(np.take_along_axis(p, v.reshape(rows, -1), axis=1))
         value, *rest = align(value.astype(float), *(a.astype(float) for a in args))
-        return np.asarray(LOG_DENSITY[law](value, *rest))
+        return np.asarray(LOG_DENSITY[law.name](value, *rest))
 
     # -------------------------------------------------------------- functions
 

@@ -34,9 +34,15 @@ def entry(path: pathlib.Path) -> dict[str, Any]:
         "data": data,
         "loc": {k: v.tolist() for k, v in guide.loc.items()},
         "log_scale": {k: v.tolist() for k, v in guide.log_scale.items()},
+        **(
+            {"logits": {k: v.tolist() for k, v in guide.logits.items()}, "binary": sorted(guide.binary)}
+            if guide.logits
+            else {}
+        ),
         "elbo": truth.elbo,
         "grad_loc": {k: [x.tolist() for x in v] for k, v in truth.loc.items()},
         "grad_log_scale": {k: [x.tolist() for x in v] for k, v in truth.log_scale.items()},
+        **({"grad_logits": {k: [x.tolist() for x in v] for k, v in truth.logits.items()}} if guide.logits else {}),
     }
 
 
