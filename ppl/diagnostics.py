@@ -112,6 +112,8 @@ CODES: dict[str, str] = {
     "PPL805": "program without latents",
     "PPL811": "observation that cannot be replicated",
     "PPL812": "replicates that are drawn given the data",
+    "PPL821": "quantity that a sampler cannot move",
+    "PPL822": "sampler that did not start, move or arrive",
 }
 
 

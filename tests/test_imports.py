@@ -85,7 +85,8 @@ TEXTMSG = str(ROOT / "programs" / "textmsg.ppl")
 
 
 @pytest.mark.parametrize("arguments", [
-    None, ["--help"], ["--version"], ["infer", "--help"], ["gradcheck", "--help"], ["check", TEXTMSG],
+    None, ["--help"], ["--version"], ["infer", "--help"], ["gradcheck", "--help"], ["sample", "--help"],
+    ["compare", "--help"], ["rule", "PPL209"], ["check", TEXTMSG],
     ["explain", TEXTMSG], ["explain", "--json", TEXTMSG], ["emit", TEXTMSG],
 ], ids=lambda a: "import" if a is None else " ".join(Path(x).name for x in a))  # fmt: skip
 def test_starts_without_jax(arguments: list[str] | None) -> None:

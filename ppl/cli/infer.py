@@ -29,6 +29,10 @@ def infer(options: argparse.Namespace) -> int:
     configure_jax(options.precision)
     problem = model.bind(data_for(options.file, options.data))
     show_notes(problem.diagnostics, model.sources, options.quiet)
+    if options.method != "vi":
+        from ppl.cli.sampling import infer_by_sampling
+
+        return infer_by_sampling(problem, options)
     if options.estimator == "interior" and not options.quiet:
         tell("the interior estimator ignores every boundary: its gradient, and so this fit, is biased")
     from ppl.infer import SettingsError, fit

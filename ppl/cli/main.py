@@ -14,7 +14,7 @@ from ppl.diagnostics import DataError, InferenceError, PplError
 # The commands, with the module of each: it has a function of that name. Some take long to import.
 COMMANDS = {
     "infer": "infer", "check": "inspect", "explain": "inspect", "emit": "inspect", "gradcheck": "gradcheck",
-    "sample": "sample",
+    "sample": "sample", "summary": "summary", "compare": "compare", "rule": "rule",
 }  # fmt: skip
 FINE, REJECTED, USAGE, DATA, INFERENCE, BIASED, BUG, INTERRUPTED = 0, 1, 2, 3, 4, 5, 70, 130
 

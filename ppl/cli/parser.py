@@ -43,6 +43,12 @@ def build_parser() -> argparse.ArgumentParser:
     _gradcheck_options(
         command("gradcheck", "check that the gradient of a program is unbiased, and how biased plain AD is")
     )
+    summary = command("summary", "print the posterior table of a saved fit")
+    summary.add_argument("fit", metavar="FIT.nc")
+    summary.add_argument("--json", action="store_true", help="print it as one JSON object on stdout")
+    _compare_options(command("compare", "put a saved fit beside another, or beside a sampler"))
+    rule = command("rule", "explain a diagnostic code")
+    rule.add_argument("code", metavar="CODE", help="such as PPL209")
     _sample_options(command("sample", "draw from the prior or a posterior, and replicate the observations"))
     return parser
 
@@ -69,6 +75,8 @@ def _add_file(parser: argparse.ArgumentParser) -> None:
 def _infer_options(parser: argparse.ArgumentParser) -> None:
     _add_file(parser)
     option = parser.add_argument
+    option("--method", choices=("vi", "nuts", "smc"), default="vi",
+           help="default: vi, a fit; nuts and smc sample with BlackJAX, to check fits against")  # fmt: skip
     option("--guide", default="meanfield",
            help="the approximation: meanfield (default), fullrank, lowrank, lowrank:RANK or chain")  # fmt: skip
     option("--estimator", choices=("combined", "interior", "score"), default="combined",
@@ -81,7 +89,8 @@ def _infer_options(parser: argparse.ArgumentParser) -> None:
     option("--lr", type=_positive, metavar="X", help="first step in prior standard deviations (default: 0.05)")
     option("--starts", type=_count, metavar="N", help="optimisations side by side, the best is kept (default: 16)")
     option("--seed", type=_seed, default=0, metavar="N", help="default: 0; equal seeds give equal results")
-    option("--draws", type=_count, metavar="N", help="posterior draws (default: 4000)")
+    option("--draws", type=_count, metavar="N", help="posterior draws (default: 4000; of a sampler, 1000 per chain)")
+    _add_chains(parser)
     option("--out", metavar="FIT.nc", help="save the fit as netCDF, for ArviZ and ppl.load_fit")
     option("--checkpoint", metavar="PATH", help="save the run there as it goes")
     option("--resume", action="store_true", help="continue from --checkpoint if there is something")
@@ -108,6 +117,25 @@ def _gradcheck_options(parser: argparse.ArgumentParser) -> None:
         "exit codes: 0 no bias found; 5 the estimator is biased or not finite; 4 the log density is not finite, a fit "
         "failed, or the noise is too large to say anything; 1, 2, 3 as for infer"
     )
+
+
+def _compare_options(parser: argparse.ArgumentParser) -> None:
+    option = parser.add_argument
+    option("fit", metavar="FIT.nc")
+    option("other", metavar="OTHER.nc", nargs="?")
+    option("--method", choices=("nuts", "smc"), help="compare with a sampler of BlackJAX, run now")
+    option("--program", metavar="FILE", help="the program of the fit, for --method")
+    option("--data", metavar="D", help="its data: a .json, .csv or .npz file")
+    _add_chains(parser)
+    option("--draws", type=_count, metavar="N", help="draws of each chain (default: 1000)")
+    option("--seed", type=_seed, default=0, metavar="N", help="default: 0; equal seeds give equal results")
+    _add_precision(parser)
+    option("--json", action="store_true", help="print both and their differences as one JSON object on stdout")
+
+
+def _add_chains(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--chains", type=_count, metavar="N", help="chains of a sampler, side by side (default: 4)")
+    parser.add_argument("--warmup", type=_count, metavar="N", help="steps in which nuts adapts (default: 1000)")
 
 
 def _sample_options(parser: argparse.ArgumentParser) -> None:

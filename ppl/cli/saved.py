@@ -5,23 +5,35 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ppl.cli.console import UsageError
+from ppl.diagnostics import PplError
 
 if TYPE_CHECKING:
     from ppl.infer import Fit
     from ppl.problem import Problem
+    from ppl.sample import Samples
+
+    Saved = Fit | Samples
 
 
-def open_saved(path: str, problem: Problem | None = None) -> Fit:
-    """The fit in a file. Raises UsageError if it cannot be opened, PplError (PPL804) if it is something else."""
+def open_saved(path: str, problem: Problem | None = None) -> Saved:
+    """The fit or the samples in a file.
+
+    Raises UsageError if it cannot be opened, PplError (PPL804) if it is neither.
+    """
     from ppl.infer import load_fit
 
     try:
-        return load_fit(path, problem)
+        try:
+            return load_fit(path, problem)
+        except PplError:
+            from ppl.sample.storage import load_samples
+
+            return load_samples(path, problem)
     except OSError as error:
         raise UsageError(f"cannot open {path}: {error.strerror or error}") from error
 
 
-def open_for(path: str, problem: Problem) -> Fit:
+def open_for(path: str, problem: Problem) -> Saved:
     """As `open_saved`, for a problem that has the latents of the fit. Raises UsageError if it has others."""
     fit = open_saved(path, problem)
     mine = {s.name: s.shape for s in problem.sites if not s.noise}

@@ -11,6 +11,7 @@ from ppl.cli.columns import aligned, number
 
 SHOWN = 12  # elements of an array in a table; beyond it is abbreviated
 HEAD, TAIL = 6, 3
+FORMATS = {"rhat": "{:.3f}", "ess": "{:.0f}"}  # of columns that are not in the units of the quantity
 _COLUMNS = ("mean", "sd", "q5", "q50", "q95")
 _TITLES = ("mean", "sd", "5%", "50%", "95%")
 
@@ -50,5 +51,8 @@ def _row(
     if index is None:
         return ["  ...", *[""] * (len(_COLUMNS) + len(more) + partial)]
     sd = float(columns["sd"][index])
-    values = [number(float(columns[c][index]), sd) for c in (*_COLUMNS, *more)]
-    return [label(name, index), *values, *([f"{float(columns['exists'][index]):.3f}"] if partial else [])]
+    values = [number(float(columns[c][index]), sd) for c in _COLUMNS]
+    others = [
+        FORMATS[c].format(columns[c][index]) if c in FORMATS else number(float(columns[c][index]), sd) for c in more
+    ]
+    return [label(name, index), *values, *others, *([f"{float(columns['exists'][index]):.3f}"] if partial else [])]

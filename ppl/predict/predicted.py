@@ -137,13 +137,12 @@ def _observed(problem: Replayable, name: str, values: Array) -> Array:
     """The data, or what was computed from them: the same on every path that observes it."""
     if name in problem.data or name in problem.sizes:
         return np.asarray(problem.data.get(name, problem.sizes.get(name)))
-    out = values[0].copy()
+    out = values[0]
     for row in values[1:]:
-        gaps = np.isnan(out)
-        if not gaps.any():
+        if not np.isnan(out).any():
             break
-        out[gaps] = row[gaps]
-    return _as(out, "f")
+        out = np.where(np.isnan(out), row, out)
+    return np.asarray(out)
 
 
 def _kind(problem: Replayable, name: str) -> str:

@@ -116,8 +116,14 @@ class Problem:
         }
         self._draws = draws_of(compiled.regions)
         self._elements = frozenset(a.name for a in program.arrays)
+        self.drawn_noise = frozenset(s.name for s in program.sites if s.noise and s.name not in self._normal_noise)
         self.read_elsewhere = read_elsewhere(compiled.regions.body, program.guards)
         self.reports = tuple(sorted(jax.eval_shape(self._main_spec, jax.random.key(0))["report"]))
+
+    @property
+    def outcomes(self) -> dict[str, int]:
+        """The number of outcomes of every discrete latent (of each element)."""
+        return dict(self._outcomes)
 
     def __repr__(self) -> str:
         latents = ", ".join(f"{k}{list(s) if s else ''}" for k, s in self._shapes.items())
@@ -143,14 +149,23 @@ class Problem:
     def log_density(self, u: Values) -> Array:
         """log p(data, T(u)) + log |dT/du| at unconstrained latents, for samplers.
 
-        A latent that does not exist gets a standard normal pseudo-prior and noise its base density, so the density is
-        proper in all coordinates.
+        A latent that does not exist gets a standard normal pseudo-prior (a discrete one equal probabilities), and noise
+        its base density, so the density is proper in all coordinates.
         """
+        return self._density(u, self._code.TERMS)
+
+    def log_prior(self, u: Values) -> Array:
+        """The part of `log_density` that comes from the draws of the program: without observations and factors."""
+        return self._density(u, tuple(t for terms in self._code.SITES.values() for t in terms))
+
+    def _density(self, u: Values, terms: tuple[str, ...]) -> Array:
         u = self._arrays(u, 0.0)
         pseudo = {k: normal(u[k], 0.0, 1.0) for k in self._shapes if k not in self._outcomes}
-        out = self._model(Point(u, log_q=pseudo))
+        even = {k: jnp.full((*self._shapes[k], n), -np.log(n)) for k, n in self._outcomes.items()}
+        out = self._model(Point(u, log_q=pseudo, log_probabilities=even))
         base = sum((jnp.sum(v) for v in pseudo.values()), start=jnp.zeros(()))
-        return log_density(out, self._code.TERMS) + base + self._code.noise_log_density(u, self._data(u), self.sizes)
+        base += sum(jnp.sum(v[..., 0]) for v in even.values())
+        return log_density(out, terms) + base + self._code.noise_log_density(u, self._data(u), self.sizes)
 
     def constrain(self, u: Values) -> dict[str, Array]:
         """Latents (and noise) on their supports."""

@@ -1,0 +1,139 @@
+"""The long texts of ``pplc rule``: why a diagnostic exists, and the way out."""
+
+from __future__ import annotations
+
+FAMILIES = {
+    "0": "layout and syntax. Reported with the place; several independent mistakes are reported in one run",
+    "1": "names and scope",
+    "2": "types and shapes",
+    "3": "distributions, latents and observations",
+    "4": "guards and boundaries",
+    "5": "data. Exit code 3",
+    "6": "what the language has and the compiler does not support yet: refused, never fitted wrongly",
+    "7": "limits",
+    "8": "inference and its files",
+}
+
+RULES = {
+    "PPL001": (
+        "A program is ASCII outside of comments, in UTF-8. The character here has no meaning in it; quotes,"
+        " for example, do not, because there are no strings."
+    ),
+    "PPL002": (
+        "The grammar allows something else here; the message lists what. A statement ends at a newline, `;`"
+        " or `}`, so an expression that goes on must be in parentheses or end its line with an operator."
+    ),
+    "PPL003": (
+        "A bracket or brace is open where the text ends, or is closed by another kind. The message points "
+        "at the one that opens."
+    ),
+    "PPL004": "`=` assigns. To compare, write `==` (of ints or data), or `<` and `>`.",
+    "PPL005": "This is Python. Blocks are in braces, `and or not` are words, and conditions need no colon.",
+    "PPL006": "A number has digits on both sides of its point: `0.5`, not `.5`; `1.0e-3`, not `1.e-3`.",
+    "PPL007": (
+        "Statement keywords and `true false pi inf` cannot be names. Words that only Python or JAX reserve can."
+    ),
+    "PPL008": "Brackets, blocks and operators may be nested 200 deep. Give parts of the expression names.",
+    "PPL009": "The last statement is not complete.",
+    "PPL010": "Put the condition in parentheses, or look for a bracket that closes too early.",
+    "PPL011": "This is how Stan, R or another language says it; the hint says how this one does.",
+    "PPL012": "One line, one statement; two need a `;` between them.",
+    "PPL101": (
+        "Nothing of this name is declared before this place. Names of data, latents and variables share one"
+        " space; functions and distributions have their own."
+    ),
+    "PPL102": "A name is declared once: rename one of the two.",
+    "PPL103": "There is no such function in the language, the prelude, or what `use` imported.",
+    "PPL104": "There is no such distribution; `docs/language.md` lists them with their arguments.",
+    "PPL105": "Data, latents and loop variables keep their values. Assign to a variable of another name.",
+    "PPL106": "Calls are inlined, so a function cannot call itself. Use a loop.",
+    "PPL107": ("`use NAME` imports `NAME.ppl` beside the model or from the standard library, and exactly one of them."),
+    "PPL108": (
+        "On each path a name is sampled or assigned at most once as a site. In different branches of one "
+        "`if` that is one site; one after the other it is two."
+    ),
+    "PPL109": "Some path reaches this place without a value. Assign it before the `if`, or in both branches.",
+    "PPL112": "An argument is given by position or by one of its names, once.",
+    "PPL202": "Arithmetic is elementwise on equal shapes, or with a scalar.",
+    "PPL204": "A condition is a comparison or a bool; numbers do not count as true or false.",
+    "PPL205": "Conditions are scalar. Decide element by element in a loop or a comprehension.",
+    "PPL207": (
+        "Sizes, loop bounds and indices that address latents come from data, literals and loop variables, "
+        "so that shapes are known before anything is drawn."
+    ),
+    "PPL208": "Indices count from 0, and there are no negative ones.",
+    "PPL209": (
+        "A real that depends on a latent equals a number with probability zero, so such a branch is never "
+        "taken, and no gradient sees it. Compare with a tolerance, `abs(a - b) < 0.1`, or use `<`."
+    ),
+    "PPL301": (
+        "The argument lies outside what the distribution allows, whatever the latents: a standard deviation"
+        " is positive, a probability in [0, 1]."
+    ),
+    "PPL302": (
+        "A scalar latent is one quantity, a loop would draw it many times. Declare `var x: real[n]` and draw `x[i]`."
+    ),
+    "PPL303": (
+        "In two branches one name is one site with one entry in the guide, so both must have one support "
+        "and one shape. Use two names."
+    ),
+    "PPL304": "What is observed is data. For a density of something that depends on a latent, use `factor`.",
+    "PPL306": "An element is filled once, before it is read.",
+    "PPL307": (
+        "The density is zero in a part of the space that the guide reaches, so the ELBO is minus infinity. "
+        "A support must not move with a latent where data are observed."
+    ),
+    "PPL308": "The value observed has density zero under this distribution, whatever the latents.",
+    "PPL402": (
+        "A boundary term needs a coordinate along which the guard's value moves while the branches before "
+        "it stay. Here none was found."
+    ),
+    "PPL403": (
+        "A branch that is unbounded at its own guard, such as `if x > 0 then log(x)`, breaks the boundary "
+        "term. What it reaches takes the score estimator, which is unbiased and noisier."
+    ),
+    "PPL501": "The program declares this data field without a default, and the data do not have it.",
+    "PPL504": (
+        "Data are finite numbers: NaN, Infinity and null are refused. For missing values pass a mask as "
+        "data, and observe inside an `if` on it."
+    ),
+    "PPL506": "Two declarations share a size, and the data give it two values.",
+    "PPL508": "A field that the program does not declare is ignored. A note, not an error.",
+    "PPL604": ("A discrete latent is enumerated, so it needs a largest value; truncate it, `Poisson(2) in (0, 20)`."),
+    "PPL605": (
+        "Noise is drawn from a normal draw and moves with its arguments. This distribution has no explicit "
+        "quantile function, so its arguments must be data."
+    ),
+    "PPL701": "More than 10^8 elements or iterations.",
+    "PPL801": (
+        "No gradient step is possible where the ELBO is infinite or undefined. The line named has a density"
+        " that is zero or undefined where the guide reaches. Exit code 4."
+    ),
+    "PPL802": (
+        "The stop rule was not met. Without --require-converged the fit is printed anyway, and says so. Exit code 4."
+    ),
+    "PPL803": (
+        "The checkpoint belongs to another program, other data or other settings, or it cannot be read. Exit code 2."
+    ),
+    "PPL804": "The file is not a fit that `infer --out` saved, or it is damaged. Exit code 2.",
+    "PPL811": (
+        "A replicate is a draw from the distribution of an `observe`. There is none where the distribution "
+        "has no sampler, or where one element is observed twice on one path: then two statements would each"
+        " give it a value."
+    ),
+    "PPL812": (
+        "The program reads a field that it also observes, as an autoregression does. Its replicates are "
+        "drawn given the values in the data, one element at a time: predictions of each, not a new data "
+        "set."
+    ),
+    "PPL821": (
+        "Samplers move along gradients. Discrete latents are summed out where they have at most 256 "
+        "combinations of outcomes; noise that is drawn as it is cannot be moved. Fit the program instead: "
+        "`pplc infer` without --method."
+    ),
+    "PPL822": (
+        "No chain could start at a draw from the prior, a chain never moved, or the particles did not "
+        "arrive at the posterior. A density may be zero, or undefined, where the prior reaches. Exit code "
+        "4."
+    ),
+}
