@@ -175,6 +175,10 @@ class Fit:
 
         `key` is for the noise of the program, if it has any.
         """
+        from ppl.predict import known_laws
+
+        if self.problem is not None:
+            known_laws(self.problem)
         return self.predict(key, replicate=False).log_likelihood
 
     def to_inference_data(self, predictive: bool = False, seed: int = 0) -> xarray.DataTree:

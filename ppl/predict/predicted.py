@@ -29,6 +29,8 @@ class Replayable(Protocol):
     @property
     def observed_lines(self) -> Mapping[str, tuple[Span, ...]]: ...
     @property
+    def observed_by_functions(self) -> tuple[Span, ...]: ...
+    @property
     def read_elsewhere(self) -> Mapping[str, Span]: ...
     @property
     def reports(self) -> tuple[str, ...]: ...
@@ -50,7 +52,8 @@ class Predicted:
     `latents` and `reports` as in a fit. `observations`: draws in the shape of the data field, ints for a field of ints;
     NaN (and then reals) where a path does not observe an element, or where its distribution is not defined there, as
     after an overflow. `log_likelihood`: one entry per element, or per vector observed as one; 0 where the path does not
-    observe it, NaN if no path does. `undefined`: the share of replicates that are NaN although they are observed.
+    observe it, NaN if no path does; empty where a distribution is made by a function. `undefined`: the share of
+    replicates that are NaN although they are observed.
     """
 
     latents: dict[str, Array]
@@ -67,6 +70,8 @@ def predict(problem: Replayable, u: Mapping[str, Any], n: int, key: jax.Array | 
     Raises PplError if observations cannot be drawn: from a distribution without a sampler, or because the same element
     is observed twice on one path.
     """
+    if key is not None:
+        known_laws(problem)
     found = problem.replays(u, n, key)
     names = problem.observed
     parts = {name: found.observations[name] for name in names}
@@ -83,11 +88,12 @@ def predict(problem: Replayable, u: Mapping[str, Any], n: int, key: jax.Array | 
         missing += int(np.sum(np.isnan(values) & present))
         total += int(np.sum(present))
         observations[name] = _as(values, _kind(problem, name))
+    likelihood = {name: _likelihood(np.asarray(parts[name].log_likelihood), times[name]) for name in names}
     return Predicted(
         {k: np.asarray(v) for k, v in found.latents.items()},
         {k: np.asarray(found.reports[k]) for k in problem.reports},
         observations,
-        {name: _likelihood(np.asarray(parts[name].log_likelihood), times[name]) for name in names},
+        {} if problem.observed_by_functions else likelihood,
         {name: _observed(problem, name, np.asarray(parts[name].value)) for name in names},
         missing / total if total else 0.0,
     )
@@ -99,6 +105,14 @@ def predict_prior(problem: Replayable, key: jax.Array, n: int, *, replicate: boo
 
     k_prior, k_data = jax.random.split(key)
     return predict(problem, problem.prior_draws(k_prior, n), n, k_data if replicate else None)
+
+
+def known_laws(problem: Replayable) -> None:
+    """Raises PplError if something is observed under a distribution that a function of the program makes."""
+    for span in problem.observed_by_functions:
+        text = "this distribution is made by a function of the program: it has a density, and no way to draw from it"
+        hint = "observe from a distribution of the language, or from a `Mixture` or truncation of them"
+        raise PplError([Diagnostic("PPL811", text, span, hint)], problem.sources)
 
 
 def notes_on(problem: Replayable) -> tuple[Diagnostic, ...]:

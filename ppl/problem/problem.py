@@ -87,6 +87,12 @@ class Replay(NamedTuple):
     observations: dict[str, Observed]
 
 
+def _starts(sources: Mapping[str, str], span: Span, word: str) -> bool:
+    """Whether the text of a statement starts with a word."""
+    lines = sources.get(span.file, "").split("\n")
+    return span.line <= len(lines) and lines[span.line - 1][span.column - 1 :].startswith(word)
+
+
 class Problem:
     """A model with data. All methods that take arrays are pure, and can be jitted, differentiated and vmapped.
 
@@ -117,6 +123,11 @@ class Problem:
         self._draws = draws_of(compiled.regions)
         self._elements = frozenset(a.name for a in program.arrays)
         self.drawn_noise = frozenset(s.name for s in program.sites if s.noise and s.name not in self._normal_noise)
+        # A distribution that a function of the program makes is a density alone, added like a factor.
+        self.observed_by_functions = tuple(
+            s.span for _, s in ir.blocks(compiled.regions.body)
+            if isinstance(s, ir.Term) and s.distribution is None and _starts(self.sources, s.span, "observe")
+        )  # fmt: skip
         self.read_elsewhere = read_elsewhere(compiled.regions.body, program.guards)
         self.reports = tuple(sorted(jax.eval_shape(self._main_spec, jax.random.key(0))["report"]))
 
