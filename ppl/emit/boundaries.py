@@ -210,7 +210,8 @@ class BoundaryEmitter:
                 for side in (True, False)
             ]
             self.w.line(f'on, off = {{"g{b.guard}": {on}{paths[0]}}}, {{"g{b.guard}": {off}{paths[1]}}}')
-            self.w.line(f"gap = surface.difference(evaluate, on, off, {terms})")
+            function = "difference" if part is not None else "difference_of_model"
+            self.w.line(f"gap = surface.{function}(evaluate, on, off, {terms})")
             return
         mates = self.mates(b) if part is None or b.effect != "modes" else self.mates_in_iteration(b, loops[-1], part)
         self.w.line(f'gap = surface.jump(evaluate, slope, "g{b.guard}", {on}, {off}, {terms}{mates})')

@@ -121,6 +121,27 @@ def difference(
     return jnp.asarray(sum((jnp.sum(_value(true[t]) - _value(false[t])) for t in terms), start=0.0))
 
 
+def difference_of_model(
+    evaluate: Callable[[Mapping[str, Any]], dict[str, Any]],
+    on: Mapping[str, Any],
+    off: Mapping[str, Any],
+    terms: tuple[str, ...],
+) -> Array:
+    """As `difference`, where `evaluate` is the whole program: both sides in one evaluation, so that its loops run once.
+
+    A guard in one of the paths only is decided by its value on the other side.
+    """
+    paths: dict[str, Array] = {}
+    for k in {**on, **off}:
+        sides = [jnp.asarray(p[k]) if k in p else jnp.zeros((), jnp.int8) for p in (on, off)]
+        if not (k in on and k in off):
+            sides = [jnp.where(x, 1, -1).astype(jnp.int8) if x.dtype == jnp.bool_ else x for x in sides]
+        paths[k] = jnp.stack(sides)
+    out = jax.vmap(evaluate)(paths)
+    gaps = (_value(out[t]) for t in terms)
+    return jnp.asarray(sum((jnp.sum(g[0] - g[1]) for g in gaps), start=0.0))
+
+
 def _aligned(flips: Array, term: Array) -> Array:
     """`flips` of a loop's iterations beside a term of the same iterations, which may have further loops around it."""
     return flips.reshape(flips.shape + (1,) * (term.ndim - flips.ndim)).astype(int)
