@@ -45,6 +45,8 @@ def modes_of(scope: Scope, loop: ir.Loop) -> Modes | None:
     entries = {c.entry.name for c in carries}
     tainted = set(entries)
     reading = reached(loop.body, tainted, scope.program.guards)
+    if any(isinstance(s, ir.Sample) and s.mask is not None and names_in((s.mask,)) & tainted for s in loop.body):
+        return None  # log q of a latent that comes and goes may move with the latents that it depends on in the guide
     terms = _terms(loop, reading)
     forgets = not names_in(c.out for c in carries) & tainted
     return Modes(loop.id, carries, values, forgets, terms)
