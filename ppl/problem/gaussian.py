@@ -173,6 +173,9 @@ class Chain(Guide):
         groups = {k: self.latents.group(k) for k in self.chained}
         return {k: self.latents.may_depend(g[1:], g[:-1]) for k, g in groups.items()}
 
+    def independent(self, site: str) -> bool:
+        return site not in self.chained
+
     def more(self, dtype: DTypeLike) -> Params:
         return {"coupling": {k: jnp.zeros((s[0] - 1, *s[1:]), dtype) for k, s in self.chained.items()}}
 
@@ -198,6 +201,8 @@ class Chain(Guide):
             centre[k] = still(u[k] - scale[k] * (eps[k] - after * noise_after) / precision)
             spread[k] = still(scale[k] / jnp.sqrt(precision))
             log_q[k] = _log_q(eps[k], params["log_scale"][k])
+        for k in loc.keys() - self.chained.keys():  # nothing depends on these, nor they on anything
+            centre[k], spread[k] = loc[k], scale[k]
         lines = ChainLines(self.latents, loc, scale, coupling, u, {k: eps[k] for k in loc})
         return Point(u, centre, spread, log_q, lines=lines)
 
