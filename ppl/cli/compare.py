@@ -168,7 +168,7 @@ def _sentence(d: Difference) -> str:
 
 def _facts(of: Saved) -> str:
     from ppl.infer import Fit
-    from ppl.infer.khat import khat_in_words
+    from ppl.infer.advice import khat_in_words
 
     if isinstance(of, Fit):
         khat = "" if np.isnan(of.khat) else f" {of.khat:.2f}"

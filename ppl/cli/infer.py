@@ -7,7 +7,7 @@ import json
 import os
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ppl.cli.console import UsageError, is_watched, put, show_notes, tell
 from ppl.cli.inspect import data_for, load_model
@@ -75,15 +75,18 @@ def configure_jax(bits: int | None) -> None:
     import jax
 
     cache = _cache_folder()
+    config: Any = jax.config  # its own annotations do not say what it takes
     if cache is not None:
-        jax.config.update("jax_compilation_cache_dir", cache)  # pyright: ignore[reportUnknownMemberType]
+        config.update("jax_compilation_cache_dir", cache)
+        config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
     wide = bits == 64 if bits is not None else jax.default_backend() == "cpu"
-    jax.config.update("jax_enable_x64", wide)  # pyright: ignore[reportUnknownMemberType]
+    config.update("jax_enable_x64", wide)
 
 
 def _cache_folder() -> str | None:
-    """The user's cache folder for pplc; None if it cannot be used, or JAX's own variable names another one."""
-    if "JAX_COMPILATION_CACHE_DIR" in os.environ:
+    """The user's cache folder for pplc; None if it cannot be used, PPLC_NO_CACHE is set, or JAX's own variable names
+    another one."""
+    if os.environ.get("PPLC_NO_CACHE") or "JAX_COMPILATION_CACHE_DIR" in os.environ:
         return None
     base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
     folder = os.path.join(base, "pplc", "jax")

@@ -17,7 +17,8 @@ import numpy as np
 from ppl.diagnostics import Diagnostic, InferenceError
 from ppl.infer import stopping
 from ppl.infer.checkpoint import refuse
-from ppl.infer.loop import CHUNK
+from ppl.infer.layout import row_of
+from ppl.infer.loop import CHUNK, lane_keys
 from ppl.infer.machine import DRAWS as _DRAWS
 from ppl.infer.machine import prepare
 from ppl.infer.problem import DrawsLike, ProblemLike
@@ -182,9 +183,47 @@ def _finish(
         notes=tuple(str(getattr(d, "message", d)) for d in problem.diagnostics),
         seconds=clock.seconds(),
         compile_seconds=compile_seconds,
+        starts_rhat=run.starts_rhat,
+        averaging_loss=run.loss,
+        nonfinite_where=_blame(problem, settings, machine, run),
+        branches=_branches(problem, machine, posterior),
         observed=dict(problem.data),
         problem=problem,
     )
+
+
+def _branches(problem: ProblemLike, machine: Machine, posterior: Posterior) -> tuple[dict[str, Any], ...]:
+    """How often each condition holds, before and after."""
+    return tuple(
+        {
+            "text": text,
+            "file": span.file,
+            "line": span.line,
+            "prior": machine.prior_branches[name],
+            "posterior": float(np.mean(posterior.branches[name])),
+        }
+        for name, (text, span) in problem.branches.items()
+    )
+
+
+def _blame(problem: ProblemLike, settings: Settings, machine: Machine, run: Run) -> str:
+    """Where the first gradient that was not finite came from: lines whose density was not, else sites; "" if none."""
+    failure = run.loop.failure
+    if int(failure.step) < 0:
+        return ""
+    key = lane_keys(machine.steps_key, failure.step, machine.lanes)[int(failure.lane)]
+    params = machine.layout.unflatten(failure.row)
+    when = f"first at step {int(failure.step) + 1}"
+    s = settings
+    elbo, grad = problem.elbo_and_grad(s.guide, s.estimator, s.samples, s.noise, s.stl, s.marginalise)(params, key)
+    spans = () if np.isfinite(elbo) else problem.not_finite_at(params, key, BLAMED, settings.guide)
+    if spans:
+        return f"{when}, in the density of line {', '.join(str(line) for line in sorted({s.line for s in spans}))}"
+    bad = ~np.isfinite(np.asarray(row_of(grad)))
+    names = sorted({name for name, is_bad in zip(machine.layout.name, bad, strict=True) if is_bad})
+    lines = {site.name: site.span.line for site in problem.sites if site.span is not None}
+    places = [f"`{name}` (line {lines[name]})" if name in lines else f"`{name}`" for name in names]
+    return f"{when}, in the gradient of {', '.join(places)}" if names else when
 
 
 def _best(machine: Machine, run: Run) -> tuple[Floats, Floats]:

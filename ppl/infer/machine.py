@@ -20,7 +20,7 @@ from ppl.infer.loop import CHUNK, initial_state, make_chunk
 from ppl.infer.problem import ProblemLike
 from ppl.infer.run import Machine, Run, begin, loop_arguments
 from ppl.infer.settings import Settings, SettingsError
-from ppl.infer.start import starting_points
+from ppl.infer.start import PRIOR_DRAWS, place_starts
 
 BLOCK = 256  # draws from each lane per call of the one compiled drawing function
 START, STEPS, COMPARE, DRAWS, SEARCH = range(5)  # streams split off the seed
@@ -50,7 +50,7 @@ def prepare(problem: ProblemLike, settings: Settings) -> tuple[Machine, Run, flo
         chunk = compiling.add(make_chunk(fn, layout), *arguments, level=FAST)
         keys = jax.random.split(key, lanes)
         draw = compiling.add(_drawing(problem, settings.guide, layout), rows, keys, level=QUICK)
-    first, unit = start.result()(jax.random.fold_in(key, START))
+    first, unit, taken = start.result()(jax.random.fold_in(key, START))
     layout = replace(layout, unit=np.asarray(unit[0], np.float64))
     machine = Machine(
         chunk=chunk.result(),
@@ -64,16 +64,22 @@ def prepare(problem: ProblemLike, settings: Settings) -> tuple[Machine, Run, flo
         steps_key=steps_key,
         search_key=jax.random.fold_in(key, SEARCH),
         compare_key=jax.random.fold_in(key, COMPARE),
+        prior_branches={k: float(v) for k, v in taken.items()},
     )
     return machine, begin(first[:-1], settings.lr), time.perf_counter() - began
 
 
 def _starts(problem: ProblemLike, settings: Settings) -> Function:
-    """``key -> (rows, unit)``: one row at the prior median, then one for each lane at a prior draw."""
+    """``key -> (rows, unit, branches)``: one row at the prior median, then one for each lane at a prior draw.
 
-    def start(key: jax.Array) -> tuple[jax.Array, jax.Array]:
-        params, unit = starting_points(problem, settings.guide, settings.starts + 1, key)
-        return rows_of(params), rows_of(jax.tree.map(lambda x: x[None], unit))
+    `branches`: how often the condition of each of the problem's branches holds under the prior.
+    """
+
+    def start(key: jax.Array) -> tuple[jax.Array, jax.Array, dict[str, jax.Array]]:
+        drawn = problem.prior_draws(key, PRIOR_DRAWS + settings.starts + 1)
+        params, unit = place_starts(problem.init_params(settings.guide), drawn, settings.starts + 1)
+        taken = problem.prior_branches({k: u[:PRIOR_DRAWS] for k, u in drawn.items()})
+        return rows_of(params), rows_of(jax.tree.map(lambda x: x[None], unit)), jax.tree.map(jnp.mean, taken)
 
     return start
 

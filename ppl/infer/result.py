@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ppl.infer.khat import pareto_khat
+from ppl.infer import advice
 from ppl.infer.problem import ProblemLike
+from ppl.infer.psis import pareto_khat
 from ppl.infer.settings import Settings
 from ppl.infer.summary import plain, summarise
 
@@ -28,13 +29,14 @@ Array = NDArray[Any]
 class Posterior:
     """Draws from a fitted guide; leading axis n everywhere. `latents` are constrained, NaN where one does not exist."""
 
-    FIELDS: ClassVar[tuple[str, ...]] = ("latents", "reports", "unconstrained", "log_weight", "log_q")
+    FIELDS: ClassVar[tuple[str, ...]] = ("latents", "reports", "unconstrained", "log_weight", "log_q", "branches")
 
     latents: dict[str, Array]
     reports: dict[str, Array]
     unconstrained: dict[str, Array]
     log_weight: Array
     log_q: Array
+    branches: dict[str, Array] = field(default_factory=dict[str, Array])
 
     def cut(self, n: int) -> Posterior:
         """The first `n` draws."""
@@ -42,9 +44,9 @@ class Posterior:
         def short(draws: dict[str, Array]) -> dict[str, Array]:
             return {k: v[:n] for k, v in draws.items()}
 
-        return Posterior(
-            short(self.latents), short(self.reports), short(self.unconstrained), self.log_weight[:n], self.log_q[:n]
-        )
+        latents, reports, branches = short(self.latents), short(self.reports), short(self.branches)
+        unconstrained = short(self.unconstrained)
+        return Posterior(latents, reports, unconstrained, self.log_weight[:n], self.log_q[:n], branches)
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,11 @@ class Fit:
 
     `elbo` is in nats with standard error `elbo_se`, from draws that no step has seen; `trace` is the noisy ELBO of each
     step of the best start; `starts` the final ELBO of every start; `rhat` the largest R-hat of the iterates that were
-    averaged; `nonfinite_steps` how many steps of the best start were skipped because they were not finite.
+    averaged, `starts_rhat` that over the starts of equal ELBO; `averaging_loss` the nats that the Monte Carlo error of
+    the params costs. `nonfinite_steps` counts the gradients, over all starts, that were left out because they were not
+    finite, and `nonfinite_where` says where the first one was. `branches` has for every condition on latents its
+    `text`, `file`, `line`, and the probability that it holds under the `prior` and the `posterior` (in a loop: averaged
+    over the iterations).
     """
 
     name: str
@@ -74,6 +80,10 @@ class Fit:
     seconds: float
     compile_seconds: float
     observed: Mapping[str, Any]
+    starts_rhat: float = float("nan")
+    averaging_loss: float = float("nan")
+    nonfinite_where: str = ""
+    branches: tuple[Mapping[str, Any], ...] = ()
     problem: ProblemLike | None = None
 
     @property
@@ -100,16 +110,36 @@ class Fit:
         """Pareto k-hat of the importance weights: below 0.5 good, above 0.7 the guide misses part of the posterior."""
         return pareto_khat(self.log_weight)
 
+    @cached_property
+    def importance(self) -> dict[str, Any] | None:
+        """Estimates of the posterior itself from importance-resampled draws, with `effective_draws` and `log_evidence`.
+
+        None where k-hat is 0.7 or more, or undefined: the weights then say nothing.
+        """
+        return advice.importance(self)
+
+    @cached_property
+    def advice(self) -> list[str]:
+        """What to believe and what to do next, in sentences."""
+        return advice.advise(self)
+
     @property
     def diagnostics(self) -> dict[str, Any]:
         """How the fit went, by name; what ``pplc infer --json`` prints under ``diagnostics``."""
         s = self.settings
         return {
+            "advice": self.advice,
             "converged": self.converged,
             "stop_reason": self.stop_reason,
             "khat": self.khat,
             "rhat": self.rhat,
+            "starts_rhat": self.starts_rhat,
+            "averaging_loss": self.averaging_loss,
             "nonfinite_steps": self.nonfinite_steps,
+            "nonfinite_where": self.nonfinite_where or None,
+            "branches": [dict(b) for b in self.branches],
+            "importance": self.importance,
+            "trace": advice.trace_points(self.trace),
             "starts": list(self.starts),
             "guide": s.guide,
             "estimator": s.estimator,

@@ -13,7 +13,7 @@ of 1000 with the same settings. Phases, learning rates and averages depend on th
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -36,7 +36,8 @@ class Machine:
     """What a run is carried out with: compiled functions, the layout of params, the random streams.
 
     `chunk` is :func:`ppl.infer.loop.make_chunk` compiled. ``draw(rows, keys)`` makes a block of draws from each of as
-    many rows as there are lanes. ``fresh(key)`` gives rows at prior draws.
+    many rows as there are lanes. ``fresh(key)`` gives rows at prior draws. `prior_branches` has how often the condition
+    of each of the problem's branches holds under the prior.
     """
 
     chunk: Callable[..., tuple[LoopState, jax.Array]]
@@ -50,6 +51,7 @@ class Machine:
     steps_key: jax.Array
     search_key: jax.Array
     compare_key: jax.Array
+    prior_branches: Mapping[str, float]
 
     def evaluate(self, rows: Floats) -> Floats:
         """Log weights (rows, draws); the draws use the same noise in every row and call, so rows compare in pairs."""

@@ -9,6 +9,7 @@ makes one learning rate fit `Normal(20, 0.001)` and `Normal(0, 100)` in the same
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 import jax
@@ -28,20 +29,20 @@ class HasPrior(Protocol):
     def prior(self, key: jax.Array, n: int) -> dict[str, jax.Array]: ...
 
 
-def starting_points(
-    problem: HasPrior, guide: str, starts: int, key: jax.Array, init: str = "auto"
-) -> tuple[Params, Params]:
+def starting_points(problem: HasPrior, guide: str, starts: int, key: jax.Array) -> tuple[Params, Params]:
     """(params with a leading axis of `starts`, unit with the structure of one start's params).
 
-    With `init` "auto" the first start sits at the prior median, the others at prior draws: a median is safe where prior
-    draws are wild (long chains), draws find the other optima of a density with several. With "median" or "prior" all
-    starts are of one kind. Widths differ: a guide as wide as the prior smooths small optima away, and sometimes the
-    good one with them; a narrower one finds what is near.
+    The first start sits at the prior median, the others at prior draws: a median is safe where prior draws are wild
+    (long chains), draws find the other optima of a density with several. Widths differ: a guide as wide as the prior
+    smooths small optima away, and sometimes the good one with them; a narrow one finds what is near.
     """
-    base = problem.init_params(guide)
-    draws = problem.prior(key, PRIOR_DRAWS + starts)
+    return place_starts(problem.init_params(guide), problem.prior(key, PRIOR_DRAWS + starts), starts)
+
+
+def place_starts(base: Params, draws: Mapping[str, jax.Array], starts: int) -> tuple[Params, Params]:
+    """As `starting_points`, from params of the guide and PRIOR_DRAWS + `starts` draws from the prior."""
     spread = {name: _spread(u[:PRIOR_DRAWS]) for name, u in draws.items()}
-    places = {name: _places(u, starts, init) for name, u in draws.items()}
+    places = {name: _places(u, starts) for name, u in draws.items()}
     params = {part: dict(sites) for part, sites in base.items()}
     params = jax.tree.map(lambda x: jnp.broadcast_to(x, (starts, *x.shape)), params)
     unit = jax.tree.map(jnp.ones_like, {part: dict(sites) for part, sites in base.items()})
@@ -55,14 +56,9 @@ def starting_points(
     return params, unit
 
 
-def _places(u: jax.Array, starts: int, init: str) -> jax.Array:
-    draws = u[PRIOR_DRAWS:]
-    if init == "prior":
-        return draws
+def _places(u: jax.Array, starts: int) -> jax.Array:
     median = jnp.median(u[:PRIOR_DRAWS], axis=0, keepdims=True)
-    if init == "median":
-        return jnp.broadcast_to(median, draws.shape)
-    return jnp.concatenate([median, draws[1:]])
+    return jnp.concatenate([median, u[PRIOR_DRAWS + 1 : PRIOR_DRAWS + starts]])
 
 
 def _widths(spread: jax.Array, starts: int) -> jax.Array:

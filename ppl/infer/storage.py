@@ -25,7 +25,7 @@ from ppl.predict import datasets, predict_prior
 
 FORMAT = "pplc-fit-1"
 _SCALARS = ("name", "elbo", "elbo_se", "steps", "rhat", "nonfinite_steps", "converged", "stop_reason", "seconds")
-_MORE = ("compile_seconds",)
+_MORE = ("compile_seconds", "starts_rhat", "averaging_loss", "nonfinite_where")
 
 
 def to_tree(fit: Fit) -> xarray.DataTree:
@@ -84,6 +84,7 @@ def _header(fit: Fit) -> dict[str, Any]:
         "latents": list(fit.latents),
         "reports": list(fit.reports),
         "notes": list(fit.notes),
+        "branches": [dict(b) for b in fit.branches],
     }
 
 
@@ -139,6 +140,7 @@ def _fit(header: dict[str, Any], tree: xarray.DataTree, problem: ProblemLike | N
         trace=path["trace"],
         starts=tuple(path["elbo"].tolist()),
         notes=tuple(header["notes"]),
+        branches=tuple(header["branches"]),
         observed={**values("observed_data"), **values("constant_data")},
         problem=problem,
         **{name: header[name] for name in (*_SCALARS, *_MORE)},

@@ -67,7 +67,8 @@ class Guard:
 
 class Draws(NamedTuple):
     """Draws from a guide: `latents` on their supports (NaN where a latent does not exist), `reports`, `unconstrained`;
-    `log_weight` is log p(data, z) + log |dT/du| - log q(u), whose mean is the ELBO; `log_q` is log q(u). Axis 0: draws.
+    `log_weight` is log p(data, z) + log |dT/du| - log q(u), whose mean is the ELBO; `log_q` is log q(u). `branches` has
+    for each of `Problem.branches` whether its condition holds, averaged over a family. Axis 0: draws.
     """
 
     latents: dict[str, Array]
@@ -75,6 +76,7 @@ class Draws(NamedTuple):
     unconstrained: dict[str, Array]
     log_weight: Array
     log_q: Array
+    branches: dict[str, Array]
 
 
 class Replay(NamedTuple):
@@ -109,6 +111,7 @@ class Problem:
         self._spans = {
             f"t{s.id}": s.span for _, s in ir.blocks(compiled.regions.body) if isinstance(s, ir.Term | ir.Sample)
         }
+        self._guards = {f"g{i.guard.index}": i.guard for i in compiled.regions.guards if i.status != "data-only"}
         program = compiled.elaborated.program
         self.sites = tuple(Site(s.name, bound.shapes[s.name], s.support, s.noise, s.span) for s in program.sites)
         self.data = dict(bound.arrays)
@@ -260,9 +263,25 @@ class Problem:
                 latents[name] = jnp.where(exists, jnp.asarray(out["z"][name], dtype), jnp.nan)
                 log_q += jnp.sum(jnp.where(exists, point.log_q[name], 0.0))
             reports = {k: jnp.asarray(v) for k, v in out["report"].items()}
-            return Draws(latents, reports, dict(point.u), log_density(out, self._code.TERMS), log_q)
+            density = log_density(out, self._code.TERMS)
+            return Draws(latents, reports, dict(point.u), density, log_q, self._taken(out))
 
         return jax.vmap(one)(*self._base_draws(family, key, n, dtype, data))
+
+    @property
+    def branches(self) -> dict[str, tuple[str, Span]]:
+        """Text and place of every guard that has two outcomes and a latent in it, by the name `Draws` gives it."""
+        taken = jax.eval_shape(self._main_spec, jax.random.key(0))["taken"]
+        return {k: (self._guards[k].text, self._guards[k].span) for k in self._guards if k in taken}
+
+    def prior_branches(self, u: Values) -> dict[str, Array]:
+        """For each of `branches`, whether its condition holds at the draws `u` that `prior_draws` made."""
+        zero = self._zeros(u)
+        return jax.vmap(lambda at: self._taken(self._model(Point(dict(at), log_q=zero))))(u)
+
+    def _taken(self, out: Mapping[str, Any]) -> dict[str, Array]:
+        on = {k: jnp.asarray(out[k].on) for k in self._guards if k in out}
+        return {k: jnp.mean(v, dtype=jnp.result_type(float)) for k, v in on.items() if v.dtype == jnp.bool_ and v.size}
 
     def unconstrained_draws(self, params: Params, key: Array, n: int, guide: str = "meanfield") -> dict[str, Array]:
         """`n` draws of all latents from the guide, unconstrained, and of the program's noise: what `log_weight` takes.
@@ -465,7 +484,7 @@ class Problem:
         eps, noise = jax.tree.map(lambda x: x[0], self._base_draws(family, key, 1, dtype, data))
         point = family.point(params, eps)
         out = self._code.model(replace(point, u={**point.u, **noise}), data, self.sizes)
-        return {"report": out["report"]}
+        return {"report": out["report"], "taken": self._taken(out)}
 
     def _arrays(self, values: Values, missing: float) -> dict[str, Array]:
         """Values by site as float arrays of the right shapes. Raises ValueError for unknown sites and wrong shapes."""

@@ -92,7 +92,7 @@ def test_the_table_says_what_was_found_and_how_far_to_trust_it(pplc: Pplc, step:
     assert "ELBO     -12.3456 +- 0.0100" in lines
     assert "stopped  after 20 steps; steps: made the 20 steps asked for; not converged" in lines
     assert any(line.startswith("starts   1 of 3 reached the best ELBO; the worst ended at -15.00") for line in lines)
-    assert any(line.startswith("skipped  2 steps") for line in lines)
+    assert any(line.startswith("skipped  2 gradients") for line in lines)
     assert any("k-hat" in line for line in lines)
 
 

@@ -17,7 +17,10 @@ import numpy as np
 from jax.scipy.special import gammaln
 from jax.scipy.stats import norm
 
+from ppl.diagnostics import Span
+
 Array = Any
+SPAN = Span("stand_in.ppl", 3, 1, 3, 2)
 Params = dict[str, dict[str, Array]]
 
 
@@ -36,6 +39,7 @@ class Draws(NamedTuple):
     unconstrained: dict[str, Array]
     log_weight: Array
     log_q: Array
+    branches: dict[str, Array]
 
 
 @dataclass(frozen=True)
@@ -138,12 +142,27 @@ class StandIn:
             z = self.constrain(u) if self.constrain else self._split(u)
             there = self.exists(u)
             z = {k: jnp.where(there.get(k, True), v, jnp.nan) for k, v in z.items()}
-            return Draws(z, self.report(z), self._split(u), self.density(u, self._guards(u)) - log_q, log_q)
+            return Draws(
+                z, self.report(z), self._split(u), self.density(u, self._guards(u)) - log_q, log_q, self._taken(u)
+            )
 
         return jax.vmap(one)(eps)
 
     def not_finite_at(self, params: Params, key: Array, n: int, guide: str) -> tuple[Any, ...]:
         return ()
+
+    @property
+    def branches(self) -> dict[str, Any]:
+        return {f"g{k}": (f"u[{i}] > {self.guard_level[k]}", SPAN) for k, i in enumerate(self.guard_index)}
+
+    def _taken(self, u: Array) -> dict[str, Array]:
+        return {f"g{k}": on.astype(float) for k, on in enumerate(self._guards(u))}
+
+    def prior_branches(self, u: dict[str, Array]) -> dict[str, Array]:
+        return jax.vmap(lambda at: self._taken(self._join(at)))(u)
+
+    def prior_draws(self, key: Array, n: int) -> dict[str, Array]:
+        return self.prior(key, n)
 
     def prior(self, key: Array, n: int) -> dict[str, Array]:
         return self._split(jax.vmap(self.prior_draw)(jax.random.split(key, n)))
