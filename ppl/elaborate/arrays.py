@@ -103,8 +103,8 @@ def comprehension(ctx: Context, e: ast.Comprehension) -> ir.Expr:
         )
     shadow(ctx, e.variable, e.variable_span)
     var = ir.LoopVar(ctx.fresh(e.variable))
-    outer_env, outer_block, loop_id = dict(ctx.env), ctx.block, ctx.new_id()
-    ctx.env[e.variable] = LoopBinding(var, e.variable_span)
+    outer_env, outer_block, loop_id = ctx.env, ctx.block, ctx.new_id()
+    ctx.env = {**outer_env, e.variable: LoopBinding(var, e.variable_span)}
     ctx.block, ctx.loops = [], (*ctx.loops, loop_id)
     element = expressions.expression(ctx, e.element)
     body, ctx.block, ctx.env, ctx.loops = tuple(ctx.block), outer_block, outer_env, ctx.loops[:-1]

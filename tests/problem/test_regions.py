@@ -35,6 +35,11 @@ def test_classes(guard: str, expected: tuple[str, str, str, str]) -> None:
     )
 
 
+def test_the_variable_of_a_comprehension_in_a_condition_is_free_after_it() -> None:
+    source = "if sum([if x > i then 1.0 else 0.0 for i in 0..2]) > 0.6 { factor 1 }\nfor i in 0..3 { factor 0.1 * i }\n"
+    assert ppl.compile(HEAD + source)
+
+
 @pytest.mark.parametrize("twin", ["x >= 0", "-2 * x > 0", "3 * x < 0", "0 > x", "x + 1 < 1", "2 * (x - 1) + 2 <= 0"])
 def test_twins_are_merged(twin: str) -> None:
     source = f"{HEAD}a = if x < 0 then 1 else 3\nb = if {twin} then 2 else -1\nobserve 2.0 ~ Normal(a * b + 0 * x, 1)\n"
