@@ -1,0 +1,70 @@
+"""Zeros along a line: of smooth functions, and of functions in pieces, where a jump may lie close to a zero."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import Array
+
+from ppl.runtime import roots
+
+
+def zeros(f: Any, most: int = 12, *, pieces: bool = False) -> np.ndarray:
+    with jax.enable_x64(True):
+        at = roots.sample(f, jnp.float64, pieces=pieces)
+        value = (lambda s: f(s)[0]) if pieces else f
+        found = roots.isolated(value, at, most)
+        return np.sort(np.asarray(found.s)[np.asarray(found.ok)])
+
+
+def test_all_zeros_of_a_smooth_function() -> None:
+    found = zeros(lambda s: jnp.sin(2 * s) - 0.5)
+    k = np.arange(-7, 7)
+    want = np.concatenate([np.pi / 12 + np.pi * k, 5 * np.pi / 12 + np.pi * k])
+    want = np.sort(want[np.abs(want) < 9])
+    np.testing.assert_allclose(found, want[: len(found)] if len(want) > 12 else want, atol=1e-9)
+
+
+def test_a_pair_of_zeros_in_one_cell() -> None:
+    np.testing.assert_allclose(zeros(lambda s: (s - 0.4) ** 2 - 1e-6), [0.399, 0.401], atol=1e-9)
+
+
+@pytest.mark.parametrize("gap", [0.2, 0.03, 1e-4, 1e-5])
+@pytest.mark.parametrize("height", [-2.0, 2.0])
+def test_a_zero_close_to_a_jump(gap: float, height: float) -> None:
+    """The value changes its sign at 0.1 and jumps back, or on, at 0.1 + gap: only the former is a zero."""
+
+    def f(s: Array) -> tuple[Array, Array]:
+        beyond = s > 0.1 + gap
+        return s - 0.1 + jnp.where(beyond, height, 0.0), beyond.astype(jnp.uint32)
+
+    want = [0.1] if height > 0 else [0.1, 2.1]
+    np.testing.assert_allclose(zeros(f, pieces=True), want, atol=1e-9)
+
+
+def test_several_pieces_in_one_cell() -> None:
+    ends = jnp.array([0.11, 0.13, 0.17, 0.2, 0.22])
+
+    def f(s: Array) -> tuple[Array, Array]:
+        k = jnp.sum(s > ends)
+        return jnp.array([1.0, -1.0, 1.0, 0.0, -1.0, 1.0])[k] + jnp.where(k == 3, s - 0.19, 0.0), k.astype(jnp.uint32)
+
+    np.testing.assert_allclose(zeros(f, pieces=True), [0.19], atol=1e-9)
+
+
+def test_too_many_zeros_are_thinned_without_bias() -> None:
+    with jax.enable_x64(True):
+        at = roots.sample(lambda s: jnp.sin(4 * s), jnp.float64)
+
+        def total(chance: Array) -> Array:
+            found = roots.isolated(lambda s: jnp.sin(4 * s), at, 12, chance)
+            return jnp.sum(jnp.where(found.ok, found.weight * jnp.exp(-0.5 * found.s**2), 0.0))
+
+        totals = np.asarray(jax.vmap(total)(jnp.linspace(0, 1, 2001)[:-1] + 1 / 4000))
+        want = np.exp(-0.5 * (np.pi / 4 * np.arange(-11, 12)) ** 2).sum()
+        np.testing.assert_allclose(totals.mean(), want, rtol=2e-3)
+        assert totals.std() > 0
