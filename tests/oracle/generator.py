@@ -27,6 +27,7 @@ class Program:
 def generate(seed: int) -> Program:
     """The program of a seed: the same one on every machine."""
     g = _Generator(np.random.default_rng([seed, 20181202]))
+    g.discrete = bool(np.random.default_rng([seed, 3]).random() < 0.15)  # apart, so that all other programs stay
     return Program(g.program(), g.data, seed)
 
 
@@ -40,6 +41,8 @@ class _Generator(Loops):
         while self.chance(0.1 if special else 0.25) and len(self.functions) < 2:
             self.function()
         self.site()
+        if self.discrete:
+            self.discrete_site()
         if special:
             self.feature()
         for _ in range(int(self.rng.integers(0, 3) if special else self.rng.integers(2, 7))):
@@ -171,6 +174,28 @@ class _Generator(Loops):
         self.names.latents.append(x)
         if kind == "positive":
             self.names.positive.append(x)
+
+    def discrete_site(self) -> None:
+        """A latent with finitely many outcomes, which decides something."""
+        k = self.fresh("k")
+        p = f"0.1 + 0.8 * inv_logit({self.expr(1)})" if self.chance(0.5) else self.number(0.2, 0.8)
+        law = self.pick((f"Bernoulli({p})", f"BernoulliLogit({self.expr(1)})", "Categorical([0.2, 0.5, 0.3])",
+                         f"Binomial(2, {p})", f"Poisson({self.positive()}) in (0, 3)", f"Geometric({p}) in (1, 3)",
+                         f"NegativeBinomial({self.positive()}, 1.5) in (0, 2)"))  # fmt: skip
+        if self.chance(0.25):
+            self.emit(f"{k}: int[2] ~ {law}")
+            self.names.ints += [f"{k}[0]", f"{k}[1]"]
+            return
+        self.emit(f"{k} ~ {law}")
+        self.names.ints += [k, k]
+        if self.budget and self.chance(0.4):
+            x = self.fresh("x")
+            self.budget -= 1
+            self.emit(f"if {k} > 0 {{ {x} ~ {self.law('real')} }} else {{ {x} = {self.expr(1)} + 0.0 }}")
+            self.names.latents.append(x)
+        v = self.fresh("v")
+        self.emit(f"{v} = if {k} == 1 then {self.expr(1)} else {self.expr(1)}")
+        self.names.values.append(v)
 
     def assign(self) -> None:
         v = self.fresh("v")

@@ -49,6 +49,7 @@ class Words:
         self.functions: list[tuple[str, int]] = []
         self.guards: list[tuple[str, str, str]] = []  # (left, op, right) seen at the top level, for twins
         self.terms = 0
+        self.discrete = False  # whether there is a latent with finitely many outcomes
 
     # ---------------------------------------------------------------- choices
 
