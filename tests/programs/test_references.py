@@ -194,6 +194,7 @@ def test_sampled_posteriors_converged() -> None:
     for name in ("theoph", "school_flu"):
         assert STORED[name]["posterior"]["max_split_rhat"] < 1.01
         assert STORED[name]["posterior"]["min_effective_sample_size"] > 1000
+        assert STORED[name]["posterior"]["log_evidence_se"] < 0.01
     assert STORED["sids"]["posterior"]["effective_sample_size"] > 4000
     assert STORED["pedestrian"]["posterior"]["effective_sample_size"] > 100_000
 
@@ -206,6 +207,9 @@ def test_chains_reproduce_an_exact_posterior() -> None:
     centre = np.array([mcmc.unconstrain(s.centre, s) for s in sites.values()])
     start = centre + 0.1 * rng.standard_normal((2, 20, len(centre)))
     draws = mcmc.sample(mcmc.log_density("stagnant", data), start, 2000, 300, 10, seed=1)
+    evidence, error = mcmc.log_evidence(mcmc.log_density("stagnant", data), draws, 20_000, seed=2)
+    assert error < 0.03
+    assert abs(evidence - STORED["stagnant"]["posterior"]["log_evidence"]) < 4 * error
     for k, (site, spec) in enumerate(sites.items()):
         x = mcmc.constrain(draws[..., k], spec)[0]
         exact = STORED["stagnant"]["posterior"]["latents"][site]
