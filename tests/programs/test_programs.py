@@ -190,7 +190,7 @@ GUARDS: dict[str, tuple[str, int, int, set[str]]] = {
     "theoph": ("", 0, 0, {"no-jump"}),
     "stagnant": ("", 0, 0, {"no-jump"}),
     "stackloss": ("discrete", 3, 3, {"fixed"}),
-    "pedestrian": ("smooth", 5, 6, {"no-jump"}),
+    "pedestrian": ("invertible", 5, 6, {"no-jump"}),
     "school_flu": ("smooth", 14, 14, set()),
     "inventory": ("smooth", 25, 26, {"fixed"}),
     "sids": ("polynomial", 100, 100, set()),
