@@ -11,17 +11,6 @@ from ppl.diagnostics import Span
 from ppl.predict.predicted import Replayable
 
 
-class SiteLike(Protocol):
-    @property
-    def name(self) -> str: ...
-    @property
-    def shape(self) -> tuple[int, ...]: ...
-    @property
-    def noise(self) -> bool: ...
-    @property
-    def span(self) -> Span | None: ...
-
-
 class DrawsLike(Protocol):
     @property
     def latents(self) -> dict[str, jax.Array]: ...
@@ -40,8 +29,6 @@ class DrawsLike(Protocol):
 class ProblemLike(Replayable, Protocol):
     @property
     def name(self) -> str: ...
-    @property
-    def sites(self) -> Sequence[SiteLike]: ...
     @property
     def diagnostics(self) -> Sequence[Any]: ...
     @property

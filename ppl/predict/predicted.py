@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -21,9 +21,22 @@ if TYPE_CHECKING:
 Array = NDArray[Any]
 
 
+class SiteLike(Protocol):
+    @property
+    def name(self) -> str: ...
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+    @property
+    def noise(self) -> bool: ...
+    @property
+    def span(self) -> Span | None: ...
+
+
 class Replayable(Protocol):
     """What is needed of a problem; `ppl.problem.Problem` is one."""
 
+    @property
+    def sites(self) -> Sequence[SiteLike]: ...
     @property
     def observed(self) -> tuple[str, ...]: ...
     @property
@@ -47,7 +60,7 @@ class Replayable(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Predicted:
-    """Leading axis n everywhere, except in `observed`, the values that were observed.
+    """Everything in program order. Leading axis n everywhere, except in `observed`, the values that were observed.
 
     `latents` and `reports` as in a fit. `observations`: draws in the shape of the data field, ints for a field of ints;
     NaN (and then reals) where a path does not observe an element, or where its distribution is not defined there, as
@@ -90,7 +103,7 @@ def predict(problem: Replayable, u: Mapping[str, Any], n: int, key: jax.Array | 
         observations[name] = _as(values, _kind(problem, name))
     likelihood = {name: _likelihood(np.asarray(parts[name].log_likelihood), times[name]) for name in names}
     return Predicted(
-        {k: np.asarray(v) for k, v in found.latents.items()},
+        {s.name: np.asarray(found.latents[s.name]) for s in problem.sites if not s.noise},
         {k: np.asarray(found.reports[k]) for k in problem.reports},
         observations,
         {} if problem.observed_by_functions else likelihood,
