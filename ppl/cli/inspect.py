@@ -14,6 +14,8 @@ from ppl.diagnostics import Diagnostic, PplError, Span
 if TYPE_CHECKING:
     from ppl.model import Model
 
+_DATA_NAMES = (".csv", ".json", ".npz", ".nc")
+
 
 def load_model(file: str, quiet: bool) -> Model:
     """The program in `file` (``-``: standard input), its warnings shown on stderr.
@@ -25,13 +27,21 @@ def load_model(file: str, quiet: bool) -> Model:
     try:
         if not file:
             raise UsageError("the name of a program is empty")
+        if file.lower().endswith(_DATA_NAMES):
+            raise UsageError(f"{file} is data, or a fit, and no program: give NAME.ppl, and data with --data")
         model = ppl.compile(_standard_input().decode("utf-8-sig"), name="stdin") if file == "-" else ppl.load(file)
     except OSError as error:
-        raise UsageError(f"cannot open {file}: {error.strerror or error}") from error
+        raise UsageError(f"cannot open {file}: {error.strerror or error}{_other_name(file)}") from error
     except UnicodeDecodeError as error:
         raise PplError([_not_utf8(file, error)]) from error
     show_notes(model.diagnostics, model.sources, quiet)
     return model
+
+
+def _other_name(file: str) -> str:
+    from os.path import isfile
+
+    return f": did you mean {file}.ppl?" if isfile(f"{file}.ppl") else ""
 
 
 def _standard_input() -> bytes:

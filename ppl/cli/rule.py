@@ -20,7 +20,8 @@ def rule(options: argparse.Namespace) -> int:
         from difflib import get_close_matches
 
         near = get_close_matches(code, CODES, 1)
-        raise UsageError(f"no diagnostic {options.code}" + (f": did you mean {near[0]}?" if near else ""))
+        way_out = f"did you mean {near[0]}?" if near else "codes stand in square brackets in messages, such as PPL209"
+        raise UsageError(f"no diagnostic {options.code}: {way_out}")
     parts = [f"{code}: {CODES[code]}", *([textwrap.fill(RULES[code], WIDTH)] if code in RULES else [])]
     put("\n\n".join([*parts, f"Family {code[3]}xx: {FAMILIES[code[3]]}."]) + "\n")
     return FINE

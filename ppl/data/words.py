@@ -14,7 +14,8 @@ from ppl.syntax import ast
 _DOCUMENTATION = frozenset(
     {"source", "sources", "note", "notes", "comment", "comments", "description", "license", "licence", "url"}
 )
-_MISSING_HINT = "give it in the data, or write `= VALUE` behind its type as a default"
+_MISSING_HINT = "give it in the data{}, or write `= VALUE` behind its type as a default"
+_WHERE_DATA_ARE = " (`--data FILE`, or NAME.data.json beside NAME.ppl)"  # for who has given none yet
 _NAMES_SHOWN = 5
 _COMPARED = 200  # names considered for did-you-mean; comparing is quadratic in their number and length
 
@@ -73,7 +74,9 @@ def missing_field(d: ast.Data, text: str, undeclared: Sequence[str], file: str |
     """Code, message and hint for a field that has no value from anywhere."""
     where = f" in {shown(file)}" if file else ""
     close = next((name for name in _comparable(undeclared) if did_you_mean(name, [d.name])), None)
-    hint = f"`{close}` is not declared: is it meant to be `{d.name}`?" if close else _MISSING_HINT
+    hint = _MISSING_HINT.format("" if file else _WHERE_DATA_ARE)
+    if close:
+        hint = f"`{close}` is not declared: is it meant to be `{d.name}`?"
     return "PPL501", f"no value for `{d.name}`{where}; {text}", hint
 
 

@@ -44,6 +44,14 @@ def test_check_goes_on_after_a_bad_file(pplc: Pplc, step: Path, broken: Path) ->
     assert f"{step}: no errors" in err
 
 
+def test_a_wrong_file_is_named_with_the_right_one(pplc: Pplc, step: Path, tmp_path: Path) -> None:
+    code, _, err = pplc("check", step.with_suffix(""))
+    assert code == 2 and f"did you mean {step}?" in err
+    (tmp_path / "d.csv").write_text("x\n1\n")
+    code, _, err = pplc("explain", tmp_path / "d.csv")
+    assert code == 2 and err.count("\n") == 1 and "--data" in err
+
+
 def test_a_file_that_is_no_text_is_rejected_where_it_stops_being_one(pplc: Pplc, tmp_path: Path) -> None:
     path = tmp_path / "bytes.ppl"
     path.write_bytes(b"x ~ Normal(0, 1)\n# caf\xe9\n")
