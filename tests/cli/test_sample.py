@@ -44,7 +44,7 @@ def test_predictive_draws_in_every_format(pplc: Pplc, model: Path, tmp_path: Pat
         assert code == 0 and err == ""
     assert [line.split()[0] for line in out.splitlines()[-5:]] == [f"k[{i}]" for i in range(5)]
     assert out.splitlines()[-4].split()[-2:] == ["1.00", "1.000"]  # observed, exists
-    rows = list(csv.DictReader((tmp_path / "d.csv").open()))
+    rows = list(csv.DictReader((tmp_path / "d.csv").read_text().splitlines()))
     assert len(rows) == 50 and list(rows[0])[-5:] == [f"k[{i}]" for i in range(5)]
     whole = json.loads((tmp_path / "d.json").read_text())
     tree = xarray.open_datatree(tmp_path / "d.nc", engine="h5netcdf")
