@@ -108,6 +108,7 @@ class Context:
     static: set[str] = field(default_factory=set[str])
     sites: dict[str, ir.Site] = field(default_factory=dict[str, ir.Site])
     site_bounds: dict[str, tuple[ir.Expr, ...]] = field(default_factory=dict[str, tuple[ir.Expr, ...]])
+    site_args: dict[str, tuple[ir.Expr, ...]] = field(default_factory=dict[str, tuple[ir.Expr, ...]])
     arrays: dict[str, ir.FilledArray] = field(default_factory=dict[str, ir.FilledArray])
     guards: list[ir.Guard] = field(default_factory=list[ir.Guard])
     kinks: list[ir.Kink] = field(default_factory=list[ir.Kink])

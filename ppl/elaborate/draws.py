@@ -180,7 +180,7 @@ def register(
         return False
     if old is None:
         ctx.sites[name] = ir.Site(name, t, support, s.noise, array, d.name, s.span)
-        ctx.site_bounds[name] = limits
+        ctx.site_bounds[name], ctx.site_args[name] = limits, args
         return True
     if old.support != support or limits != ctx.site_bounds[name]:
         ctx.error(
@@ -192,6 +192,10 @@ def register(
         return False
     if old.noise != s.noise:
         ctx.error("PPL303", f"`{name}` is a latent at one place and noise at another", s.span, "use two names")
+        return False
+    if s.noise and (old.distribution != d.name or args != ctx.site_args[name]):
+        ctx.error("PPL303", f"`{name}` is noise of another distribution than at line {old.span.line}", s.span,
+                  "use two names")  # fmt: skip
         return False
     if not array and (
         len(old.type.dims) != len(t.dims)

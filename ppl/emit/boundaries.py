@@ -17,6 +17,7 @@ from ppl.emit.statements import Emitter, support_of
 from ppl.emit.writer import Writer, tuple_text
 from ppl.language.distributions import named
 from ppl.regions.alone import flips_alone, flips_with
+from ppl.regions.mates import may_move
 from ppl.regions.model import NOWHERE, Boundary, GuardInfo, Latent, Regions
 from ppl.regions.modes import Modes, Reach, modes_of, reach
 from ppl.regions.scope import Scope
@@ -275,8 +276,7 @@ class BoundaryEmitter:
         return [
             i.guard.index for i in self.facts.regions.guards
             if self.facts.emits(i.guard.index)
-            and not (b.guard not in self.scope.flow.of(ir.GuardRef(i.guard.index)).guards
-                     and self.scope.independent(ir.GuardRef(i.guard.index), b.line))
+            and (b.guard in self.scope.flow.of(ir.GuardRef(i.guard.index)).guards or may_move(self.scope, i, b))
         ]  # fmt: skip
 
     def local(

@@ -16,7 +16,7 @@ from ppl.regions.fills import check_fills
 from ppl.regions.flow import analyse, influenced
 from ppl.regions.hoist import hoist
 from ppl.regions.marginal import marginals, with_statuses
-from ppl.regions.mates import may_coincide
+from ppl.regions.mates import may_coincide, may_move
 from ppl.regions.model import NOWHERE, Boundary, GuardInfo, Regions, Search
 from ppl.regions.optimize import chosen
 from ppl.regions.scope import Scope, scope_of
@@ -281,7 +281,7 @@ def with_mates(scope: Scope, infos: tuple[GuardInfo, ...]) -> tuple[GuardInfo, .
                 other.guard.index
                 for other in active
                 if set(b.terms) & set(other.boundaries[0].terms)
-                and not scope.independent(ir.GuardRef(other.guard.index), b.line)
+                and may_move(scope, other, b)
                 and may_coincide(scope, info, other, b.effect)
             )
             new.append(replace(b, mates=mates))

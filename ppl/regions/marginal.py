@@ -7,7 +7,8 @@ smaller variance than the term at a draw (Rao-Blackwell). What is proved here, f
 
 - the term, with its guards taken as given, does not move with z, and neither does any loop that it reads from;
 - every guard behind it that depends on z is affine in it with a slope that no latent moves, or is decided by such
-  guards; its threshold may move with other latents.
+  guards; its threshold may move with other latents;
+- carried state and arrays bring it no outcome of these guards from other iterations, which have their own jumps.
 
 A guard of another latent keeps its boundary, and the jump of the term there, evaluated at a draw of z, is unbiased.
 """
@@ -197,7 +198,20 @@ class _Analysis:
             given.add(k)
             return fixed(self.of_guard(k))
 
-        return Integrated(z, tuple(direct.values())) if fixed(whole) and direct else None
+        if not fixed(whole) or not direct:
+            return None
+        thresholds = self.trace([e for t in direct.values() for e in (t.slope, t.rest)])
+        traces = (whole, *map(self.of_guard, given), thresholds)
+        if not all(self.in_one_instance(frozenset(direct), t) for t in traces):
+            return None
+        return Integrated(z, tuple(direct.values()))
+
+    def in_one_instance(self, direct: frozenset[int], trace: Trace) -> bool:
+        """Whether nothing but the guards themselves brings their outcomes: state would bring those of other iterations,
+        on other elements of the latent, which keep their jumps only if these are told from the iteration's own."""
+        jumping = {i.guard.index for i in self.infos if i.representative in direct
+                   and not all(b.effect == "modes" for b in self.infos[i.representative].boundaries)}  # fmt: skip
+        return not any(jumping & self.scope.flow.of(x).guards for x in trace.leaves)
 
     def apart(self, a: Integrated, b: Integrated) -> bool:
         """Whether neither the latent of `a` nor its thresholds depend on the latent of `b`."""

@@ -4,8 +4,15 @@ from __future__ import annotations
 
 from ppl.core import ir, poly
 from ppl.core.show import show
-from ppl.regions.model import GuardInfo
+from ppl.regions.model import Boundary, GuardInfo
 from ppl.regions.scope import Scope
+
+
+def may_move(scope: Scope, info: GuardInfo, b: Boundary) -> bool:
+    """Whether the line of a boundary may move the value of an instance of a guard that its jump evaluates."""
+    if b.effect == "global" and info.loops:  # that of any iteration, on any element
+        return b.line.site in scope.flow.of(info.guard.value).sites
+    return not scope.independent(ir.GuardRef(info.guard.index), b.line)
 
 
 def may_coincide(scope: Scope, a: GuardInfo, b: GuardInfo, effect: str) -> bool:
@@ -23,9 +30,12 @@ def may_coincide(scope: Scope, a: GuardInfo, b: GuardInfo, effect: str) -> bool:
         return bool(mine & other)  # they may coincide on some paths only
     if mine != other:
         return False
-    if a.loops == b.loops:
+    if a.loops == b.loops and (not a.loops or effect != "global"):
         return _proportional(a, b)
-    return _shape(a) == _shape(b) or any(x.through for i in (a, b) for x in i.boundaries)
+    if _through_state(scope, a) or _through_state(scope, b):
+        return True
+    # One element may be read by several iterations: `x[t]` by the next one as `x[t - 1]`.
+    return _shape(a) == _shape(b) and not _apart(a, b)
 
 
 def _piecewise(info: GuardInfo) -> bool:
@@ -43,6 +53,31 @@ def _own_coordinate(scope: Scope, atom: ir.Expr, info: GuardInfo) -> bool:
         return all(len(atom.indices) == 1 and scope.offset(atom.indices[0], scope.loops[x]) is not None
                    for x in info.loops)  # fmt: skip
     return isinstance(atom, ir.Var) and atom.name in scope.entries
+
+
+def _through_state(scope: Scope, info: GuardInfo) -> bool:
+    """Whether a guard reads what a loop carries or leaves, in which other iterations may have left the same."""
+    sites = {s.name for s in scope.program.sites}
+    return any(x.through for x in info.boundaries) or any(
+        isinstance(x, ir.Var) and x.random and x.name not in sites for x in poly.atoms(info.normal)
+    )
+
+
+def _apart(a: GuardInfo, b: GuardInfo) -> bool:
+    """Whether both compare one latent with a number, and these differ."""
+    roots = [_number(x) for x in (a, b)]
+    if roots[0] is None or roots[1] is None:
+        return False
+    return abs(roots[0] - roots[1]) > 1e-9 * max(abs(roots[0]), abs(roots[1]))
+
+
+def _number(info: GuardInfo) -> float | None:
+    """The c of ``latent > c``, if the guard is of that form."""
+    (moving,) = _random_part(info).items() if len(_random_part(info)) == 1 else ((None, 0.0),)
+    rest = {m: c for m, c in info.normal.items() if not any(e.random for e, _ in m)}
+    if moving[0] is None or len(moving[0]) != 1 or moving[0][0][1] != 1 or not poly.is_constant(rest):
+        return None
+    return -(poly.value(rest) if rest else 0.0) / moving[1]
 
 
 def _random_part(info: GuardInfo) -> dict[poly.Monomial, float]:
