@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 from ppl.core import ir
 from ppl.core.reads import expressions_of
+from ppl.diagnostics import counted
 from ppl.regions.flow import NOTHING, Depends
-from ppl.regions.model import NOWHERE, Latent
+from ppl.regions.model import NOWHERE, Boundary, Latent
 from ppl.regions.modes import modes_of, only_in_modes
 from ppl.regions.scope import Scope
 
@@ -116,3 +117,20 @@ def slice_statements(loop: ir.Loop, terms: tuple[int, ...]) -> Iterator[ir.State
     for _, s in ir.blocks(loop.body):
         if isinstance(s, ir.Term | ir.Sample) and s.id in wanted:
             yield s
+
+
+def reason_of(scope: Scope, b: Boundary, reached: int) -> str:
+    """In words, what the jump of a boundary evaluates; `reached`: the number of terms that its guard reaches."""
+    lines_reached = sorted({s.span.line for _, s in ir.blocks(scope.program.body)
+                            if isinstance(s, ir.Term | ir.Sample) and s.id in b.terms})  # fmt: skip
+    where = f"line{'' if len(lines_reached) == 1 else 's'} {', '.join(str(x) for x in lines_reached)}"
+    terms = counted(reached, "term")
+    match b.effect:
+        case "local":
+            return f"its jump re-evaluates {terms}, of {where}"
+        case "incremental":
+            return f"its jump updates a sum, then re-evaluates {terms}, of {where}"
+        case "modes":
+            return f"it is carried on in few values, so one backward pass gives every jump: the terms of {where}"
+        case _:
+            return f"its outcome is carried on, so its jump re-evaluates the program: the terms of {where}"

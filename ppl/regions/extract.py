@@ -7,11 +7,11 @@ from dataclasses import replace
 
 from ppl.core import ir, poly
 from ppl.core.show import show
-from ppl.diagnostics import Diagnostics, counted
+from ppl.diagnostics import Diagnostics
 from ppl.elaborate.program import Elaborated
 from ppl.record import record
 from ppl.regions import continuity, lines, score, singular
-from ppl.regions.effects import effect_of
+from ppl.regions.effects import effect_of, reason_of
 from ppl.regions.fills import check_fills
 from ppl.regions.flow import analyse, influenced
 from ppl.regions.hoist import hoist
@@ -55,9 +55,9 @@ def extract(elaborated: Elaborated, sink: Diagnostics, optimize: Iterable[str] |
             infos[info.guard.index] = info
     classified = tuple(infos[g.index] for g in program.guards)
     scored = score.scored_terms(scope, classified)
-    guards = with_mates(scope, score.without(classified, scored))
+    guards = with_mates(scope, score.without(scope, classified, scored))
     integrable = marginals(scope, guards, scored)
-    guards = with_statuses(scope, guards, integrable)
+    guards = with_statuses(scope, guards, integrable, scored)
     body = hoist(program.body, {k: f.loops for k, f in forms.items() if f.hoisted})
     lines_of_terms = term_lines(program)
     return Regions(program, body, elaborated.definitions, guards, scope.loops, lines_of_terms, tuple(sorted(scored)),
@@ -165,22 +165,6 @@ def discrete_latent(scope: Scope, base: GuardInfo, members: frozenset[int]) -> G
         base, status="boundary", kind="discrete", direction=show(base.guard.value), effect=effect, boundaries=(b,),
         reason=reason_of(scope, b, len(terms)),
     )  # fmt: skip
-
-
-def reason_of(scope: Scope, b: Boundary, reached: int) -> str:
-    lines_reached = sorted({s.span.line for _, s in ir.blocks(scope.program.body)
-                            if isinstance(s, ir.Term | ir.Sample) and s.id in b.terms})  # fmt: skip
-    where = f"line{'' if len(lines_reached) == 1 else 's'} {', '.join(str(x) for x in lines_reached)}"
-    terms = counted(reached, "term")
-    match b.effect:
-        case "local":
-            return f"its jump re-evaluates {terms}, of {where}"
-        case "incremental":
-            return f"its jump updates a sum, then re-evaluates {terms}, of {where}"
-        case "modes":
-            return f"it is carried on in few values, so one backward pass gives every jump: the terms of {where}"
-        case _:
-            return f"its outcome is carried on, so its jump re-evaluates the program: the terms of {where}"
 
 
 def lines_for(scope: Scope, base: GuardInfo, members: frozenset[int], terms: tuple[int, ...]) -> tuple[Boundary, ...]:

@@ -54,8 +54,10 @@ def marginals(scope: Scope, infos: Sequence[GuardInfo], scored: frozenset[int]) 
     return tuple(found)
 
 
-def with_statuses(scope: Scope, infos: tuple[GuardInfo, ...], found: tuple[Marginal, ...]) -> tuple[GuardInfo, ...]:
-    """The guards, with what is integrated told in status and reason."""
+def with_statuses(
+    scope: Scope, infos: tuple[GuardInfo, ...], found: tuple[Marginal, ...], scored: frozenset[int]
+) -> tuple[GuardInfo, ...]:
+    """The guards, with what is integrated told in status and reason. `scored` terms need neither that nor a jump."""
     by_guard: dict[int, list[Marginal]] = {}
     for m in found:
         for k in m.guards():
@@ -63,12 +65,16 @@ def with_statuses(scope: Scope, infos: tuple[GuardInfo, ...], found: tuple[Margi
     twins: dict[int, set[int]] = {}
     for i in infos:
         twins.setdefault(i.representative, set()).add(i.guard.index)
-    return tuple(_told(scope, i, twins.get(i.guard.index, set()), by_guard.get(i.guard.index, [])) for i in infos)
+    out: list[GuardInfo] = []
+    for i in infos:
+        members = twins.get(i.guard.index, set())
+        reached = {t for t, d in scope.flow.terms.items() if members & d.guards} - scored
+        out.append(_told(scope, i, reached, by_guard.get(i.guard.index, [])))
+    return tuple(out)
 
 
-def _told(scope: Scope, info: GuardInfo, members: set[int], found: list[Marginal]) -> GuardInfo:
+def _told(scope: Scope, info: GuardInfo, reached: set[int], found: list[Marginal]) -> GuardInfo:
     terms = {m.term for m in found}
-    reached = {t for t, d in scope.flow.terms.items() if members & d.guards}
     if not terms or info.status not in ("boundary", "fixed"):
         return info
     where = _lines(scope, terms)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ppl.core import ir
+from ppl.regions.effects import reason_of
 from ppl.regions.flow import influenced
 from ppl.regions.model import GuardInfo
 from ppl.regions.scope import Scope
@@ -17,7 +18,7 @@ def scored_terms(scope: Scope, infos: tuple[GuardInfo, ...]) -> frozenset[int]:
     return frozenset(t for i in infos if i.status == SCORE for t in influenced(scope.flow, i.guard.index))
 
 
-def without(infos: tuple[GuardInfo, ...], scored: frozenset[int]) -> tuple[GuardInfo, ...]:
+def without(scope: Scope, infos: tuple[GuardInfo, ...], scored: frozenset[int]) -> tuple[GuardInfo, ...]:
     """Boundaries without the terms in `scored`; a guard that reaches no others has none left."""
     if not scored:
         return infos
@@ -27,8 +28,11 @@ def without(infos: tuple[GuardInfo, ...], scored: frozenset[int]) -> tuple[Guard
         if i.status == "boundary" and not kept[0].terms:
             reason = "all that it reaches takes the score estimator, because of another guard"
             out.append(replace(i, status=SCORE, boundaries=(), reason=reason))
+        elif kept != i.boundaries and i.status == "boundary":
+            left = {t for b in kept for t in b.terms}
+            out.append(replace(i, boundaries=kept, reason=reason_of(scope, kept[-1], len(left))))
         else:
-            out.append(replace(i, boundaries=kept))
+            out.append(i)
     gone = {i.guard.index for i in out if i.status == SCORE}
     return tuple(replace(i, status=SCORE) if i.status == "merged" and i.representative in gone else i for i in out)
 
