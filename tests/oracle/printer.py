@@ -88,6 +88,8 @@ def expr(e: ast.Expr) -> str:
             return f"(if {expr(e.condition)} then {expr(e.then)} else {expr(e.orelse)})"
         case ast.Call():
             return f"{e.name}({', '.join((f'{a.name}=' if a.name else '') + expr(a.value) for a in e.args)})"
+        case ast.Truncated():
+            return f"{expr(e.call)} in ({expr(e.lower)}, {expr(e.upper)})"
         case ast.Index():
             return f"{expr(e.base)}[{', '.join(item(i) for i in e.items)}]"
         case ast.ArrayLiteral():

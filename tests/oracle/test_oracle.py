@@ -131,10 +131,10 @@ def test_gradient(seed: int) -> None:
 TWO = """
 x ~ Normal(0, 1)
 y ~ Normal(0.2, 1)
-m = if x > 0.3 then 1 else -0.5
-factor if y < x then 0.7 else -0.6
+m = if x > 0.3 then 1 + 0.2 * x else -0.5
+factor if y < x then 0.7 + 0.3 * x * y else -0.6
 observe 0.4 ~ Normal(m, 1)
-"""
+"""  # the branches read the latents, so that both guards have boundaries
 TIED = """
 data n: int
 data knot: real[n]

@@ -94,7 +94,7 @@ def test_sticking_the_landing_with_latents_in_branches(noise: str) -> None:
             difference = stl[part][site] - plain[part][site]
             se = difference.std(ddof=1) / np.sqrt(len(difference))
             assert abs(difference.mean()) < 5 * se + 1e-9, (part, site)
-            assert 1e-9 < se < 0.01 or (part, site, noise) == ("loc", "x", "antithetic"), (part, site, se)
+            assert 1e-9 < se < 0.015 or (part, site, noise) == ("loc", "x", "antithetic"), (part, site, se)
 
 
 PROGRAM_NOISE = """
