@@ -239,3 +239,12 @@ def test_a_fit_is_saved_although_nobody_reads_the_table(
     monkeypatch.setattr("ppl.cli.infer.put", full)
     assert pplc("infer", step, "--out", tmp_path / "b.nc") == (2, "", "pplc: cannot write the output: full\n")
     assert ppl.load_fit(tmp_path / "b.nc").elbo == CANNED.elbo
+
+
+@pytest.mark.parametrize("mean", ["m", "if i < 2 then m else m + 1"])
+def test_a_program_whose_density_never_jumps_hears_nothing_of_boundaries(pplc: Pplc, tmp_path: Path, mean: str) -> None:
+    path = tmp_path / "plain.ppl"
+    path.write_text(f"m ~ Normal(0, 1)\nfor i in 0..3 {{ observe 0.5 ~ Normal({mean}, 1) }}\n")
+    code, out, err = pplc("infer", path, *SHORT)
+    assert code == 0 and "ELBO" in out
+    assert not any(word in (out + err).lower() for word in ("boundar", "guard", "branch", "jump"))
