@@ -27,7 +27,9 @@ class Program:
 def generate(seed: int) -> Program:
     """The program of a seed: the same one on every machine."""
     g = _Generator(np.random.default_rng([seed, 20181202]))
-    g.discrete = bool(np.random.default_rng([seed, 3]).random() < 0.15)  # apart, so that all other programs stay
+    # Apart, so that all other programs stay.
+    g.discrete = bool(np.random.default_rng([seed, 3]).random() < 0.15)
+    g.outcomes = bool(np.random.default_rng([seed, 4]).random() < 0.15)
     return Program(g.program(), g.data, seed)
 
 
@@ -45,6 +47,8 @@ class _Generator(Loops):
             self.discrete_site()
         if special:
             self.feature()
+        if self.outcomes:
+            self.outcomes_carried()
         for _ in range(int(self.rng.integers(0, 3) if special else self.rng.integers(2, 7))):
             self.statement(1 if special else 2)
         for _ in range(1 if special else 6):

@@ -211,3 +211,47 @@ class Loops(Curves):
         if not ends:
             self.names.latents += [f"{z}[{k}]" for k in range(steps)]
             self.names.vectors.append((z, str(steps)))
+
+    def outcomes_carried(self) -> None:
+        """A walk whose elements decide terms, and whose outcomes are carried to the next iteration.
+
+        Neighbouring elements may be compared with one threshold, in one iteration or in two.
+        """
+        z, on, i, steps = self.fresh("z"), self.fresh("on"), self.fresh("i"), int(self.rng.integers(2, 4))
+        self.budget = max(0, self.budget - steps)
+        level, other = self.number(-0.5, 0.8), self.number(-0.5, 0.8)
+        other = level if self.chance(0.5) else other
+        count = self.chance(0.4)
+        self.emit(f"var {z}: real[{steps}]")
+        self.emit(f"{on} = {'0' if count else self.pick(('true', 'false'))}")
+        first = self.chance(0.5)
+        if first:
+            self.emit(f"{z}[0] ~ {self.law('real')}")
+        self.emit(f"for {i} in {int(first)}..{steps} {{")
+        outer, guards = self.names, self.guards
+        self.indent, self.loop, self.names, self.guards = self.indent + 1, WITHOUT_INDEX, outer.copy(), []
+        here, before = f"{z}[{i}]", f"{z}[{i} - 1]"
+        held = f"{on} > 0" if count else on
+        mean = f"(if {held} then {self.number()} else {self.number()})"
+        self.emit(f"{here} ~ Normal({mean + f' + 0.4 * {before}' if first else mean}, {self.number(0.7, 1.3)})")
+        guard = f"{here} {self.op()} {level}"
+        if first and self.chance(0.5):
+            guard = f"{guard} {self.pick(('and', 'or'))} {before} {self.op()} {other}"
+        value = self.pick((f"{self.number()}", f"{self.number()} * {here}"))
+        self.emit(f"observe {self.number(-1, 1.5)} ~ "
+                  f"Normal(if {guard} then {value} else {self.number()}, {self.positive()})")  # fmt: skip
+        kept = f"{here} {self.op()} {other}"
+        if count:
+            self.emit(f"if {kept} {{ {on} = {on} + 1 }}")
+        else:
+            self.emit(f"{on} = {kept if self.chance(0.5) else f'{kept} or ({on} and {here} < {self.number(0, 1.5)})'}")
+        self.terms += 1
+        if self.chance(0.5):
+            self.emit(f"observe {self.number(-1, 1.5)} ~ Normal(if {held} then {self.number()} else {here}, 1.0)")
+        self.indent, self.loop, self.names, self.guards = self.indent - 1, None, outer, guards
+        self.emit("}")
+        self.names.latents += [f"{z}[{k}]" for k in range(steps)]
+        if count:
+            self.names.ints.append(on)
+        else:
+            self.names.bools.append(on)
