@@ -280,7 +280,8 @@ class Interpreter(Expressions):
     def log_density(self, law: ast.Law, value: A, args: tuple[A, ...], mask: A) -> A:
         if isinstance(law, ast.Truncated):
             low, high = self.expression(law.lower, mask), self.expression(law.upper, mask)
-            return self.log_density(law.call, value, args, mask) - between(law.name, args, low, high)
+            whole, part = align(self.log_density(law.call, value, args, mask), between(law.name, args, low, high))
+            return np.asarray(whole - part)
         if law.name == "Categorical":
             probs = args[0]
             rows = max(len(value), len(probs))
