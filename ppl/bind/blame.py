@@ -40,7 +40,7 @@ class Findings:
         self.seen.add(where)
         names = {n for e in blamed for n in self.data_in(e, loops)} - {n for e in innocent for n in self.data_in(e)}
         self.blames_data |= bool(names if sizes else names - self.sizes)
-        self.sink.error(code, self.in_source(message), span, hint)
+        self.sink.error(code, self.in_source(message), span, hint and self.in_source(hint))
 
     def in_source(self, message: str) -> str:
         """`message` with loop variables, and functions that jump, as in the source."""

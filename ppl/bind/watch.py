@@ -81,11 +81,13 @@ class Watch:
         if k is None:
             return
         lo, hi = (float(x[k if x.shape[0] > 1 else 0]) + 0.0 for x in (found.lo, found.hi))
-        reach = "can be any integer" if np.isinf(lo) and np.isinf(hi) else f"reaches from {lo:g} to {hi:g}"
+        reach = f"reaches from {lo:g} to {hi:g}" if np.isfinite(lo) and np.isfinite(hi) else "can be any integer"
+        if np.isfinite(lo) != np.isfinite(hi):
+            reach += f" from {lo:g} on" if np.isfinite(lo) else f" up to {hi:g}"
         message = (
             f"`{text}`: the index depends on a latent and {reach}{place(self.space, k)}, outside an array of size {n}"
         )
-        hint = "hold it inside, for example `x[clamp(floor(t), 0, n - 1)]`"
+        hint = f"hold it inside, for example `clamp({show(i)}, 0, {n - 1})`"
         self.findings.add("PPL603", message, self.span, (), sizes=True, key=(text, "range"), hint=hint)
 
     def read(self, e: ir.Cell | ir.Index, name: str, indices: tuple[Array, ...], active: Mask) -> None:

@@ -8,6 +8,7 @@ from ppl.problem.gaussian import Chain, FullRank, LowRank, default_rank
 from ppl.problem.guides import Guide, Latents, MeanField
 
 NAMES = ("meanfield", "fullrank", "lowrank", "lowrank:RANK", "chain")
+POINTS = ("delta", "map", "mle", "point")  # what people ask for that cannot be had
 
 
 def family_of(name: str, latents: Latents) -> Guide:
@@ -22,4 +23,9 @@ def family_of(name: str, latents: Latents) -> Guide:
     for known, family in (("meanfield", MeanField), ("fullrank", FullRank), ("chain", Chain)):
         if name == known:
             return family(latents)
+    if kind in POINTS:
+        raise ValueError(
+            f"a guide that is a point ({name!r}) has no density along a line, so the boundary of a guard has no term "
+            f"in its gradient: choose one of {', '.join(NAMES)}"
+        )
     raise ValueError(f"no guide {name!r}: one of {', '.join(NAMES)}")

@@ -1,5 +1,8 @@
 """What bind rejects, with whose fault it is, and programs close to those that it must accept."""
 
+from pathlib import Path
+
+import golden
 import pytest
 from binding import bound
 
@@ -207,6 +210,18 @@ BAD = {
         "for i in 0..n { if x[i] * a + x[i] * b > 1 { factor 1 } }", {"x": [1.0, 2.0, 0.0]},
         "PPL402", "at i = 2 the factor `x[i]` of `a` is 0", 5, True,
     ),
+    "index from a latent, unbounded": (
+        "data n: int\ndata rates: real[n]\ntau ~ Normal(2, 1)\nobserve 1 ~ Normal(rates[floor(tau)], 1)",
+        {"rates": [1.0, 2.0, 3.0]}, "PPL603", "can be any integer, outside an array of size 3", 4, False,
+    ),
+    "index from a latent, bounded below": (
+        "rates = [0.1, 0.4, 0.9]\ntau ~ Exponential(1)\nk = floor(2 * tau)\nobserve 1 ~ Normal(rates[k], 1)",
+        None, "PPL603", "can be any integer from 0 on, outside an array of size 3", 4, False,
+    ),
+    "index from a latent, bounded": (
+        "data n: int\ndata x: real[n]\nt ~ Uniform(0, 3)\nfor i in 0..n { observe x[i] ~ Normal(x[i + floor(t)], 1) }",
+        {"x": [1.0, 2.0]}, "PPL603", "reaches from 0 to 2 at i = 0, outside an array of size 2", 4, False,
+    ),
     "division by zero": (
         "data n: int\ndata k: int\nm ~ Normal(0, 1)\nfor i in 0..n // k { factor m }", {"n": 3, "k": 0},
         "PPL211", "`n // k` divides by zero", 4, True,
@@ -258,6 +273,17 @@ def test_rejected(name: str) -> None:
     assert words in first.message
     assert isinstance(caught.value, DataError) == data_at_fault
     assert len(caught.value.diagnostics) == 1, str(caught.value)
+
+
+def test_wording(pytestconfig: pytest.Config) -> None:
+    """What a user reads for each of them: the whole text, one golden file."""
+    parts: list[str] = []
+    for name, (text, data, *_) in BAD.items():
+        if "too many" not in name:
+            with pytest.raises(PplError) as caught:
+                bound(text, data)
+            parts.append(f"### {name}\n{caught.value}\n")
+    golden.check(Path(__file__).parent / "golden" / "messages.txt", "\n".join(parts), pytestconfig)
 
 
 GOOD = {

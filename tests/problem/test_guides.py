@@ -388,6 +388,9 @@ def test_guides_that_do_not_exist_are_refused() -> None:
     for name in ("dense", "lowrank:", "lowrank:x", "chain:2", ""):
         with pytest.raises(ValueError, match="no guide"):
             problem.init_params(name)
+    for name in ("delta", "map"):
+        with pytest.raises(ValueError, match=f"a point \\('{name}'\\) has no density along a line, so the boundary"):
+            problem.init_params(name)
     for name in ("lowrank:0", "lowrank:3"):
         with pytest.raises(ValueError, match="the rank of the guide"):
             problem.init_params(name)
