@@ -41,7 +41,7 @@ class Stage:
 
 
 STAGES = (
-    Stage(3_072, 32, 3.0, 5.0),
+    Stage(2_048, 32, 3.0, 5.0),
     Stage(15_360, 128, 3.5),
     Stage(100_000, 128, LIMIT),
     Stage(1_000_000, 1024, LIMIT),
