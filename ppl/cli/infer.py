@@ -50,6 +50,7 @@ def infer(options: argparse.Namespace) -> int:
                 starts=options.starts,
                 noise=options.noise,
                 stl=options.stl,
+                init=options.init or "prior",
                 progress=progress,
                 checkpoint=options.checkpoint,
                 resume=options.resume,
@@ -58,6 +59,8 @@ def infer(options: argparse.Namespace) -> int:
             )
     except SettingsError as error:
         raise UsageError(str(error)) from error
+    except OSError as error:
+        raise UsageError(f"cannot open {options.init}: {error.strerror or error}") from error
     except KeyboardInterrupt:
         if options.checkpoint is not None:
             tell(f"the run so far is in {options.checkpoint}; --resume continues it")

@@ -116,6 +116,10 @@ RULES = {
         "The checkpoint belongs to another program, other data or other settings, or it cannot be read. Exit code 2."
     ),
     "PPL804": "The file is not a fit that `infer --out` saved, or it is damaged. Exit code 2.",
+    "PPL806": (
+        "`--init` takes a fit of this program with data of this size, or values of all latents that exist with these"
+        " values, by name, in their shapes, inside their supports. Exit code 2."
+    ),
     "PPL811": (
         "A replicate is a draw from the distribution of an `observe`. There is none where the distribution "
         "has no sampler, or where one element is observed twice on one path: then two statements would each"

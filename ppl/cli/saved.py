@@ -35,11 +35,11 @@ def open_saved(path: str, problem: Problem | None = None) -> Saved:
 
 def open_for(path: str, problem: Problem) -> Saved:
     """As `open_saved`, for a problem that has the latents of the fit. Raises UsageError if it has others."""
+    from ppl.infer.initial import differing
+
     fit = open_saved(path, problem)
-    mine = {s.name: s.shape for s in problem.sites if not s.noise}
-    theirs = {name: fit.draws[name].shape[1:] for name in fit.latents}
-    if mine != theirs:
-        differs = sorted(name for name in mine.keys() | theirs.keys() if mine.get(name) != theirs.get(name))
+    differs = differing(problem, fit)
+    if differs:
         raise UsageError(f"{path} is a fit of {fit.name}, whose latents differ from those of this program with this "
                          f"data: {', '.join(differs)}")  # fmt: skip
     return fit

@@ -17,6 +17,7 @@ import numpy as np
 from ppl.diagnostics import Diagnostic, InferenceError
 from ppl.infer import stopping
 from ppl.infer.checkpoint import refuse
+from ppl.infer.initial import Init, name_of
 from ppl.infer.layout import row_of
 from ppl.infer.loop import CHUNK, lane_keys
 from ppl.infer.machine import DRAWS as _DRAWS
@@ -44,6 +45,7 @@ def fit(
     noise: str = "antithetic",
     stl: bool = False,
     marginalise: bool = True,
+    init: Init = "prior",
     draws: int = DRAWS,
     progress: Callable[[Progress], None] | None = None,
     checkpoint: str | Path | None = None,
@@ -56,16 +58,19 @@ def fit(
     stop rule of :mod:`ppl.infer.stopping` decides, within MAX_STEPS. `samples` is the number of draws behind each
     gradient, `noise` how these depend on each other, `stl` whether sticking the landing is used and `marginalise`
     whether latents are integrated out of terms (see `Problem.elbo_loss`), `lr` the length of a first step in prior
-    standard deviations, `draws` the size of the posterior sample, whose draws are independent. Equal arguments give
-    equal results. With `checkpoint`, the run is saved there as it goes; with `resume` it is continued from there, and
-    the result is that of a run that was never interrupted.
+    standard deviations. `init` says where the starts are: "prior" (one at the median, the others at draws), "median",
+    or one place for all, as values of the latents by name, a :class:`Fit`, or a file with either. `draws` is the size
+    of the posterior sample, whose draws are independent. Equal arguments give equal results. With `checkpoint`, the
+    run is saved there as it goes; with `resume` it is continued from there, and the result is that of a run that was
+    never interrupted.
 
     Raises :class:`ppl.InferenceError` if the ELBO is not finite (or, under `require_converged`, if the run ends
     before it converged), :class:`CheckpointError` for an unusable checkpoint, :class:`SettingsError` for arguments
-    that make no sense.
+    that make no sense, :class:`ppl.PplError` for initial values that do not belong to the program, and OSError for a
+    file of them that cannot be opened.
     """
     chosen: dict[str, Any] = {"samples": samples, "lr": lr, "starts": starts, "noise": noise, "stl": stl,
-                              "marginalise": marginalise}  # fmt: skip
+                              "marginalise": marginalise, "init": name_of(init)}  # fmt: skip
     settings = Settings(guide, estimator, seed, **{k: v for k, v in chosen.items() if v is not None})
     if steps is not None and steps < 1:
         raise SettingsError(f"steps must be at least 1, not {steps}")
@@ -74,7 +79,7 @@ def fit(
     if resume and checkpoint is None:
         raise SettingsError("to resume, say from which checkpoint")
     began = time.perf_counter()
-    machine, run, compile_seconds = prepare(problem, settings)
+    machine, run, compile_seconds = prepare(problem, settings, init)
     file = RunFile.open(checkpoint, settings, machine, run) if checkpoint is not None else None
     earlier = 0.0
     if file is not None and resume and file.path.exists():

@@ -15,6 +15,7 @@ import numpy as np
 
 from ppl.diagnostics import Diagnostic, PplError
 from ppl.infer.hoist import FAST, QUICK, Compiling, Function
+from ppl.infer.initial import Init, known_params, place
 from ppl.infer.layout import Layout, rows_of
 from ppl.infer.loop import CHUNK, initial_state, make_chunk
 from ppl.infer.problem import ProblemLike
@@ -26,10 +27,11 @@ BLOCK = 256  # draws from each lane per call of the one compiled drawing functio
 START, STEPS, COMPARE, DRAWS, SEARCH = range(5)  # streams split off the seed
 
 
-def prepare(problem: ProblemLike, settings: Settings) -> tuple[Machine, Run, float]:
+def prepare(problem: ProblemLike, settings: Settings, init: Init = "prior") -> tuple[Machine, Run, float]:
     """The compiled machine, the run before its first step, and the seconds that compiling took.
 
-    Raises :class:`SettingsError` for a guide that is not known, PplError for a program without latents.
+    Raises :class:`SettingsError` for a guide that is not known, PplError for a program without latents and for initial
+    values that do not belong to it.
     """
     key = jax.random.key(settings.seed)
     if all(site.noise for site in problem.sites):
@@ -38,6 +40,7 @@ def prepare(problem: ProblemLike, settings: Settings) -> tuple[Machine, Run, flo
         like = problem.init_params(settings.guide)
     except ValueError as error:
         raise SettingsError(str(error)) from error
+    known = known_params(problem, init)
     lanes, layout = settings.starts, Layout.of(like)
     rows = jnp.repeat(rows_of(jax.tree.map(lambda x: x[None], like)), lanes, axis=0)
     s = settings
@@ -66,7 +69,8 @@ def prepare(problem: ProblemLike, settings: Settings) -> tuple[Machine, Run, flo
         compare_key=jax.random.fold_in(key, COMPARE),
         prior_branches={k: float(v) for k, v in taken.items()},
     )
-    return machine, begin(first[:-1], settings.lr), time.perf_counter() - began
+    rows = place(np.asarray(first[:-1]), layout, init, known)
+    return machine, begin(jnp.asarray(rows, first.dtype), settings.lr), time.perf_counter() - began
 
 
 def _starts(problem: ProblemLike, settings: Settings) -> Function:

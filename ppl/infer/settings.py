@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 ESTIMATORS = ("combined", "interior", "score")
 NOISE = ("antithetic", "independent", "qmc")
+INIT = ("prior", "median")  # else a file
 
 DRAWS = 4000  # posterior draws: the k-hat diagnostic and 5% quantiles are steady from here on
 MAX_STEPS = 50_000  # without `steps`, a run that is still improving here stops and says so
@@ -32,6 +33,7 @@ class Settings:
     """The part of a request that determines the path of the optimiser; a checkpoint is valid for one of these.
 
     `lr` is the length of a first step in prior standard deviations (for scales: in log units); it falls in stages.
+    `init` is "prior", "median" or where the values of the starts came from.
     """
 
     guide: str = "meanfield"
@@ -43,6 +45,7 @@ class Settings:
     noise: str = "antithetic"
     stl: bool = False
     marginalise: bool = True
+    init: str = "prior"
 
     def __post_init__(self) -> None:
         if self.estimator not in ESTIMATORS:

@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 import xarray
 
-from ppl.diagnostics import Diagnostic, PplError
 from ppl.infer.checkpoint import replacing
 from ppl.infer.problem import ProblemLike
 from ppl.infer.result import Fit, Posterior
@@ -99,20 +98,7 @@ def load_fit(path: str | Path, problem: ProblemLike | None = None) -> Fit:
 
     Raises OSError if `path` cannot be opened, :class:`ppl.PplError` if it is not such a file.
     """
-    path = Path(path)
-    with path.open("rb"):
-        pass  # so that a missing or forbidden file says so, whatever the netCDF library makes of it
-    try:
-        tree = xarray.open_datatree(path, engine="h5netcdf")
-        with tree:
-            tree.load()
-        header = json.loads(tree.attrs["pplc_fit"])
-        if header["format"] != FORMAT:
-            raise ValueError(header["format"])
-        return _fit(header, tree, problem)
-    except (OSError, KeyError, ValueError, TypeError) as error:
-        message = f"{path} is not a fit saved by this program, or it is damaged"
-        raise PplError([Diagnostic("PPL804", message)]) from error
+    return datasets.read(path, "pplc_fit", FORMAT, lambda header, tree: _fit(header, tree, problem))
 
 
 def _fit(header: dict[str, Any], tree: xarray.DataTree, problem: ProblemLike | None) -> Fit:

@@ -1,14 +1,41 @@
 # xarray leaves some of its types open.
 # pyright: reportUnknownMemberType=false
-"""Draws as xarray datasets in ArviZ's schema: dims are (chain, draw, name_dim_0, ...)."""
+"""Draws as xarray datasets in ArviZ's schema, dims (chain, draw, name_dim_0, ...), and the files that hold them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 import xarray
+
+from ppl.diagnostics import Diagnostic, PplError
+
+T = TypeVar("T")
+
+
+def read(path: str | Path, header: str, form: str, build: Callable[[dict[str, Any], xarray.DataTree], T]) -> T:
+    """``build(header, tree)`` of a saved file, whose attribute `header` is JSON with ``"format": form``.
+
+    Raises OSError if `path` cannot be opened, :class:`ppl.PplError` (PPL804) if it is something else or damaged.
+    """
+    path = Path(path)
+    with path.open("rb"):
+        pass  # so that a missing or forbidden file says so, whatever the netCDF library makes of it
+    try:
+        tree = xarray.open_datatree(path, engine="h5netcdf")
+        with tree:
+            tree.load()
+        found = json.loads(tree.attrs[header])
+        if found["format"] != form:
+            raise ValueError(found["format"])
+        return build(found, tree)
+    except (OSError, KeyError, ValueError, TypeError) as error:
+        message = f"{path} is not a fit saved by this program, or it is damaged"
+        raise PplError([Diagnostic("PPL804", message)]) from error
 
 
 def draws(values: Mapping[str, Any], chains: bool = False) -> xarray.Dataset:

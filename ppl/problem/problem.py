@@ -79,6 +79,16 @@ class Draws(NamedTuple):
     branches: dict[str, Array]
 
 
+class Location(NamedTuple):
+    """Where constrained latents lie: `u`, unconstrained; `exists`, which of them the program draws, in the shape of the
+    site; `inside`, whether the site lies inside its support and its prior has a density there.
+    """
+
+    u: dict[str, Array]
+    exists: dict[str, Array]
+    inside: dict[str, Array]
+
+
 class Replay(NamedTuple):
     """What the program makes of a draw. `latents` (on their supports, NaN where one does not exist), `reports`, and the
     `observations` by name: of the data field, or ``observe_LINE`` for what is computed from data.
@@ -186,9 +196,23 @@ class Problem:
         return dict(self._model(Point(self._arrays(u, 0.0), log_q=self._zeros(u)))["z"])
 
     def unconstrain(self, z: Values) -> dict[str, Array]:
-        """The inverse of `constrain`; 0 for a latent that does not exist."""
+        """The inverse of `constrain`; 0 for a latent that does not exist, NaN for one outside its support."""
+        return self._located(z)[1]
+
+    def _located(self, z: Values) -> tuple[dict[str, Any], dict[str, Array]]:
+        """The evaluation at constrained latents, and these unconstrained."""
         out = self._model(Point(self._arrays(z, 0.5), constrained=True))
-        return {k: assemble.values(out, self._code.SITES[k], self._shapes[k], "unconstrained") for k in self._shapes}
+        return out, {k: assemble.values(out, self._code.SITES[k], s, "unconstrained") for k, s in self._shapes.items()}
+
+    def locate(self, z: Values) -> Location:
+        """Where constrained latents lie. Those that do not exist on the path may be absent; noise is not given."""
+        own = {s.name: jnp.zeros(s.shape, int) if s.support == "int" else jnp.full(s.shape, 0.5)
+               for s in self.sites if s.noise}  # fmt: skip
+        out, u = self._located({**own, **z})
+        sites = {k: self._code.SITES[k] for k in self._shapes}
+        exists = {k: assemble.exists(out, terms, self._shapes[k]) for k, terms in sites.items()}
+        finite = {k: jnp.isfinite(log_density(out, terms)) for k, terms in sites.items()}
+        return Location(u, exists, {k: ok & jnp.all(jnp.isfinite(u[k])) for k, ok in finite.items()})
 
     # --------------------------------------------------------------- estimators
 

@@ -31,7 +31,7 @@ class Draw(NamedTuple):
     `element`: the indices of the element drawn, () for a whole site.
     `exists`: whether this path draws it, None for always.
     `prior`: a draw from the prior given everything before it, where one was asked for (unconstrained).
-    `unconstrained`: the inverse transform of the value, where the point is given on the support.
+    `unconstrained`: the inverse transform of the value, where the point is given on the support; NaN outside of it.
     """
 
     log_density: Array
@@ -169,7 +169,10 @@ class Point:
             shape = jnp.shape(u)
             safe = args if mask is None else _stand_in(mask, density, args)
             prior = transform.inverse(samplers.draw(density, key, safe, shape, u.dtype), *bounds)
-        back = transform.inverse_or(u, *bounds)[0] if self.constrained else None
+        back = None
+        if self.constrained:
+            inverse, inside = transform.inverse_or(u, *bounds)
+            back = jnp.where(inside, inverse, jnp.nan)
         return Draw(jnp.sum(term), index, None if mask is None else jnp.broadcast_to(exists, ()), prior, back)
 
     # --------------------------------------------------------------- discrete

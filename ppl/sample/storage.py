@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import xarray
 
-from ppl.diagnostics import Diagnostic, PplError
 from ppl.predict import datasets
 from ppl.sample.result import Samples
 
@@ -46,17 +45,8 @@ def load_samples(path: str | Path, problem: Problem | None = None) -> Samples:
 
     Raises OSError if `path` cannot be opened, :class:`ppl.PplError` if it is not such a file.
     """
-    path = Path(path)
-    with path.open("rb"):
-        pass  # so that a missing or forbidden file says so, whatever the netCDF library makes of it
-    try:
-        tree = xarray.open_datatree(path, engine="h5netcdf")
-        with tree:
-            tree.load()
-        header = json.loads(tree.attrs["pplc_samples"])
-        if header["format"] != FORMAT:
-            raise ValueError(header["format"])
 
+    def build(header: dict[str, Any], tree: xarray.DataTree) -> Samples:
         def values(group: str) -> dict[str, Any]:
             return {str(k): v.values for k, v in tree[group].data_vars.items()}
 
@@ -72,6 +62,5 @@ def load_samples(path: str | Path, problem: Problem | None = None) -> Samples:
             problem=problem,
             **{k: header[k] for k in _HEADER},
         )
-    except (OSError, KeyError, ValueError, TypeError) as error:
-        message = f"{path} is not a fit saved by this program, or it is damaged"
-        raise PplError([Diagnostic("PPL804", message)]) from error
+
+    return datasets.read(path, "pplc_samples", FORMAT, build)

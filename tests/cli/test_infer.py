@@ -196,6 +196,24 @@ def test_options_that_make_no_sense_are_2(pplc: Pplc, step: Path, options: tuple
     assert options[0].lstrip("-") in err
 
 
+def test_starts_at_given_values(pplc: Pplc, step: Path, tmp_path: Path) -> None:
+    values, fitted = tmp_path / "values.json", tmp_path / "fit.nc"
+    values.write_text('{"x": 1.25}')
+    far = ("--starts", "1", "--lr", "1e-9", "--json", *SHORT)
+    code, out, _ = pplc("infer", step, "--init", values, "--out", fitted, *far)
+    assert code == 0
+    assert ppl.load_fit(fitted).params["loc"]["x"] == pytest.approx(1.25)
+    assert ppl.load_fit(fitted).settings.init == str(values)
+    assert pplc("infer", step, "--init", fitted, *far).code == 0
+    assert pplc("infer", step, "--init", "median", *far).code == 0
+    values.write_text('{"z": 1.25}')
+    code, out, err = pplc("infer", step, "--init", values, *far)
+    assert (code, out) == (2, "") and "error[PPL806]" in err
+    code, out, err = pplc("infer", step, "--init", tmp_path / "nowhere.nc", *far)
+    assert (code, out) == (2, "") and "cannot open" in err
+    assert pplc("infer", step, "--init", "median", "--method", "nuts").code == 2
+
+
 def failing(error: BaseException) -> Any:
     def fail(*_: object, **__: object) -> None:
         raise error

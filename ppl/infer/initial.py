@@ -1,0 +1,186 @@
+# jax leaves some of its types open.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+"""Starts where the user wants them: at the prior's median, at given values, or at a fit that was saved."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from ppl.diagnostics import Diagnostic, PplError, did_you_mean
+from ppl.infer.layout import Layout, row_of
+from ppl.infer.problem import ProblemLike
+from ppl.infer.result import Fit
+from ppl.infer.settings import INIT
+from ppl.infer.stopping import Floats
+
+Init = str | Path | Mapping[str, Any] | Fit
+Params = Any
+
+LOG_ODDS = 2.0  # of the outcome that is given for a discrete latent, against all others together
+SHARED = ("loc", "logits")  # parts that every start takes over; the first one takes the others as well
+
+
+def name_of(init: Init) -> str:
+    """What `Settings.init` says of it: "prior", "median", or where the values come from."""
+    if isinstance(init, Fit):
+        return "fit"
+    if isinstance(init, Mapping):
+        return "values"
+    return os.fspath(init)
+
+
+def known_params(problem: ProblemLike, init: Init) -> Params | None:
+    """Parameters by part and site as far as `init` knows them, not a number where it does not; None for the prior and
+    its median.
+
+    Raises OSError for a file that cannot be opened, PplError if it does not belong to the problem.
+    """
+    if isinstance(init, Fit):
+        return _of_fit(problem, init, "the fit")
+    if isinstance(init, Mapping):
+        return _of_values(problem, init)
+    if init in INIT:
+        return None
+    path = os.fspath(init)
+    if path.lower().endswith(".json"):
+        from ppl.data.files import load_file
+
+        with open(path, "rb"):
+            pass  # a file that is not there is wrong usage, not wrong data
+        return _of_values(problem, load_file(path))
+    from ppl.infer.storage import load_fit
+
+    return _of_fit(problem, load_fit(path), path)
+
+
+def place(rows: Floats, layout: Layout, init: Init, known: Params | None) -> Floats:
+    """`rows` (starts, parameters), of which the first is at the prior's median and the others at prior draws, moved to
+    where `init` wants them. Their widths stay different, so that they find different things from one place."""
+    if init == "prior":
+        return rows
+    rows = rows.copy()
+    if known is None:
+        rows[:, layout.loc] = rows[0, layout.loc]
+        return rows
+    given, shared = _row(layout, known), _row(layout, {part: known.get(part, {}) for part in SHARED})
+    rows[0] = np.where(np.isnan(given), rows[0], given)
+    return np.where(np.isnan(shared), rows, shared)
+
+
+def _row(layout: Layout, known: Params) -> Floats:
+    """`known` as a row, not a number where it has nothing of the right shape."""
+
+    def found(part: str, site: str, like: Any) -> Any:
+        value = np.asarray(known.get(part, {}).get(site, np.nan), np.float64)
+        return value if value.shape == like.shape else np.full(like.shape, np.nan)
+
+    tree = {part: {k: found(part, k, x) for k, x in sites.items()} for part, sites in layout.like.items()}
+    return np.asarray(row_of(tree), np.float64)
+
+
+# ---------------------------------------------------------------------- saved fits
+
+
+def differing(problem: ProblemLike, fit: Any) -> list[str]:
+    """The latents that a fit and a problem do not have in common, or in other shapes."""
+    mine = {s.name: tuple(s.shape) for s in problem.sites if not s.noise}
+    theirs = {name: fit.draws[name].shape[1:] for name in fit.latents}
+    return sorted(name for name in mine.keys() | theirs.keys() if mine.get(name) != theirs.get(name))
+
+
+def _of_fit(problem: ProblemLike, fit: Fit, where: str) -> Params:
+    differs = differing(problem, fit)
+    if differs:
+        names = ", ".join(f"`{name}`" for name in differs)
+        raise _refused(f"{where} is a fit of {fit.name}, whose latents differ from those of this program with this "
+                       f"data: {names}")  # fmt: skip
+    return fit.params
+
+
+# -------------------------------------------------------------------- given values
+
+
+def _of_values(problem: ProblemLike, given: Mapping[str, Any]) -> Params:
+    """The places and logits that stand for values of the latents."""
+    sites = {s.name: s for s in problem.sites if not s.noise}
+    for name in given:
+        if name not in sites:
+            hint = did_you_mean(name, sites) or f"the latents are {', '.join(sites)}"
+            raise _refused(f"`{name}` has an initial value and is no latent of this program", hint=hint)
+    values = {name: _array(problem, sites[name], given[name]) for name in sites if name in given}
+    absent = {name: np.isnan(values[name]) if name in values else np.ones(s.shape, bool) for name, s in sites.items()}
+    outcomes = problem.outcomes
+    filled = {name: _filled(v, name in outcomes) for name, v in values.items()}
+    located = problem.locate(filled)
+    for name, site in sites.items():
+        if np.any(absent[name] & np.asarray(located.exists[name])):
+            message = f"`{name}` has no initial value, and the values of the others lead to it"
+            hint = "give every latent a value; null is for one that does not exist with these values"
+            raise _refused(message, site.span, problem, hint)
+        u = np.asarray(located.u[name])
+        here = np.asarray(located.exists[name]) & ~absent[name]
+        count = outcomes.get(name)
+        fits = bool(located.inside[name]) and (count is None or bool(np.all((u >= 0) & (u < count) | ~here)))
+        if not fits:
+            value = values[name]
+            shown = np.array2string(value, threshold=6, separator=", ") if value.ndim else f"{float(value):g}"
+            what = f"the initial value of `{name}`, {shown}, is outside its support or has no density there"
+            raise _refused(what, site.span, problem, _support_in_words(site.support))
+    params: dict[str, dict[str, Any]] = {"loc": {}, "logits": {}}
+    for name in sites:
+        u, there = np.asarray(located.u[name]), np.asarray(located.exists[name])
+        if name in outcomes:
+            params["logits"][name] = _logits(u, there, outcomes[name])
+        else:
+            params["loc"][name] = np.where(there, u, np.nan)
+    return params
+
+
+def _array(problem: ProblemLike, site: Any, value: Any) -> Floats:
+    """A value as an array of numbers, not a number for null."""
+    try:
+        array = np.asarray(value, dtype=np.float64)
+    except (TypeError, ValueError, OverflowError):
+        array = None
+    if array is None or np.asarray(value).dtype.kind in "SU":
+        message = f"the initial value of `{site.name}` is not made of numbers"
+        raise _refused(
+            message, site.span, problem, "write a number, or nested lists of them in the shape of the latent"
+        )
+    if array.shape != tuple(site.shape):
+        shapes = [f"of shape {list(s)}" if s else "a single number" for s in (array.shape, tuple(site.shape))]
+        raise _refused(
+            f"the initial value of `{site.name}` is {shapes[0]}; the latent is {shapes[1]}", site.span, problem
+        )
+    if site.support == "int" and np.any(array[np.isfinite(array)] % 1):
+        raise _refused(f"the initial value of `{site.name}` is not an integer", site.span, problem)
+    return array
+
+
+def _filled(value: Floats, discrete: bool) -> Any:
+    """`value` without what is not a number, in a type that the program takes."""
+    whole = np.where(np.isnan(value), 0.0 if discrete else 0.5, value)
+    return jnp.asarray(np.clip(whole, -(2**31), 2**31 - 1).astype(np.int64) if discrete else whole)
+
+
+def _logits(outcome: Any, exists: Any, count: int) -> Any:
+    """Parameters under which `outcome` has the log odds LOG_ODDS; as the guide stores them, see `Guide`."""
+    if count == 2:
+        return np.where(exists, LOG_ODDS * (2 * outcome - 1), np.nan)
+    chosen = np.arange(count) == outcome[..., None]
+    return np.where(exists[..., None], chosen * (LOG_ODDS + np.log(count - 1)), np.nan)
+
+
+def _support_in_words(support: str) -> str | None:
+    words = {"lower": "it is bounded below", "upper": "it is bounded above", "interval": "it lies in an interval"}
+    return f"{words[support]}, and its bounds do not belong to it" if support in words else None
+
+
+def _refused(message: str, span: Any = None, problem: ProblemLike | None = None, hint: str | None = None) -> PplError:
+    return PplError([Diagnostic("PPL806", message, span, hint)], problem.sources if problem is not None else {})
