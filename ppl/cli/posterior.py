@@ -10,7 +10,7 @@ import numpy as np
 
 from ppl.cli.columns import aligned, number
 from ppl.cli.tables import table
-from ppl.infer.advice import khat_in_words, starts_in_words
+from ppl.infer.advice import boundaries_in_words, khat_in_words, starts_in_words
 
 if TYPE_CHECKING:
     from ppl.infer import Fit
@@ -51,6 +51,8 @@ def _facts(fit: Fit) -> Iterator[list[str]]:
     khat = "k-hat" if np.isnan(fit.khat) else f"k-hat {fit.khat:.2f}"
     yield ["guide", f"{fit.settings.guide}, {khat}: {khat_in_words(fit.khat)}"]
     yield ["starts", starts_in_words(fit)]
+    if fit.boundaries is not None:
+        yield ["boundaries", boundaries_in_words(fit.boundaries)]
     yield ["seconds", f"{fit.seconds:.1f}, {fit.compile_seconds:.1f} of them compiling"]
     if fit.nonfinite_steps:
         where = f"; {fit.nonfinite_where}" if fit.nonfinite_where else ""

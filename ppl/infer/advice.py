@@ -7,15 +7,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ppl.infer.psis import BAD, GOOD, effective_draws, resample, smooth
-from ppl.infer.stopping import RHAT_SETTLED, Floats, elbo_level
+from ppl.infer.stopping import RHAT_SETTLED, TOLERANCE, Floats, elbo_level
 from ppl.infer.summary import summarise
 
 if TYPE_CHECKING:
+    from ppl.infer.boundaries import Boundaries
     from ppl.infer.result import Fit
 
 NEAR = 0.1  # nats: starts this close have found the same optimum
 TRACE_POINTS = 200  # at most this many points of the trace are reported
 DECIDED = 1e-3  # a condition that holds in a smaller share of draws, or in all but that, has been decided
+PARTS = {"loc": "place", "log_scale": "width", "logits": "probability"}  # of a guide's parameters
 UNDECIDED = 0.02  # ... and was not decided before, if it held in at least this share
 
 
@@ -79,7 +81,7 @@ def starts_in_words(fit: Fit) -> str:
 
 def advise(fit: Fit) -> list[str]:
     """Sentences, the most important first. An empty list never comes back: what may be believed is said too."""
-    return [*_convergence(fit), *_trust(fit), *_modes(fit), *_decisions(fit), *_failures(fit)]
+    return [*_convergence(fit), *_trust(fit), *_modes(fit), *_decisions(fit), *_missed(fit), *_failures(fit)]
 
 
 def _convergence(fit: Fit) -> list[str]:
@@ -127,6 +129,38 @@ def _decisions(fit: Fit) -> list[str]:
         return []
     names = ", ".join(f"`{b['text']}` (line {b['line']})" for b in closed[:3]) + (", ..." if len(closed) > 3 else "")
     return [f"The guide has decided {names}; with this k-hat, the posterior may not have."]
+
+
+def boundaries_in_words(found: Boundaries) -> str:
+    """The largest slope that comes from boundaries, in one clause."""
+    where, slope, error = _largest(found)
+    noise = f"; {found.noise_share:.0%} of the gradient's variance" if found.noise_share > 0.005 else ""
+    size = f"{_slope(slope)} +- {error:.1g}" if error > 0.005 * slope else _slope(slope)
+    return f"a slope of {size} nats per sd in {where}, which plain AD does not see{noise}"
+
+
+def _slope(slope: float) -> str:
+    return f"{slope:.2f}" if slope >= 0.1 else f"{slope:.1g}"
+
+
+def _largest(found: Boundaries) -> tuple[str, float, float]:
+    part, site, index, slope, error = found.largest()
+    name = site + (f"[{', '.join(map(str, index))}]" if index and part in PARTS else "")
+    return f"the {PARTS[part]} of `{name}`" if part in PARTS else "what ties latents together", abs(slope), error
+
+
+def _missed(fit: Fit) -> list[str]:
+    """What plain automatic differentiation would have done here."""
+    found = fit.boundaries
+    if found is None:
+        return []
+    where, slope, _ = _largest(found)
+    if found.cost < TOLERANCE:
+        return ["Boundaries hardly move this optimum: plain automatic differentiation would have stopped close to it."]
+    return [
+        "Plain automatic differentiation would not have stopped here: it misses the boundaries, whose slope in "
+        f"{where} is {_slope(slope)} nats per standard deviation."
+    ]
 
 
 def _failures(fit: Fit) -> list[str]:

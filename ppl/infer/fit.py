@@ -16,11 +16,13 @@ import numpy as np
 
 from ppl.diagnostics import Diagnostic, InferenceError
 from ppl.infer import stopping
+from ppl.infer.boundaries import Boundaries, measure
 from ppl.infer.checkpoint import refuse
 from ppl.infer.initial import Init, name_of
 from ppl.infer.layout import row_of
 from ppl.infer.loop import CHUNK, lane_keys
 from ppl.infer.machine import DRAWS as _DRAWS
+from ppl.infer.machine import MEASURE as _MEASURE
 from ppl.infer.machine import prepare
 from ppl.infer.problem import DrawsLike, ProblemLike
 from ppl.infer.result import Fit, Posterior
@@ -192,9 +194,18 @@ def _finish(
         averaging_loss=run.loss,
         nonfinite_where=_blame(problem, settings, machine, run),
         branches=_branches(problem, machine, posterior),
+        prior={name: machine.prior[name] for name in names},
+        boundaries=_boundaries(problem, settings, machine, row),
         observed=dict(problem.data),
         problem=problem,
     )
+
+
+def _boundaries(problem: ProblemLike, settings: Settings, machine: Machine, row: Floats) -> Boundaries | None:
+    """Not known where the estimator leaves boundaries out, or takes the score, which does not tell the parts apart."""
+    if settings.estimator != "combined" or any(g.status == "score" for g in problem.guards):
+        return None
+    return measure(machine, row, jax.random.fold_in(jax.random.key(settings.seed), _MEASURE))
 
 
 def _branches(problem: ProblemLike, machine: Machine, posterior: Posterior) -> tuple[dict[str, Any], ...]:

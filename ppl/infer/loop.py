@@ -27,7 +27,7 @@ import optax  # pyright: ignore[reportMissingTypeStubs]
 from ppl.infer.layout import Layout, row_of
 
 Rows = jax.Array  # (lanes, parameters)
-ElboAndGrad = Callable[[Any, jax.Array], tuple[jax.Array, Any]]
+ElboAndGrad = Callable[[Any, jax.Array, Any], tuple[jax.Array, Any]]
 
 CHUNK = 100  # steps between two looks at the run, and the unit of the stop rule's statistics
 BATCH = 10  # steps whose mean counts as one observation where the iterates' autocorrelation matters
@@ -91,22 +91,25 @@ def no_moments(rows: Rows) -> Moments:
 
 class Stage(NamedTuple):
     """What stays the same for a stage of a run: the learning rate, the temperature of each lane, and teams (lanes,
-    lanes), 1 where two lanes belong together."""
+    lanes), 1 where two lanes belong together. `boundaries` weights the part of a gradient that comes from boundaries;
+    with `measuring` 1 the moments are those of the gradients instead of the iterates."""
 
     lr: jax.Array
     temperature: jax.Array
     teams: jax.Array
+    boundaries: jax.Array
+    measuring: jax.Array
 
 
 def make_chunk(fn: ElboAndGrad, layout: Layout) -> Callable[..., tuple[LoopState, jax.Array]]:
     """``chunk(state, key, first, steps, stage, unit) -> (state, elbo)``; `elbo` is (CHUNK, lanes), NaN past `steps`.
 
-    `fn` maps params of one lane and a key to an ELBO and its gradient. A step moves a parameter by at most about ``lr``
-    of the lengths that `layout.step_length` gives.
+    `fn` maps params of one lane, a key and the weight of boundaries to an ELBO and its gradient. A step moves a
+    parameter by at most about ``lr`` of the lengths that `layout.step_length` gives.
     """
 
-    def lane(row: jax.Array, key: jax.Array) -> tuple[jax.Array, jax.Array]:
-        elbo, grad = fn(layout.unflatten(row), key)
+    def lane(row: jax.Array, key: jax.Array, boundaries: jax.Array) -> tuple[jax.Array, jax.Array]:
+        elbo, grad = fn(layout.unflatten(row), key, boundaries)
         return elbo, row_of(grad)
 
     def chunk(
@@ -118,7 +121,7 @@ def make_chunk(fn: ElboAndGrad, layout: Layout) -> Callable[..., tuple[LoopState
         def body(i: jax.Array, carry: tuple[LoopState, jax.Array]) -> tuple[LoopState, jax.Array]:
             state, trace = carry
             keys = lane_keys(key, first + i, lanes)
-            elbo, grad = jax.vmap(lane)(state.rows, keys)
+            elbo, grad = jax.vmap(lane, (0, 0, None))(state.rows, keys, stage.boundaries)
             ok = jnp.isfinite(elbo) & jnp.all(jnp.isfinite(grad), axis=1)
             failure = _first_failure(state, ok, first + i)
             share = stage.teams * ok
@@ -127,7 +130,8 @@ def make_chunk(fn: ElboAndGrad, layout: Layout) -> Callable[..., tuple[LoopState
             grad = layout.heat(state.rows, grad, stage.temperature, unit)
             length = stage.lr * layout.step_length(state.rows, unit)
             rows, moved = _step(state, grad, jnp.sum(share, axis=1) > 0, length)
-            state = LoopState(rows, moved, _seen(state.moments, rows), state.skipped + ~ok, failure)
+            seen = _seen(state.moments, jnp.where(stage.measuring > 0, grad, rows))
+            state = LoopState(rows, moved, seen, state.skipped + ~ok, failure)
             return state, trace.at[i].set(elbo)
 
         return jax.lax.fori_loop(0, steps, body, (state, jnp.full((CHUNK, lanes), jnp.nan, dtype)))

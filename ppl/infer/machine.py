@@ -24,7 +24,7 @@ from ppl.infer.settings import Settings, SettingsError
 from ppl.infer.start import PRIOR_DRAWS, place_starts
 
 BLOCK = 256  # draws from each lane per call of the one compiled drawing function
-START, STEPS, COMPARE, DRAWS, SEARCH = range(5)  # streams split off the seed
+START, STEPS, COMPARE, DRAWS, SEARCH, MEASURE = range(6)  # streams split off the seed
 
 
 def prepare(problem: ProblemLike, settings: Settings, init: Init = "prior") -> tuple[Machine, Run, float]:
@@ -53,7 +53,7 @@ def prepare(problem: ProblemLike, settings: Settings, init: Init = "prior") -> t
         chunk = compiling.add(make_chunk(fn, layout), *arguments, level=FAST)
         keys = jax.random.split(key, lanes)
         draw = compiling.add(_drawing(problem, settings.guide, layout), rows, keys, level=QUICK)
-    first, unit, taken = start.result()(jax.random.fold_in(key, START))
+    first, unit, taken, latents = start.result()(jax.random.fold_in(key, START))
     layout = replace(layout, unit=np.asarray(unit[0], np.float64))
     machine = Machine(
         chunk=chunk.result(),
@@ -68,22 +68,25 @@ def prepare(problem: ProblemLike, settings: Settings, init: Init = "prior") -> t
         search_key=jax.random.fold_in(key, SEARCH),
         compare_key=jax.random.fold_in(key, COMPARE),
         prior_branches={k: float(v) for k, v in taken.items()},
+        prior=jax.tree.map(np.asarray, latents),
     )
     rows = place(np.asarray(first[:-1]), layout, init, known)
     return machine, begin(jnp.asarray(rows, first.dtype), settings.lr), time.perf_counter() - began
 
 
 def _starts(problem: ProblemLike, settings: Settings) -> Function:
-    """``key -> (rows, unit, branches)``: one row at the prior median, then one for each lane at a prior draw.
+    """``key -> (rows, unit, branches, latents)``: one row at the prior median, then one for each lane at a prior draw.
 
-    `branches`: how often the condition of each of the problem's branches holds under the prior.
+    `branches`: how often the condition of each of the problem's branches holds under the prior; `latents`: PRIOR_DRAWS
+    draws of the latents from it, NaN where one does not exist.
     """
 
-    def start(key: jax.Array) -> tuple[jax.Array, jax.Array, dict[str, jax.Array]]:
+    def start(key: jax.Array) -> tuple[jax.Array, jax.Array, dict[str, jax.Array], dict[str, jax.Array]]:
         drawn = problem.prior_draws(key, PRIOR_DRAWS + settings.starts + 1)
         params, unit = place_starts(problem.init_params(settings.guide), drawn, settings.starts + 1)
-        taken = problem.prior_branches({k: u[:PRIOR_DRAWS] for k, u in drawn.items()})
-        return rows_of(params), rows_of(jax.tree.map(lambda x: x[None], unit)), jax.tree.map(jnp.mean, taken)
+        latents, taken = problem.prior_path({k: u[:PRIOR_DRAWS] for k, u in drawn.items()})
+        units = rows_of(jax.tree.map(lambda x: x[None], unit))
+        return rows_of(params), units, jax.tree.map(jnp.mean, taken), latents
 
     return start
 

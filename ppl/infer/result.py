@@ -20,6 +20,7 @@ from ppl.infer.summary import plain, summarise
 if TYPE_CHECKING:
     import xarray
 
+    from ppl.infer.boundaries import Boundaries
     from ppl.predict import Predicted
 
 Array = NDArray[Any]
@@ -59,7 +60,8 @@ class Fit:
     the params costs. `nonfinite_steps` counts the gradients, over all starts, that were left out because they were not
     finite, and `nonfinite_where` says where the first one was. `branches` has for every condition on latents its
     `text`, `file`, `line`, and the probability that it holds under the `prior` and the `posterior` (in a loop: averaged
-    over the iterations).
+    over the iterations). `boundaries` is the part of the gradient that comes from boundaries, None if there is none or
+    the estimator does not tell. `prior` has draws of the latents from the prior, (n, *shape).
     """
 
     name: str
@@ -84,6 +86,8 @@ class Fit:
     averaging_loss: float = float("nan")
     nonfinite_where: str = ""
     branches: tuple[Mapping[str, Any], ...] = ()
+    boundaries: Boundaries | None = None
+    prior: Mapping[str, Array] = field(default_factory=dict[str, Array])
     problem: ProblemLike | None = None
 
     @property
@@ -138,6 +142,7 @@ class Fit:
             "nonfinite_steps": self.nonfinite_steps,
             "nonfinite_where": self.nonfinite_where or None,
             "branches": [dict(b) for b in self.branches],
+            "boundaries": None if self.boundaries is None else self.boundaries.to_json(),
             "importance": self.importance,
             "trace": advice.trace_points(self.trace),
             "starts": list(self.starts),

@@ -37,7 +37,7 @@ class Machine:
 
     `chunk` is :func:`ppl.infer.loop.make_chunk` compiled. ``draw(rows, keys)`` makes a block of draws from each of as
     many rows as there are lanes. ``fresh(key)`` gives rows at prior draws. `prior_branches` has how often the condition
-    of each of the problem's branches holds under the prior.
+    of each of the problem's branches holds under the prior, `prior` draws of the latents from it.
     """
 
     chunk: Callable[..., tuple[LoopState, jax.Array]]
@@ -52,6 +52,7 @@ class Machine:
     search_key: jax.Array
     compare_key: jax.Array
     prior_branches: Mapping[str, float]
+    prior: Mapping[str, Any]
 
     def evaluate(self, rows: Floats) -> Floats:
         """Log weights (rows, draws); the draws use the same noise in every row and call, so rows compare in pairs."""
@@ -135,7 +136,7 @@ def loop_arguments(run: Run, layout: Layout, todo: int) -> tuple[Any, ...]:
     """First step, number of steps, stage and unit, typed so that every call fits the one compiled program."""
     lanes, dtype = run.loop.rows.shape[0], run.loop.rows.dtype
     teams = np.ones((lanes, lanes)) if run.pooled else np.eye(lanes)
-    stage = Stage(*(jnp.asarray(x, dtype) for x in (run.lr, run.temperatures(lanes), teams)))
+    stage = Stage(*(jnp.asarray(x, dtype) for x in (run.lr, run.temperatures(lanes), teams, 1.0, 0.0)))
     return jnp.asarray(run.step, jnp.int32), jnp.asarray(todo, jnp.int32), stage, jnp.asarray(layout.unit, dtype)
 
 

@@ -9,6 +9,7 @@ attributes can hold; params and the trace have a group of their own.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from typing import Any
 import numpy as np
 import xarray
 
+from ppl.infer.boundaries import Boundaries
 from ppl.infer.checkpoint import replacing
 from ppl.infer.problem import ProblemLike
 from ppl.infer.result import Fit, Posterior
@@ -37,11 +39,13 @@ def to_tree(fit: Fit) -> xarray.DataTree:
         "sample_stats": datasets.draws(stats),
         "constant_data": datasets.arrays({k: v for k, v in fit.observed.items() if np.ndim(v) == 0}),
         "observed_data": datasets.arrays({k: v for k, v in fit.observed.items() if np.ndim(v) > 0}),
-        "guide": datasets.arrays(
-            {f"{part}.{name}": v for part, sites in fit.params.items() for name, v in sites.items()}
-        ),
+        "guide": datasets.arrays(_flat(fit.params)),
+        "prior": datasets.draws(fit.prior),
         "optimisation": xarray.Dataset({"trace": ("step", fit.trace), "elbo": ("start", np.asarray(fit.starts))}),
     }
+    if fit.boundaries is not None:
+        groups["boundary_slopes"] = datasets.arrays(_flat(fit.boundaries.slopes))
+        groups["boundary_errors"] = datasets.arrays(_flat(fit.boundaries.errors))
     from ppl import __version__
 
     root = xarray.Dataset(attrs={
@@ -51,6 +55,18 @@ def to_tree(fit: Fit) -> xarray.DataTree:
         "pplc_fit": json.dumps(_header(fit), sort_keys=True),
     })  # fmt: skip
     return xarray.DataTree.from_dict({"/": root, **groups}, name=fit.name)
+
+
+def _flat(params: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    return {f"{part}.{name}": v for part, sites in params.items() for name, v in sites.items()}
+
+
+def _params(flat: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    params: dict[str, dict[str, Any]] = {}
+    for name, value in flat.items():
+        part, _, site = name.partition(".")
+        params.setdefault(part, {})[site] = value
+    return params
 
 
 def with_predictions(fit: Fit, tree: xarray.DataTree, seed: int) -> xarray.DataTree:
@@ -84,6 +100,7 @@ def _header(fit: Fit) -> dict[str, Any]:
         "reports": list(fit.reports),
         "notes": list(fit.notes),
         "branches": [dict(b) for b in fit.branches],
+        "boundary_noise": None if fit.boundaries is None else list(fit.boundaries.noise),
     }
 
 
@@ -108,14 +125,14 @@ def _fit(header: dict[str, Any], tree: xarray.DataTree, problem: ProblemLike | N
     posterior, stats = values("posterior", 0), values("sample_stats", 0)
     latents, reports = tuple(header["latents"]), tuple(header["reports"])
     path = values("optimisation")
-    params: dict[str, dict[str, Any]] = {}
-    for name, value in values("guide").items():
-        part, _, site = name.partition(".")
-        params.setdefault(part, {})[site] = value
+    boundaries = None
+    if header.get("boundary_noise") is not None:
+        whole, inside = header["boundary_noise"]
+        boundaries = Boundaries(_params(values("boundary_slopes")), _params(values("boundary_errors")), (whole, inside))
     return Fit(
         latents=latents,
         settings=Settings(**header["settings"]),
-        params=params,
+        params=_params(values("guide")),
         posterior=Posterior(
             {k: posterior[k] for k in latents},
             {k: posterior[k] for k in reports},
@@ -127,6 +144,8 @@ def _fit(header: dict[str, Any], tree: xarray.DataTree, problem: ProblemLike | N
         starts=tuple(path["elbo"].tolist()),
         notes=tuple(header["notes"]),
         branches=tuple(header["branches"]),
+        boundaries=boundaries,
+        prior=values("prior", 0) if "prior" in tree else {},
         observed={**values("observed_data"), **values("constant_data")},
         problem=problem,
         **{name: header[name] for name in (*_SCALARS, *_MORE)},

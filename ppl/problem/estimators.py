@@ -29,6 +29,7 @@ from typing import Any
 
 import jax
 from jax import Array, lax
+from jax.typing import ArrayLike
 
 from ppl.problem.guides import Guide, Params
 from ppl.runtime.point import Draw, Point
@@ -48,9 +49,11 @@ def surrogate(
     size: Mapping[str, int],
     stl: bool = False,
     marginalise: bool = True,
+    boundaries: ArrayLike | None = None,
 ) -> Array:
     """One sample of the ELBO, with the gradient of `estimator`. The score estimator has nothing that `stl` drops;
-    `marginalise` concerns the combined one."""
+    `marginalise` concerns the combined one, and so does `boundaries`, the weight of all that comes from boundaries (1
+    if None). With 0 the gradient is on average that of the interior estimator, but for terms that take the score."""
     point = guide.point(params, eps, stl)
     if estimator == "score":
         return score(code, guide, code.TERMS, params, point.u, noise, data, size)
@@ -66,10 +69,11 @@ def surrogate(
     scored: tuple[str, ...] = getattr(code, "SCORED", ())
     h = log_density(main, tuple(t for t in code.TERMS if t not in scored and t not in integrated))
     if integrated:
-        h = h + code.expected(inside, data, size, main, integrated)
+        h = h + code.expected(replace(inside, boundaries=boundaries), data, size, main, integrated)
     if scored:
         h = h + score(code, guide, scored, params, point.u, noise, data, size)
-    return h + surface - lax.stop_gradient(surface)
+    crossing = surface - lax.stop_gradient(surface)
+    return h + (crossing if boundaries is None else boundaries * crossing)
 
 
 def integrable(code: ModuleType, guide: Guide) -> frozenset[str]:

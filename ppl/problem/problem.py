@@ -223,7 +223,7 @@ class Problem:
     def elbo_loss(
         self, guide: str = "meanfield", estimator: str = "combined", samples: int = 8, noise: str = "antithetic",
         stl: bool = False, marginalise: bool = True,
-    ) -> Callable[[Params, Array], Array]:  # fmt: skip
+    ) -> Callable[..., Array]:  # fmt: skip
         """``loss(params, key)``: minus an ELBO estimate from `samples` draws. ``jax.grad`` of it is the estimator.
 
         `noise` says how the draws of one key depend on each other, see ppl.problem.noise: "antithetic" pairs,
@@ -231,7 +231,9 @@ class Problem:
         gradient that is zero on average (sticking the landing), see ppl.problem.estimators. With `marginalise`, the
         combined estimator integrates out of each term the latents that it uses through guards alone (status
         `marginalised`), where the guide has them independent; without, they have boundary terms like any other. Both
-        are unbiased; the former has the smaller variance. Second derivatives and forward mode through the boundary
+        are unbiased; the former has the smaller variance. ``loss(params, key, boundaries)`` weights the part of the
+        combined gradient that comes from boundaries: with 1 (or None) it is whole, and the difference to 0, on the same
+        noise, is what plain automatic differentiation misses. Second derivatives and forward mode through the boundary
         terms are not meaningful. Raises ValueError for names that do not exist.
         """
         family = self.guide(guide)
@@ -242,31 +244,33 @@ class Problem:
         if samples < 1:
             raise ValueError("samples must be at least 1")
 
-        def loss(params: Params, key: Array, data: Mapping[str, Any]) -> Array:
+        def loss(params: Params, key: Array, data: Mapping[str, Any], boundaries: ArrayLike | None) -> Array:
             dtype = self._dtype(params)
 
             def one(eps: dict[str, Array], own: dict[str, Array]) -> Array:
-                return surrogate(self._code, family, estimator, params, eps, own, data, self.sizes, stl, marginalise)
+                return surrogate(
+                    self._code, family, estimator, params, eps, own, data, self.sizes, stl, marginalise, boundaries
+                )
 
             draws = self._base_draws(family, key, samples, dtype, data, noise)
             # Terms without a latent are computed in jax's default precision.
             return -jnp.mean(jax.vmap(one)(*draws)).astype(dtype)
 
         jitted = jax.jit(loss)
-        return lambda params, key: jitted(params, key, self._data(params["loc"]))
+        return lambda params, key, boundaries=None: jitted(params, key, self._data(params["loc"]), boundaries)
 
     def elbo_and_grad(
         self, guide: str = "meanfield", estimator: str = "combined", samples: int = 1, noise: str = "antithetic",
         stl: bool = False, marginalise: bool = True,
-    ) -> Callable[[Params, Array], tuple[Array, Params]]:  # fmt: skip
+    ) -> Callable[..., tuple[Array, Params]]:  # fmt: skip
         """``fn(params, key)``: an ELBO estimate and an estimate of its gradient, with the structure of `params`.
 
-        Arguments as for `elbo_loss`.
+        Arguments as for `elbo_loss`; ``fn(params, key, boundaries)`` as there.
         """
         value_and_grad = jax.value_and_grad(self.elbo_loss(guide, estimator, samples, noise, stl, marginalise))
 
-        def fn(params: Params, key: Array) -> tuple[Array, Params]:
-            value, grad = value_and_grad(params, key)
+        def fn(params: Params, key: Array, boundaries: ArrayLike | None = None) -> tuple[Array, Params]:
+            value, grad = value_and_grad(params, key, boundaries)
             return -value, jax.tree.map(jnp.negative, grad)
 
         return fn
@@ -298,10 +302,18 @@ class Problem:
         taken = jax.eval_shape(self._main_spec, jax.random.key(0))["taken"]
         return {k: (self._guards[k].text, self._guards[k].span) for k in self._guards if k in taken}
 
-    def prior_branches(self, u: Values) -> dict[str, Array]:
-        """For each of `branches`, whether its condition holds at the draws `u` that `prior_draws` made."""
+    def prior_path(self, u: Values) -> tuple[dict[str, Array], dict[str, Array]]:
+        """At the draws `u` that `prior_draws` made: the latents on their supports, NaN where one does not exist; and
+        for each of `branches`, whether its condition holds.
+        """
         zero = self._zeros(u)
-        return jax.vmap(lambda at: self._taken(self._model(Point(dict(at), log_q=zero))))(u)
+
+        def one(at: Mapping[str, Array]) -> tuple[dict[str, Array], dict[str, Array]]:
+            point = Point(dict(at), log_q=zero)
+            out = self._model(point)
+            return self._existing(out, point.dtype), self._taken(out)
+
+        return jax.vmap(one)({k: jnp.asarray(v) for k, v in u.items()})
 
     def _taken(self, out: Mapping[str, Any]) -> dict[str, Array]:
         on = {k: jnp.asarray(out[k].on) for k in self._guards if k in out}

@@ -34,6 +34,9 @@ Threshold = tuple[ArrayLike, ArrayLike]  # slope and rest of a guard
 class Variable(Protocol):
     """A latent or noise with a known distribution function."""
 
+    @property
+    def at(self) -> Point: ...
+
     def standard(self, t: ArrayLike) -> Array:
         """The d with ``P(z < t) = Phi(d)``, increasing in t; infinite where t is not inside the support."""
         ...
@@ -115,7 +118,7 @@ def expectation(given: Callable[..., Any], *variables: tuple[Variable, tuple[Thr
 def outcomes(z: Variable, thresholds: Sequence[Threshold]) -> list[tuple[Array, tuple[Array, ...]]]:
     """Every combination of outcomes of guards on one variable that has a probability: (probability, outcomes)."""
     at, rising = zip(*(place(slope, rest) for slope, rest in thresholds), strict=True)
-    d = [z.standard(t) for t in at]
+    d = [weighted(z.standard(t), z.at.boundaries) for t in at]
     if len(d) == 1:
         (up,) = rising
         e = jnp.where(up, -d[0], d[0])
@@ -133,6 +136,15 @@ def outcomes(z: Variable, thresholds: Sequence[Threshold]) -> list[tuple[Array, 
         (between(lower[j], upper[j]), tuple(jnp.asarray((j > r) == up) for r, up in zip(ranks, rising, strict=True)))
         for j in range(len(at) + 1)
     ]
+
+
+def weighted(d: Array, weight: ArrayLike | None) -> Array:
+    """`d` with its gradient times `weight`: all that moves probability across a threshold comes from a boundary."""
+    if weight is None:
+        return d
+    inside = jnp.isfinite(d)
+    moves = jnp.where(inside, d, 0.0)
+    return jnp.where(inside, lax.stop_gradient(moves) + weight * (moves - lax.stop_gradient(moves)), d)
 
 
 def place(slope: ArrayLike, rest: ArrayLike) -> tuple[ArrayLike, ArrayLike]:

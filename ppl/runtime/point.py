@@ -99,7 +99,7 @@ class Point:
     site's name, is uniform on (0, 1), for boundaries of which a random subset is taken. `lines` is None where every
     latent has noise of its own, so that moving it leaves the noise of all others as it is; then ``loc + scale * s``, at
     fixed s, is differentiable in the parameters. `model` evaluates the program at other values of the latents, on the
-    path of this point.
+    path of this point. `boundaries` weights the gradient that comes from boundaries, None for all of it.
     """
 
     u: Mapping[str, Array]
@@ -113,6 +113,7 @@ class Point:
     observing: bool = False
     lines: Lines | None = None
     model: Callable[[Mapping[str, Array]], Mapping[str, Any]] | None = None
+    boundaries: ArrayLike | None = None
 
     @property
     def dtype(self) -> jnp.dtype:

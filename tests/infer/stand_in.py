@@ -60,6 +60,7 @@ class StandIn:
     report: Callable[[dict[str, Array]], dict[str, Array]] = lambda z: {}
     reports: tuple[str, ...] = ()
     diagnostics: tuple[Any, ...] = ()
+    guards: tuple[Any, ...] = ()
     sources: dict[str, str] = field(default_factory=dict)
     data: dict[str, Any] = field(default_factory=dict)
 
@@ -112,11 +113,12 @@ class StandIn:
         assert guide == "meanfield"
         size = sum(int(np.prod(s.shape)) for s in self.sites)
 
-        def loss(params: Params, key: Array) -> Array:
+        def loss(params: Params, key: Array, boundaries: Any = None) -> Array:
             loc, log_scale = self._join(params["loc"]), self._join(params["log_scale"])
             eps = jax.random.normal(key, (samples, size), loc.dtype)
             h, boundary = jax.vmap(lambda e: self._sample(loc, log_scale, e))(eps)
-            keep = 1.0 if estimator == "combined" else 0.0
+            weight = 1.0 if boundaries is None else boundaries
+            keep = weight if estimator == "combined" else 0.0
             return -jnp.mean(h + keep * (boundary - jax.lax.stop_gradient(boundary)))
 
         return loss
@@ -126,8 +128,8 @@ class StandIn:
     ) -> Callable[[Params, Array], Any]:
         value_and_grad = jax.value_and_grad(self.elbo_loss(guide, estimator, samples))
 
-        def fn(params: Params, key: Array) -> Any:
-            value, grad = value_and_grad(params, key)
+        def fn(params: Params, key: Array, boundaries: Any = None) -> Any:
+            value, grad = value_and_grad(params, key, boundaries)
             return -value, jax.tree.map(jnp.negative, grad)
 
         return fn
@@ -158,8 +160,14 @@ class StandIn:
     def _taken(self, u: Array) -> dict[str, Array]:
         return {f"g{k}": on.astype(float) for k, on in enumerate(self._guards(u))}
 
-    def prior_branches(self, u: dict[str, Array]) -> dict[str, Array]:
-        return jax.vmap(lambda at: self._taken(self._join(at)))(u)
+    def prior_path(self, u: dict[str, Array]) -> tuple[dict[str, Array], dict[str, Array]]:
+        def one(at: dict[str, Array]) -> tuple[dict[str, Array], dict[str, Array]]:
+            flat = self._join(at)
+            there = self.exists(flat)
+            z = self.constrain(flat) if self.constrain else at
+            return {k: jnp.where(there.get(k, True), v, jnp.nan) for k, v in z.items()}, self._taken(flat)
+
+        return jax.vmap(one)(u)
 
     def prior_draws(self, key: Array, n: int) -> dict[str, Array]:
         return self.prior(key, n)
