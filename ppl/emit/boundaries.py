@@ -273,10 +273,11 @@ class BoundaryEmitter:
         if part is not None and b.effect in ("local", "modes"):
             inside = [s.index for _, s in ir.blocks((*part.recomputed, *part.body)) if isinstance(s, ir.Decide)]
             return [k for k in inside if self.facts.emits(k)]
+        members = members_of(self.facts.regions, b.guard)
         return [
             i.guard.index for i in self.facts.regions.guards
             if self.facts.emits(i.guard.index)
-            and (b.guard in self.scope.flow.of(ir.GuardRef(i.guard.index)).guards or may_move(self.scope, i, b))
+            and (members & self.scope.flow.of(ir.GuardRef(i.guard.index)).guards or may_move(self.scope, i, b))
         ]  # fmt: skip
 
     def local(

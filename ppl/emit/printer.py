@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from ppl.core import ir
 from ppl.language.distributions import DENSITY_FUNCTIONS
-from ppl.language.functions import FUNCTIONS
+from ppl.language.functions import GUARDED
 from ppl.regions.model import Latent, Regions
 
 _INFIX = {
@@ -141,14 +141,6 @@ class Printer:
         if mask is not None and e.op in GUARDED:
             return f'fn.masked({self.expr(mask)}, "{e.op}", {args})'
         return f"fn.{e.op}({args})"
-
-
-# Functions that may be infinite or undefined, or overflow, at operands that a branch not taken can have.
-GUARDED = frozenset(
-    {n for n, f in FUNCTIONS.items() if f.singular}
-    | {"exp", "expm1", "sinh", "cosh", "square", "hypot", "log_sum_exp", "prod", "dot"}
-    | {"cholesky", "solve", "solve_lower", "inverse", "log_det"}
-)
 
 
 def _wrap(text: str, own: int, level: int) -> str:

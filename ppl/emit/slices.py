@@ -67,6 +67,7 @@ class _Collector:
     ) -> None:  # fmt: skip
         self.regions, self.scope, self.lines, self.terms = regions, scope, lines, frozenset(terms)
         self.crossed, self.masked, self.given = crossed, masked, given
+        self.members = frozenset(i.guard.index for i in regions.guards if i.representative in crossed)
         self.lets = {s.var.name: s for _, s in ir.blocks(regions.program.body) if isinstance(s, ir.Let)}
         self.variables: dict[str, ir.Var] = {}
         self.arrays: dict[str, None] = {}
@@ -111,6 +112,8 @@ class _Collector:
                     return None
                 self.decided.add(s.index)
                 self.need(self.regions.guards[s.index].value)
+                if s.mask is not None and self.stands_in(ir.GuardRef(s.index)):
+                    self.need(s.mask)
                 return s
             case ir.Loop():
                 return self.keep_loop(s)
@@ -140,9 +143,14 @@ class _Collector:
 
     def moves(self, guard: int) -> bool:
         """Whether a guard may take another outcome beside the root than in the main evaluation."""
-        if guard in self.crossed or self.crossed & self.scope.flow.of(ir.GuardRef(guard)).guards:
+        e = ir.GuardRef(guard)
+        if guard in self.crossed or self.members & self.scope.flow.of(e).guards:
             return True
-        return not self.stays(ir.GuardRef(guard))
+        return self.stands_in(e) or not self.stays(e)
+
+    def stands_in(self, e: ir.Expr) -> bool:
+        """Whether the main evaluation may hold no value of it, because it did not take the branch that computes it."""
+        return bool(self.members & self.scope.flow.of(e).masks)
 
     def stays(self, e: ir.Expr) -> bool:
         return all(self.scope.independent(e, line) for line in self.lines)
@@ -164,11 +172,11 @@ class _Collector:
             return
         self.done.add(v.name)
         definition = self.scope.definitions.get(v.name)
-        if definition is None or self.stays(v):
+        if definition is None or (self.stays(v) and not self.stands_in(v)):
             self.out.variables.append(v)
             return
         let = self.lets[v.name]
-        mask = let.mask if self.masked else None
+        mask = let.mask if self.masked or self.stands_in(v) else None
         self.outside(definition)
         if mask is not None:
             self.outside(mask)
@@ -183,7 +191,7 @@ class _Collector:
             self.out.guards.append(g)
             return
         info = self.regions.guards[g]
-        mask = info.guard.mask if self.masked else None
+        mask = info.guard.mask if self.masked or self.stands_in(ir.GuardRef(g)) else None
         self.outside(info.value)
         if mask is not None:
             self.outside(mask)

@@ -64,5 +64,13 @@ _TABLE = (
 
 FUNCTIONS: Mapping[str, Builtin] = MappingProxyType({f.name: f for f in _TABLE})
 
+# Functions that may be infinite or undefined, or overflow, at operands that a branch not taken can have: there they are
+# evaluated at other operands, so that no NaN reaches a gradient.
+GUARDED = frozenset(
+    {n for n, f in FUNCTIONS.items() if f.singular}
+    | {"exp", "expm1", "sinh", "cosh", "square", "hypot", "log_sum_exp", "prod", "dot"}
+    | {"cholesky", "solve", "solve_lower", "inverse", "log_det"}
+)
+
 # Functions of an array that mean nothing without elements. (The sum of nothing is 0, the product 1, log_sum_exp -inf.)
 NEED_ELEMENTS = frozenset(("min", "max", "mean"))

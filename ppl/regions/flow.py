@@ -6,26 +6,33 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from ppl.core import ir
+from ppl.language.distributions import DENSITY_FUNCTIONS
+from ppl.language.functions import GUARDED
 from ppl.record import record
 
 
 @record
 class Depends:
     """`smooth`: sites whose value moves it; `sites`: those and the sites that decide it through guards; `guards`: the
-    guards whose outcome decides it, those behind other guards included."""
+    guards whose outcome decides it, those behind other guards included. `masks`: the guards that decide whether it is
+    computed at all: on a branch not taken, `log(w)` is evaluated at a stand-in for `w`, and what it makes is no value
+    of the other path."""
 
     smooth: frozenset[str] = frozenset()
     sites: frozenset[str] = frozenset()
     guards: frozenset[int] = frozenset()
+    masks: frozenset[int] = frozenset()
 
     def __or__(self, other: Depends) -> Depends:
         if other is NOTHING or other == self:
             return self
-        return Depends(self.smooth | other.smooth, self.sites | other.sites, self.guards | other.guards)
+        return Depends(
+            self.smooth | other.smooth, self.sites | other.sites, self.guards | other.guards, self.masks | other.masks
+        )
 
     def decided(self) -> Depends:
         """The dependence of something that this decides: nothing of it is smooth."""
-        return Depends(frozenset(), self.sites, self.guards)
+        return Depends(frozenset(), self.sites, self.guards, self.masks)
 
 
 NOTHING = Depends()
@@ -53,7 +60,7 @@ class Flow:
                 return self.variables.get(e.array, NOTHING) | self.many(e.indices)
             case ir.GuardRef():
                 value = self.guard_values.get(e.index, NOTHING)
-                return Depends(frozenset(), value.sites, value.guards | {e.index})
+                return Depends(frozenset(), value.sites, value.guards | {e.index}, value.masks)
             case ir.Outcome():
                 return Depends(frozenset(), frozenset({e.site}), frozenset())
             case ir.Select():
@@ -68,6 +75,14 @@ class Flow:
         for x in items:
             out = out | self.of(x)
         return out
+
+    def under(self, mask: ir.Expr | None, *expressions: ir.Expr) -> Depends:
+        """What a value depends on that is computed under a mask."""
+        d = self.many(expressions)
+        if mask is None or not any(guarded(x) for e in expressions for x in ir.walk(e)):
+            return d
+        m = self.of(mask)
+        return Depends(d.smooth, d.sites, d.guards, d.masks | m.guards | m.masks)
 
     def join(self, name: str, d: Depends) -> None:
         old = self.variables.get(name)
@@ -95,9 +110,9 @@ def _block(flow: Flow, body: tuple[ir.Statement, ...], loops: tuple[int, ...]) -
 def _statement(flow: Flow, s: ir.Statement, loops: tuple[int, ...]) -> None:
     match s:
         case ir.Let():
-            flow.join(s.var.name, flow.of(s.value))
+            flow.join(s.var.name, flow.under(s.mask, s.value))
         case ir.Decide():
-            value = flow.of(flow.guards[s.index].value)
+            value = flow.under(s.mask, flow.guards[s.index].value)
             if flow.guard_values.get(s.index) != value:
                 flow.guard_values[s.index] = value
                 flow.changed = True
@@ -111,7 +126,7 @@ def _statement(flow: Flow, s: ir.Statement, loops: tuple[int, ...]) -> None:
             if not s.noise:  # noise adds no term; what it decides does, through its variable
                 _term(flow, s.id, own | arguments | flow.of(s.mask).decided(), loops)
         case ir.Fill():
-            flow.join(s.array, flow.of(s.value) | flow.of(s.mask).decided() | flow.many(s.indices))
+            flow.join(s.array, flow.under(s.mask, s.value) | flow.of(s.mask).decided() | flow.many(s.indices))
         case ir.Term():
             _term(flow, s.id, flow.of(s.value) | flow.many(s.args) | flow.of(s.mask).decided(), loops)
         case ir.Loop():
@@ -119,14 +134,22 @@ def _statement(flow: Flow, s: ir.Statement, loops: tuple[int, ...]) -> None:
                 flow.join(c.entry.name, flow.of(c.init))
             _block(flow, s.body, (*loops, s.id))
             for c in s.carries:
-                flow.join(c.entry.name, flow.of(c.out))
+                flow.join(c.entry.name, flow.under(s.mask, c.out))
                 flow.join(c.final.name, flow.of(c.entry) | flow.of(c.out))
             for r in s.reductions:
-                flow.join(r.final.name, flow.of(r.init) | flow.of(r.delta))
+                flow.join(r.final.name, flow.of(r.init) | flow.under(s.mask, r.delta))
             for c in s.collects:
-                flow.join(c.final.name, flow.of(c.element))
+                flow.join(c.final.name, flow.under(s.mask, c.element))
         case ir.Report():
             pass
+
+
+def guarded(e: ir.Expr) -> bool:
+    """Whether a mask changes how an operation is evaluated where it does not hold, see ppl/emit/printer.py."""
+    if not isinstance(e, ir.Op):
+        return False
+    divides = e.op == "div" and not isinstance(e.args[1], ir.Lit)
+    return divides or e.op in GUARDED or e.op in DENSITY_FUNCTIONS
 
 
 def _term(flow: Flow, id: int, d: Depends, loops: tuple[int, ...]) -> None:

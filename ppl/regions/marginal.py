@@ -214,7 +214,11 @@ class _Analysis:
 
     def in_one_instance(self, direct: frozenset[int], trace: Trace) -> bool:
         """Whether nothing but the guards themselves brings their outcomes: state would bring those of other iterations,
-        on other elements of the latent, which keep their jumps only if these are told from the iteration's own."""
+        on other elements of the latent, which keep their jumps only if these are told from the iteration's own. What a
+        loop or an array makes in a branch has no value where the branch is not taken, and is not made again."""
+        members = {i.guard.index for i in self.infos if i.representative in direct}
+        if any(members & self.scope.flow.of(x).masks for x in trace.leaves):
+            return False
         jumping = {i.guard.index for i in self.infos if i.representative in direct
                    and not all(b.effect == "modes" for b in self.infos[i.representative].boundaries)}  # fmt: skip
         return not any(jumping & self.scope.flow.of(x).guards for x in trace.leaves)

@@ -30,6 +30,7 @@ def generate(seed: int) -> Program:
     # Apart, so that all other programs stay.
     g.discrete = bool(np.random.default_rng([seed, 3]).random() < 0.15)
     g.outcomes = bool(np.random.default_rng([seed, 4]).random() < 0.15)
+    g.partial = bool(np.random.default_rng([seed, 5]).random() < 0.15)
     return Program(g.program(), g.data, seed)
 
 
@@ -49,6 +50,8 @@ class _Generator(Loops):
             self.feature()
         if self.outcomes:
             self.outcomes_carried()
+        if self.partial:
+            self.partial_branch()
         for _ in range(int(self.rng.integers(0, 3) if special else self.rng.integers(2, 7))):
             self.statement(1 if special else 2)
         for _ in range(1 if special else 6):

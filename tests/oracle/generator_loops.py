@@ -255,3 +255,46 @@ class Loops(Curves):
             self.names.ints.append(on)
         else:
             self.names.bools.append(on)
+
+    def partial_branch(self) -> None:
+        """Functions that are not evaluated where their branch is not taken, as values and in guards."""
+        if self.budget:
+            self.site()
+        v, i = self.fresh("v"), self.fresh("i")
+        looped = "n" in self.data and self.chance(0.5)
+        outer, guards = self.names, self.guards
+        if looped:
+            self.emit(f"for {i} in 0..n {{")
+            self.indent, self.loop, self.names, self.guards = self.indent + 1, i, outer.copy(), []
+        self.emit(f"if {self.loop_guard(i) if looped else self.guard(0)} {{")
+        self.indent += 1
+        inner = f"{self.undefined()} {self.pick('<>')} {self.number(0.2, 1.2)}"
+        self.weighted(
+            (3, lambda: self.emit(f"{v} = if {inner} then {self.number()} else 0.5 * tanh({self.undefined()})")),
+            (1, lambda: self.emit(f"{v} = tanh({self.undefined()})")),
+            (1, lambda: self.emit(f"{v} = 0.3 * min(floor(2 * {self.undefined()}), 4)")),
+        )
+        self.indent -= 1
+        self.emit(f"}} else {{ {v} = {self.number()} }}")
+        self.terms += 1
+        more = f" + 0.2 * {self.latent()}" if self.chance(0.5) else ""
+        self.emit(f"observe {self.observed()} ~ Normal({v}{more}, {self.positive()})")
+        if looped:
+            self.indent, self.loop, self.names, self.guards = self.indent - 1, None, outer, guards
+            self.emit("}")
+        else:
+            self.names.values.append(v)
+
+    def undefined(self) -> str:
+        """What has no value, or a huge one, for some values of its latent."""
+        a, p = self.latent(), self.pick(self.names.positive) if self.names.positive else f"(1 + {self.latent()}^2)"
+        return str(
+            self.weighted(
+                (2, lambda: f"log({p})"),
+                (2, lambda: f"sqrt({p})"),
+                (1, lambda: f"({p} + log({p}))"),
+                (2, lambda: f"exp({self.number(0.2, 0.6)} * {a})"),
+                (1, lambda: f"square({a})"),
+                (1, lambda: f"1 / (0.6 + {p})"),
+            )
+        )

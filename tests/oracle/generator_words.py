@@ -50,6 +50,7 @@ class Words:
         self.guards: list[tuple[str, str, str]] = []  # (left, op, right) seen at the top level, for twins
         self.terms = 0
         self.discrete = False  # whether there is a latent with finitely many outcomes
+        self.partial = False  # whether a branch computes what is undefined or too large where it is not taken
         self.outcomes = False  # whether outcomes of guards on the elements of a walk are carried along
 
     # ---------------------------------------------------------------- choices
