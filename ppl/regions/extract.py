@@ -48,7 +48,7 @@ def extract(elaborated: Elaborated, sink: Diagnostics, optimize: Iterable[str] |
     flow = analyse(program.body, program.guards)
     scope = scope_of(program, elaborated.definitions, flow, names)
     forms = {g.index: normalise(scope, g) for g in program.guards}
-    classes = twins(forms)
+    classes = twins(scope, forms)
     infos: dict[int, GuardInfo] = {}
     for representative, members in classes.items():
         for info in classify(scope, representative, members, forms, sink):
@@ -83,16 +83,36 @@ def normalise(scope: Scope, g: ir.Guard) -> Normalised:
     return Normalised(p, canonical, lead < 0 and not kept, needed if movable else home, movable, null, kept)
 
 
-def twins(forms: Mapping[int, Normalised]) -> dict[int, dict[int, bool]]:
+def twins(scope: Scope, forms: Mapping[int, Normalised]) -> dict[int, dict[int, bool]]:
     """representative -> {guard: false where the representative is true}; guards in one place with one boundary."""
-    by_key: dict[tuple[object, ...], int] = {}
+    by_key: dict[tuple[object, ...], list[int]] = {}
     classes: dict[int, dict[int, bool]] = {}
     for k, f in forms.items():
         # `v > 0` and `v < 0` are one boundary only if v is zero with probability zero.
         key = (f.kept, f.loops, f.canonical, f.flipped and not f.null)
-        first = by_key.setdefault(key, k)
+        known = by_key.setdefault(key, [])
+        first = next((r for r in known if forms[r].hoisted or is_computed(scope, r, k)), k)
+        if first == k:
+            known.append(k)
         classes.setdefault(first, {})[k] = f.flipped != forms[first].flipped
     return classes
+
+
+def is_computed(scope: Scope, r: int, k: int) -> bool:
+    """Whether guard `r` has a value of its own wherever guard `k` is asked, whatever branch `r` is in."""
+    return not scope.flow.guard_values[r].masks or conditions(scope, r) <= conditions(scope, k)
+
+
+def conditions(scope: Scope, k: int) -> frozenset[ir.Expr]:
+    """What has to hold where a guard is asked."""
+    mask = scope.program.guards[k].mask
+    return frozenset(() if mask is None else conjuncts(mask))
+
+
+def conjuncts(e: ir.Expr) -> tuple[ir.Expr, ...]:
+    if isinstance(e, ir.Op) and e.op == "and":
+        return tuple(c for x in e.args for c in conjuncts(x))
+    return (e,)
 
 
 def classify(
