@@ -66,8 +66,8 @@ class Model:
         found = self._measure(data) if data is not None or not needs else None
         sites = [
             {
-                "name": s.name, "distribution": s.distribution, "support": s.support, "noise": s.noise,
-                "shape": None if found is None else list(found.shapes[s.name]), "span": place(s.span),
+                "name": s.name, "distribution": s.distribution, "support": s.joint or s.support,
+                "noise": s.noise, "shape": None if found is None else list(found.values[s.name]), "span": place(s.span),
             }
             for s in self._compiled.regions.program.sites
         ]  # fmt: skip

@@ -42,4 +42,4 @@ def bind(regions: Regions, sizes: Sequence[SameSize], values: Mapping[str, Value
         if not all(facts.is_static(facts.inline(b)) for b in (loop.lo, loop.hi)):
             static[f"extent_{loop.id}"] = found[loop.id].longest
     arrays = {d.name: values[d.name] for d in program.data if not d.static}
-    return Bound(static, arrays, measured.counts, measured.shapes)
+    return Bound(static, arrays, measured.counts, measured.shapes, measured.values)

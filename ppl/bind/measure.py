@@ -27,7 +27,8 @@ def measure(regions: Regions, sizes: Sequence[SameSize], numbers: Numbers, findi
         findings.add("PPL701", message, e.loop.span, (e.loop.lo, e.loop.hi))
         findings.raise_if_any()
         raise AssertionError("unreachable") from None
-    return Measured(shapes, found, {i.guard.index: count(i, found) for i in regions.guards})
+    values = {s.name: numbers.dims(s.value.type) or () for s in program.sites if s.value is not None}
+    return Measured(shapes, {**shapes, **values}, found, {i.guard.index: count(i, found) for i in regions.guards})
 
 
 def shapes_of(program: ir.Program, numbers: Numbers, findings: Findings) -> dict[str, tuple[int, ...]]:

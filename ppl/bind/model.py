@@ -34,10 +34,11 @@ class TooLong(Exception):
 
 @record
 class Measured:
-    """What the sizes in the data decide: `shapes` of sites and `var` arrays, `extents` of loops by their number, and
-    `counts`, the instances of each guard."""
+    """What the sizes in the data decide: `shapes` of sites and `var` arrays, and of their `values`, which differ where
+    elements do not vary freely; `extents` of loops by their number; and `counts`, the instances of each guard."""
 
     shapes: dict[str, tuple[int, ...]]
+    values: dict[str, tuple[int, ...]]
     extents: dict[int, Extent]
     counts: dict[int, int]
 
@@ -45,9 +46,11 @@ class Measured:
 @record
 class Bound:
     """`static`: the sizes that are Python ints when jax compiles, among them ``extent_<loop id>``, the longest run of a
-    ragged loop. `arrays`: all other data. `counts`: instances of each guard. `shapes`: of sites and `var` arrays."""
+    ragged loop. `arrays`: all other data. `counts`: instances of each guard. `shapes`: of sites and `var` arrays, and
+    `values`, of what sites stand for."""
 
     static: dict[str, int]
     arrays: dict[str, Value]
     counts: dict[int, int]
     shapes: dict[str, tuple[int, ...]]
+    values: dict[str, tuple[int, ...]]

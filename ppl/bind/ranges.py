@@ -58,6 +58,8 @@ class Ranges:
                 return self.of(ev.definitions[e.name], ev)
             case ir.Cell() if e.array in self.draws:
                 return self.site(self.draws[e.array], ev)
+            case ir.Index(base=ir.Var() as v) if v.name in ev.definitions:
+                return self.joint(ev.definitions[v.name], ev)
             case ir.Outcome():
                 values = self.site(self.draws[e.site], ev)
                 first = Interval(np.zeros(1), np.zeros(1)) if e.lowest is None else self.of(e.lowest, ev)
@@ -89,6 +91,20 @@ class Ranges:
             case "categories", _:
                 size = ev.dims(ir.Type("int", s.args[0].type.dims[-1:]))
                 return ANY if size is None else Interval(np.zeros(1), np.array([size[0] - 1.0]))
+            case _:
+                return ANY
+
+    def joint(self, e: ir.Expr, ev: Evaluator) -> Interval:
+        """Of each element of a vector whose elements do not vary freely. A share may round to 1."""
+        if not isinstance(e, ir.Op) or not e.op.startswith(ir.TRANSFORM):
+            return ANY
+        match e.op.removeprefix(ir.TRANSFORM), e.args[1:]:
+            case "simplex", _:
+                return Interval(np.zeros(1), np.ones(1), True)
+            case "ordered_lower", (lo,):
+                return Interval(self.of(lo, ev).lo, ANY.hi, True, True)
+            case "ordered_interval", (lo, hi):
+                return Interval(self.of(lo, ev).lo, self.of(hi, ev).hi, True, True)
             case _:
                 return ANY
 

@@ -196,7 +196,7 @@ def _aligned(
                     return False
                 mine = rebuild(made[x.array][0], lambda v: second.var if v == first.var else None)
                 difference = ir.Op("sub", (x.indices[0], mine), ir.INT, False)
-                if poly.to_poly(difference, lambda v: f.definitions.get(v.name)):
+                if poly.to_poly(difference, lambda v: f.definitions.get(v.name) if isinstance(v, ir.Var) else None):
                     return False
                 found = True
     return found

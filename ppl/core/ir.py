@@ -148,6 +148,10 @@ class Array:
     random: bool
 
 
+# Before the kind of a joint support: the operation that makes a point of it out of the coordinates of a site.
+TRANSFORM = "transform_"
+ELEMENT = "element_"  # before the kind of an elementwise support: the operation that makes a number in it of a real one
+
 Expr = Lit | DataRef | Var | LoopVar | Op | Select | GuardRef | Outcome | Cell | Index | Slice | Array
 
 REAL, INT, BOOL = Type("real"), Type("int"), Type("bool")
@@ -336,7 +340,11 @@ class DataField:
 
 @record
 class Site:
-    """A named random quantity. `dims` of an array latent; `bounds` are those of its first draw."""
+    """A named random quantity. `dims` of an array latent; `bounds` are those of its first draw.
+
+    Where the elements do not vary freely (`joint`: the kind of support, see ppl.language.distributions.JOINT), the site
+    stands for real coordinates, as many as vary, and `value` is the variable that has what they are transformed to.
+    """
 
     name: str
     type: Type
@@ -345,6 +353,18 @@ class Site:
     array: bool  # filled element by element (declared with `var`)
     distribution: str
     span: Span
+    joint: str = ""
+    value: Var | None = None
+
+    @property
+    def remark(self) -> str:
+        """What `explain` adds to the name of one of its coordinates."""
+        return " (noise)" if self.noise else " (unconstrained)" if self.joint else ""
+
+    @property
+    def output(self) -> str:
+        """Which output of an evaluation has what the site stands for."""
+        return "u" if self.joint else "z"
 
 
 @record

@@ -29,7 +29,7 @@ from ppl.core.show import show
 
 Monomial = tuple[tuple[Expr, int], ...]  # atoms with their powers, in the order of their text
 Poly = Mapping[Monomial, float]
-Expand = Callable[[Var], Expr | None]
+Expand = Callable[[Var | Index], Expr | None]  # the definition of a variable, or of an element of one
 Memo = dict[str, "Poly"]  # normal forms of variables already expanded
 
 _SAFE_OPS = ("add", "sub", "mul", "neg", "and", "or", "not", "lt", "le", "gt", "ge", "eq", "ne", "to_real")
@@ -37,7 +37,7 @@ MAX_MONOMIALS = 64  # beyond, an expression is an atom: the normal form must not
 ONE: Monomial = ()
 
 
-def no_expand(_: Var) -> Expr | None:
+def no_expand(_: Var | Index) -> Expr | None:
     return None
 
 
@@ -90,6 +90,9 @@ def to_poly(e: Expr, expand: Expand = no_expand, memo: Memo | None = None) -> Po
                 definition = expand(e)
                 memo[e.name] = atom(e) if definition is None else to_poly(definition, expand, memo)
             return memo[e.name]
+        case Index(base=Var()):
+            definition = expand(e)
+            return atom(e) if definition is None else to_poly(definition, expand, memo)
         case Op(op="add" | "sub"):
             a, b = (to_poly(x, expand, memo) for x in e.args)
             return _bounded(add(a, b, 1.0 if e.op == "add" else -1.0), e)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
 from ppl.core import ir
 from ppl.diagnostics import Span
@@ -146,7 +146,7 @@ def index(ctx: Context, e: ast.Index) -> ir.Expr:
         return ERROR
     if isinstance(base, ir.Var) and (base.name, indices) in ctx.drawn:
         return ctx.drawn[base.name, indices]
-    return element(base, indices)
+    return element(base, indices, ctx.definitions)
 
 
 def index_items(
@@ -187,17 +187,20 @@ def check_index(ctx: Context, i: ir.Expr, size: ir.Expr, span: Span, target: boo
     return True
 
 
-def element(base: ir.Expr, indices: tuple[ir.Expr, ...]) -> ir.Expr:
-    """``base[indices]``, folded where `base` is itself an index or an elementwise expression."""
+def element(base: ir.Expr, indices: tuple[ir.Expr, ...], definitions: Container[str] = frozenset[str]()) -> ir.Expr:
+    """``base[indices]``, folded where `base` is itself an index or an elementwise expression.
+
+    What moves and has a definition is read through it, so that it can be evaluated again.
+    """
     t = base.type.element(len(indices))
     random = base.random or any(i.random for i in indices)
     match base:
         case ir.Index(base=inner, indices=first):
-            return element(inner, (*first, *indices))
+            return element(inner, (*first, *indices), definitions)
         case ir.Array(items=items) if isinstance(indices[0], ir.Lit) and 0 <= indices[0].value < len(items):
             item = items[int(indices[0].value)]
-            return element(item, indices[1:]) if len(indices) > 1 else item
-        case ir.Var() if t.scalar:
+            return element(item, indices[1:], definitions) if len(indices) > 1 else item
+        case ir.Var() if t.scalar and not (base.random and base.name in definitions):
             return ir.Cell(base.name, indices, t, random)
         case _:
             return ir.Index(base, indices, t, random)

@@ -189,7 +189,10 @@ class Context:
 
     def normal(self, e: ir.Expr) -> poly.Poly:
         """The normal form of an expression, with scalar variables expanded."""
-        return poly.to_poly(e, lambda v: None if v.type.dims else self.definitions.get(v.name), self.memo)
+        return poly.to_poly(e, self.expand, self.memo)
+
+    def expand(self, v: ir.Var | ir.Index) -> ir.Expr | None:
+        return self.definitions.get(v.name) if isinstance(v, ir.Var) and not v.type.dims else None
 
     def mask_random(self) -> bool:
         return self.mask is not None and self.mask.random
@@ -219,5 +222,5 @@ class Context:
         self.sizes.append(SameSize(a, b, span, what))
         return True
 
-    def expand_data(self, v: ir.Var) -> ir.Expr | None:
-        return None if v.random else self.definitions.get(v.name)
+    def expand_data(self, v: ir.Var | ir.Index) -> ir.Expr | None:
+        return self.definitions.get(v.name) if isinstance(v, ir.Var) and not v.random else None

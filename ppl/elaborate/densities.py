@@ -178,10 +178,6 @@ def latent(ctx: Context, f: ast.Function, law: ast.Call, s: ast.Sample) -> bool:
         ctx.error("PPL605", f"nothing can be drawn from `{law.name}`, which is known by its density", s.span,
                   "declare a latent, without `noise`")  # fmt: skip
         return False
-    if law.name == "Dirichlet" and f.span.file.startswith("stdlib/"):
-        ctx.error("PPL606", "a latent from `Dirichlet` is not supported yet", s.span,
-                  "draw `g: real[n] ~ Gamma(a, 1)`: then `g / sum(g)` has this distribution")  # fmt: skip
-        return False
     if f.name.endswith("_lpmf"):
         ctx.error("PPL604", f"`{law.name}` is discrete: the guide cannot list the outcomes of a latent from it", s.span,
                   f"draw from a bounded law and correct it: `factor {f.name}(k, ...)`")  # fmt: skip

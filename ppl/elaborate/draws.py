@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ppl.core import ir
 from ppl.diagnostics import Span, did_you_mean
-from ppl.elaborate import arrays, densities, discrete, expressions, laws, statements
+from ppl.elaborate import arrays, densities, discrete, expressions, laws, statements, vectors
 from ppl.elaborate.context import ERROR, ArrayBinding, Context, Partial, SiteBinding
 from ppl.language.distributions import LOWER, UPPER, Distribution, by_density
 from ppl.syntax import ast
@@ -28,6 +28,9 @@ def new_name(ctx: Context, name: str, span: Span) -> bool:
 
 
 def sample(ctx: Context, s: ast.Sample) -> None:
+    if vectors.is_joint(s):
+        vectors.sample(ctx, s)
+        return
     own = program_density(ctx, s.distribution)
     if own is None:
         found = laws.law(ctx, s.distribution)
@@ -179,10 +182,11 @@ def register(
         )
         return False
     if old is None:
-        ctx.sites[name] = ir.Site(name, t, support, s.noise, array, d.name, s.span)
+        kind, form = ("real", support) if d.joint else (support, "")
+        ctx.sites[name] = ir.Site(name, t, kind, s.noise, array, d.name, s.span, form)
         ctx.site_bounds[name], ctx.site_args[name] = limits, args
         return True
-    if old.support != support or limits != ctx.site_bounds[name]:
+    if (old.joint or old.support) != support or limits != ctx.site_bounds[name]:
         ctx.error(
             "PPL303",
             f"`{name}` has another support here than at line {old.span.line}",

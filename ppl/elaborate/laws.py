@@ -6,7 +6,16 @@ from ppl.core import ir
 from ppl.diagnostics import Span, counted, did_you_mean
 from ppl.elaborate import arrays, densities, discrete, expressions
 from ppl.elaborate.context import ERROR, Context
-from ppl.language.distributions import DISTRIBUTIONS, IN_LIBRARY, MIXTURE, Distribution, Param, mixture, truncated
+from ppl.language.distributions import (
+    DISTRIBUTIONS,
+    IN_LIBRARY,
+    MIXTURE,
+    OF_VECTORS,
+    Distribution,
+    Param,
+    mixture,
+    truncated,
+)
 from ppl.syntax import ast
 
 
@@ -15,16 +24,31 @@ def distribution(ctx: Context, call: ast.Call) -> tuple[Distribution, tuple[ir.E
     if call.name == MIXTURE:
         return mixture_of(ctx, call)
     d = DISTRIBUTIONS.get(call.name)
-    values = [expressions.expression(ctx, a.value) for a in call.args]
     if d is None:
+        for a in call.args:
+            expressions.expression(ctx, a.value)
         own = [f.rpartition("_")[0] for f in ctx.functions if f.endswith(("_lpdf", "_lpmf"))]
-        hint = did_you_mean(call.name, [*DISTRIBUTIONS, MIXTURE, *own])
+        hint = did_you_mean(call.name, [*DISTRIBUTIONS, *OF_VECTORS, MIXTURE, *own])
         if hint is None and call.name in ctx.functions:
             hint = f"`{call.name}` is a function; write `=` for `~`"
         if call.name in IN_LIBRARY:
             hint = f"it is in the standard library: write `use {IN_LIBRARY[call.name]}` above"
         ctx.error("PPL104", f"no distribution `{call.name}`", call.name_span, hint)
         return None
+    args = arguments(ctx, d, call)
+    if args is None:
+        return None
+    if d.name == "Uniform" and all(isinstance(a, ir.Lit) for a in args):
+        lo, hi = (a.value for a in args if isinstance(a, ir.Lit))
+        if not lo < hi:
+            ctx.error("PPL301", f"`Uniform({lo}, {hi})` is empty: lo must be below hi", call.span)
+            return None
+    return d, args
+
+
+def arguments(ctx: Context, d: Distribution, call: ast.Call) -> tuple[ir.Expr, ...] | None:
+    """The arguments of a call of `d`, in order; None if reported."""
+    values = [expressions.expression(ctx, a.value) for a in call.args]
     placed = place(ctx, d, call, values)
     if placed is None or any(v is ERROR for v in placed.values()):
         return None
@@ -34,12 +58,7 @@ def distribution(ctx: Context, call: ast.Call) -> tuple[Distribution, tuple[ir.E
         if not argument(ctx, d, p, value, node.span):
             return None
         args.append(value)
-    if d.name == "Uniform" and all(isinstance(a, ir.Lit) for a in args):
-        lo, hi = (a.value for a in args if isinstance(a, ir.Lit))
-        if not lo < hi:
-            ctx.error("PPL301", f"`Uniform({lo}, {hi})` is empty: lo must be below hi", call.span)
-            return None
-    return d, tuple(args)
+    return tuple(args)
 
 
 def mixture_of(ctx: Context, call: ast.Call) -> tuple[Distribution, tuple[ir.Expr, ...]] | None:

@@ -13,7 +13,7 @@ from ppl.emit.printer import Printer
 from ppl.emit.search import SearchEmitter, draw_of, leaves, moved, reads_of_search
 from ppl.emit.shape import Facts
 from ppl.emit.slices import Slice, slice_of
-from ppl.emit.statements import Emitter, support_of
+from ppl.emit.statements import Emitter, line_of, support_of
 from ppl.emit.writer import Writer, tuple_text
 from ppl.language.distributions import named
 from ppl.regions.alone import flips_alone, flips_with
@@ -160,7 +160,7 @@ class BoundaryEmitter:
             drawn = ", drawn=True" if d.noise == "sampler" else ""
             self.w.line(f'root = at.noise_root("{b.line.site}", dist.{d.function}, {z}{args}{index}{drawn})')
             return
-        transform, bounds = support_of(draw, d)
+        transform, bounds = line_of(draw, d)
         if b.line.indices:
             bounds = tuple(self.facts.inline(x) for x in bounds)
         limits = "".join(f", {live.expr(x)}" for x in bounds)
@@ -336,7 +336,7 @@ class BoundaryEmitter:
                 self.w.line(f"{self.names[v.name]} = {self.source(v.name, position)}")
         for s in self.scope.program.sites:
             if s.name in wanted and (s.name != line.site or line.indices):
-                self.w.line(f'{self.names[s.name]} = still["z"]["{s.name}"]')
+                self.w.line(f'{self.names[s.name]} = still["{s.output}"]["{s.name}"]')
         for a in part.arrays:
             if a not in {s.name for s in self.scope.program.sites}:
                 self.w.line(f"{self.names[a]} = {self.source(a, position)}")
@@ -369,7 +369,7 @@ class BoundaryEmitter:
 
     def live_printer(self, position: dict[int, str]) -> Printer:
         """Prints slope and rest from the main evaluation, through which gradients flow."""
-        aliases = {s.name: f'main["z"]["{s.name}"]' for s in self.scope.program.sites}
+        aliases = {s.name: f'main["{s.output}"]["{s.name}"]' for s in self.scope.program.sites}
         for name in self.scope.home:
             if name not in {x.var.name for x in self.scope.loops.values()}:
                 home = self.scope.home[name]

@@ -11,7 +11,7 @@ from ppl.emit.printer import Printer
 from ppl.emit.search import draw_of, leaves
 from ppl.emit.shape import Facts
 from ppl.emit.slices import Slice, term_slice
-from ppl.emit.statements import Emitter, support_of
+from ppl.emit.statements import Emitter, line_of
 from ppl.emit.writer import tuple_text
 from ppl.language.distributions import named
 from ppl.regions.model import Integrated, Marginal
@@ -73,7 +73,7 @@ class MarginalEmitter:
             args = "".join(f", {self.at_element(a, v, live)}" for a in draw.args)
             where = f"marginal.Noise(at, dist.{d.function}{args})"
         else:
-            transform, bounds = support_of(draw, d)
+            transform, bounds = line_of(draw, d)
             bounds = tuple(b.facts.inline(x) for x in bounds) if v.latent.indices else bounds
             limits = "".join(f", {live.expr(x)}" for x in bounds)
             where = f'marginal.Latent(at, "{v.latent.site}", supports.{transform}{limits}{index})'
@@ -91,9 +91,9 @@ class MarginalEmitter:
     def imports(self, part: Slice, position: dict[int, str]) -> None:
         """Names for what the slice reads from the main evaluation, through which gradients flow."""
         b, w = self.around, self.around.w
-        sites = {s.name for s in b.scope.program.sites}
+        sites = {s.name: s for s in b.scope.program.sites}
         for name in dict.fromkeys((*(v.name for v in part.variables), *part.arrays)):
-            source = f'main["z"]["{name}"]' if name in sites else b.source(name, position, "main")
+            source = f'main["{sites[name].output}"]["{name}"]' if name in sites else b.source(name, position, "main")
             w.line(f"{b.names[name]} = {source}")
         for g in part.guards:
             home = [position[x] for x in b.facts.regions.guards[g].loops]

@@ -88,7 +88,8 @@ def header(w: Writer, regions: Regions, file: str, names: dict[str, str], consta
     uses_modes = any(b.effect == "modes" for i in regions.guards for b in i.boundaries)
     used = [*(["crossings"] if searched else []), *(["marginal"] if regions.marginals else []),
             *(["modes"] if uses_modes else [])]  # fmt: skip
-    w.line(f"from ppl.runtime import {', '.join(['control', *used, 'samplers'])}, supports, surface")
+    joint = ", vectors" if any(s.joint for s in program.sites) else ""
+    w.line(f"from ppl.runtime import {', '.join(['control', *used, 'samplers'])}, supports, surface{joint}")
     w.line("from ppl.runtime import densities as dist")
     w.line("from ppl.runtime import functions as fn")
     w.line()
@@ -167,8 +168,12 @@ def model(w: Writer, facts: Facts, names: dict[str, str], unpack: tuple[str, ...
         for a in regions.program.arrays:
             if not a.site:
                 emitter.kept(a.name)
-        sites = ", ".join(f'"{s.name}": {names[s.name]}' for s in regions.program.sites)
+        values = {s.name: s.name if s.value is None else s.value.name for s in regions.program.sites}
+        sites = ", ".join(f'"{k}": {names[v]}' for k, v in values.items())
         w.line(f'out["z"] = {{{sites}}}')
+        joint = ", ".join(f'"{s.name}": {names[s.name]}' for s in regions.program.sites if s.joint)
+        if joint:
+            w.line(f'out["u"] = {{{joint}}}')
         printer = emitter.printer
         reports = [s for s in regions.body if isinstance(s, ir.Report)]
         items = ", ".join(f'"{s.name}": jnp.asarray({printer.expr(s.value)})' for s in reports)

@@ -129,6 +129,12 @@ class Printer:
         args = ", ".join(self.expr(a, mask) for a in e.args)
         if e.op == "largest":
             return f"control.largest({args})"
+        if e.op.startswith(ir.TRANSFORM) and isinstance(e.args[0], ir.Var):
+            return f'at.transformed("{e.args[0].name}", vectors.{e.op.removeprefix(ir.TRANSFORM)}, {args})'
+        if e.op.startswith(ir.ELEMENT):
+            return f"supports.{e.op.removeprefix(ir.ELEMENT)}.forward({args})"
+        if e.op == "offsets":
+            return f"vectors.offsets({args})"
         if e.op == "to_real":
             return f"fn.real({args})"
         if e.op == "to_int":

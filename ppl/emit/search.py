@@ -9,7 +9,7 @@ from ppl.core import ir
 from ppl.emit.printer import Moved, Printer
 from ppl.emit.shape import Facts
 from ppl.emit.slices import Slice, value_slice
-from ppl.emit.statements import Emitter, support_of
+from ppl.emit.statements import Emitter, line_of
 from ppl.emit.writer import Writer, tuple_text
 from ppl.language.distributions import named
 from ppl.regions.model import Boundary, GuardInfo, Latent, Search
@@ -85,7 +85,7 @@ class SearchEmitter:
         if draw.noise:
             args = "".join(f", {self.at_element(x, a)}" for x in draw.args)
             return f'crossings.line(at, "{a.site}", crossings.Noise("{d.function}"){args}{index})'
-        transform, bounds = support_of(draw, d)
+        transform, bounds = line_of(draw, d)
         if a.indices or is_whole(self.scope, a):
             bounds = tuple(self.facts.inline(x) if draw.indices else x for x in bounds)
         limits = "".join(f", {self.at_element(x, a)}" for x in bounds)
@@ -126,16 +126,20 @@ class SearchEmitter:
             self.w.line(f"return {printer.expr(self.info.value, self.info.guard.mask)}{piece}")
 
     def imports(self, part: Slice) -> None:
-        sites = {s.name for s in self.scope.program.sites}
+        sites = {s.name: s for s in self.scope.program.sites}
         own = {a.site for a in self.search.arguments if not a.indices}
         for name in dict.fromkeys((*(v.name for v in part.variables), *part.arrays)):
             if name in own:
                 continue
             self.w.line(
-                f'{self.names[name]} = main["z"]["{name}"]'
+                f'{self.names[name]} = main["{sites[name].output}"]["{name}"]'
                 if name in sites
                 else f"{self.names[name]} = {self.source(name)}"
             )
+        for k, a in enumerate(self.search.arguments):
+            if a.indices and any(v.name == a.site for v in part.variables):  # read as a whole
+                name, where = self.names[a.site], ", ".join(self.live.expr(i) for i in a.indices)
+                self.w.line(f"{name} = {name}.at[{where}].set({name}_at_{k})")
         for g in part.guards:
             home = [self.position[x] for x in self.facts.regions.guards[g].loops]
             row = f'surface.row(main["g{g}"], {tuple_text(home)})' if home else f'main["g{g}"]'

@@ -90,7 +90,7 @@ class Emitter:
             return
         args = self.tuple(s.args, s.mask)
         transform, bounds = support_of(s, d)
-        call = f'"{s.site}", dist.{d.function}, {args}, supports.{transform}, {self.tuple(bounds, s.mask)}'
+        call = f'"{s.site}", dist.{d.function}, {args}, {module_of(d)}.{transform}, {self.tuple(bounds, s.mask)}'
         if s.indices or s.mask is not None:
             call += f", {self.tuple(s.indices)}"
         if s.mask is not None:
@@ -138,7 +138,8 @@ class Emitter:
             return
         transform, bounds = support_of(s, d)
         limits = "".join(f", {self.printer.expr(b, s.mask)}" for b in bounds)
-        self.w.line(f'{name} = {self.point}.value("{s.site}", supports.{transform}{limits})', f":{s.span.line}")
+        read = "coordinates" if d.joint else "value"
+        self.w.line(f'{name} = {self.point}.{read}("{s.site}", {module_of(d)}.{transform}{limits})', f":{s.span.line}")
 
     def arrays(self) -> None:
         """The `var` arrays, before any statement: values of latents, blanks for what is assigned."""
@@ -263,6 +264,16 @@ class Emitter:
 
     def tuple(self, items: tuple[ir.Expr, ...], mask: ir.Expr | None = None) -> str:
         return tuple_text([self.printer.expr(x, mask) for x in items])
+
+
+def line_of(s: ir.Sample, d: Distribution) -> tuple[str, tuple[ir.Expr, ...]]:
+    """The transform of one coordinate of a draw, and the bounds of what it reaches."""
+    return ("real", ()) if d.joint else support_of(s, d)
+
+
+def module_of(d: Distribution) -> str:
+    """The module of the runtime that has the transform of a support."""
+    return "vectors" if d.joint else "supports"
 
 
 def support_of(s: ir.Sample, d: Distribution) -> tuple[str, tuple[ir.Expr, ...]]:

@@ -138,7 +138,8 @@ def _of_values(problem: ProblemLike, given: Mapping[str, Any]) -> Params:
         if name in outcomes:
             params["logits"][name] = _logits(u, there, outcomes[name])
         else:
-            params["loc"][name] = np.where(there, u, np.nan)
+            whole = sites[name].free != sites[name].shape  # then it is drawn as a whole
+            params["loc"][name] = np.where(np.all(there) if whole else there, u, np.nan)
     return params
 
 
@@ -179,7 +180,11 @@ def _logits(outcome: Any, exists: Any, count: int) -> Any:
 
 def _support_in_words(support: str) -> str | None:
     words = {"lower": "it is bounded below", "upper": "it is bounded above", "interval": "it lies in an interval"}
-    return f"{words[support]}, and its bounds do not belong to it" if support in words else None
+    if support in words:
+        return f"{words[support]}, and its bounds do not belong to it"
+    if support == "simplex":
+        return "its elements are positive and sum to 1"
+    return "its elements increase, inside their support" if support.startswith("ordered") else None
 
 
 def _refused(message: str, span: Any = None, problem: ProblemLike | None = None, hint: str | None = None) -> PplError:

@@ -24,14 +24,21 @@ class Param:
 
 @record
 class Support:
-    """Where the density is not zero. `kind`: real, lower, upper, interval, nonnegative_int, bounded_int, categories.
+    """Where the density is not zero. `kind`: real, lower, upper, interval, nonnegative_int, bounded_int, categories, or
+    one of `JOINT`, whose elements do not vary freely.
 
     `bounds` are argument names or numbers: the end of `lower` and `upper`, both ends of `interval` and `bounded_int`,
-    the lower end of `nonnegative_int`.
+    the lower end of `nonnegative_int`; of ordered vectors those of their elements.
     """
 
     kind: str
     bounds: tuple[str | float, ...] = ()
+
+
+# Supports of whole vectors, with what a type in the language calls them.
+JOINT: Mapping[str, str] = MappingProxyType(
+    {"simplex": "simplex", "ordered": "ordered", "ordered_lower": "ordered", "ordered_interval": "ordered"}
+)
 
 
 @record
@@ -48,6 +55,11 @@ class Distribution:
     @property
     def discrete(self) -> bool:
         return self.support.kind in ("nonnegative_int", "bounded_int", "categories")
+
+    @property
+    def joint(self) -> bool:
+        """Whether its support is of whole vectors: a latent has other coordinates than elements."""
+        return self.support.kind in JOINT
 
     @property
     def family(self) -> str:
@@ -100,6 +112,11 @@ _TABLE = (
 
 DISTRIBUTIONS: Mapping[str, Distribution] = MappingProxyType({d.name: d for d in _TABLE})
 
+# Distributions of latents whose elements do not vary freely.
+OF_VECTORS: Mapping[str, Distribution] = MappingProxyType(
+    {"Dirichlet": Distribution("Dirichlet", "dirichlet", (Param("alpha", "positive", 1),), Support("simplex"))}
+)
+
 # Distributions that the standard library makes, and the file that has them.
 IN_LIBRARY: Mapping[str, str] = MappingProxyType(
     {n: "multivariate" for n in ("MvNormal", "MvNormalCholesky", "Dirichlet", "Multinomial", "OrderedLogistic")}
@@ -146,7 +163,17 @@ def mixture(parts: tuple[Distribution, ...]) -> Distribution:
     return Distribution(name, f"mixture({functions})", (weights, *params), support, "", "sampler", uneven)
 
 
+def ordered(d: Distribution) -> Distribution | None:
+    """The elements of a vector drawn independently from `d`, in increasing order; None where no transform reaches
+    that."""
+    kind = {"real": "ordered", "lower": "ordered_lower", "interval": "ordered_interval"}.get(d.support.kind)
+    if kind is None:
+        return None
+    return Distribution(_ORDERED + d.name, f"{d.function}.ordered", d.params, Support(kind, d.support.bounds))
+
+
 MIXTURE = "Mixture"
+_ORDERED = "ordered "
 _BY_DENSITY = " (density)"
 _ENDS = tuple((f" in ({LOWER if a else '-inf'}, {UPPER if b else 'inf'})", a, b) for a, b in _FORMS)
 
@@ -161,6 +188,12 @@ def named(name: str) -> Distribution:
     """The distribution of this name: one of the table, or made of these by `truncated` and `mixture`."""
     if name in DISTRIBUTIONS:
         return DISTRIBUTIONS[name]
+    if name in OF_VECTORS:
+        return OF_VECTORS[name]
+    if name.startswith(_ORDERED):
+        found = ordered(named(name.removeprefix(_ORDERED)))
+        assert found is not None
+        return found
     if name.endswith(_BY_DENSITY):
         return by_density(name.removesuffix(_BY_DENSITY))
     for text, lower, upper in _ENDS:

@@ -42,13 +42,16 @@ BLOCK = 256  # draws that are replayed side by side
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """A latent or noise of a bound problem."""
+    """A latent or noise of a bound problem. `shape` is that of its value, `free` that of its unconstrained coordinates;
+    they differ where elements do not vary freely, as those of a simplex.
+    """
 
     name: str
     shape: tuple[int, ...]
     support: str
     noise: bool
     span: Span
+    free: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,11 +126,15 @@ class Problem:
         }
         self._guards = {f"g{i.guard.index}": i.guard for i in compiled.regions.guards if i.status != "data-only"}
         program = compiled.elaborated.program
-        self.sites = tuple(Site(s.name, bound.shapes[s.name], s.support, s.noise, s.span) for s in program.sites)
+        self.sites = tuple(
+            Site(s.name, bound.values[s.name], s.joint or s.support, s.noise, s.span, bound.shapes[s.name])
+            for s in program.sites
+        )
         self.data = dict(bound.arrays)
         self.sizes = dict(bound.static)
         self._code = code
-        self._shapes = {s.name: s.shape for s in self.sites if not s.noise}
+        self._shapes = {s.name: s.free for s in self.sites if not s.noise}
+        self._value_shapes = {s.name: s.shape for s in self.sites if not s.noise}
         self._outcomes: dict[str, int] = dict(code.outcomes(bound.static)) if hasattr(code, "outcomes") else {}
         drawn = [s for _, s in ir.blocks(compiled.regions.body) if isinstance(s, ir.Sample) and s.noise]
         self._normal_noise = {
@@ -150,7 +157,7 @@ class Problem:
         return dict(self._outcomes)
 
     def __repr__(self) -> str:
-        latents = ", ".join(f"{k}{list(s) if s else ''}" for k, s in self._shapes.items())
+        latents = ", ".join(f"{k}{list(s) if s else ''}" for k, s in self._value_shapes.items())
         moving = sum(g.count for g in self.guards if g.status in ("boundary", "marginalised"))
         return f"Problem({self.name}: latents {latents or 'none'}; {moving} boundaries)"
 
@@ -162,10 +169,10 @@ class Problem:
         Noise is conditioned on: it adds nothing. Raises ValueError if a latent is missing that the path needs.
         """
         missing = [k for k in self._shapes if k not in z]
-        at = Point(self._arrays(z, 0.5), constrained=True)
+        at = Point(self._arrays(z, 0.5, constrained=True), constrained=True)
         out = self._model(at)
         for name in missing:
-            exists = assemble.exists(out, self._code.SITES[name], self._shapes[name])
+            exists = assemble.exists(out, self._code.SITES[name], self._value_shapes[name])
             if not isinstance(exists, Tracer) and bool(jnp.any(exists)):
                 raise ValueError(f"latent `{name}` exists on this path but has no value")
         return log_density(out, self._code.TERMS)
@@ -201,7 +208,7 @@ class Problem:
 
     def _located(self, z: Values) -> tuple[dict[str, Any], dict[str, Array]]:
         """The evaluation at constrained latents, and these unconstrained."""
-        out = self._model(Point(self._arrays(z, 0.5), constrained=True))
+        out = self._model(Point(self._arrays(z, 0.5, constrained=True), constrained=True))
         return out, {k: assemble.values(out, self._code.SITES[k], s, "unconstrained") for k, s in self._shapes.items()}
 
     def locate(self, z: Values) -> Location:
@@ -210,7 +217,7 @@ class Problem:
                for s in self.sites if s.noise}  # fmt: skip
         out, u = self._located({**own, **z})
         sites = {k: self._code.SITES[k] for k in self._shapes}
-        exists = {k: assemble.exists(out, terms, self._shapes[k]) for k, terms in sites.items()}
+        exists = {k: assemble.exists(out, terms, self._value_shapes[k]) for k, terms in sites.items()}
         finite = {k: jnp.isfinite(log_density(out, terms)) for k, terms in sites.items()}
         return Location(u, exists, {k: ok & jnp.all(jnp.isfinite(u[k])) for k, ok in finite.items()})
 
@@ -284,12 +291,11 @@ class Problem:
         def one(eps: dict[str, Array], noise: dict[str, Array]) -> Draws:
             point = family.point(params, eps)
             out = self._code.model(replace(point, u={**point.u, **noise}), data, self.sizes)
-            latents: dict[str, Array] = {}
             log_q = jnp.zeros((), dtype)
             for name, shape in self._shapes.items():
                 exists = assemble.exists(out, self._code.SITES[name], shape)
-                latents[name] = jnp.where(exists, jnp.asarray(out["z"][name], dtype), jnp.nan)
                 log_q += jnp.sum(jnp.where(exists, point.log_q[name], 0.0))
+            latents = self._existing(out, dtype)
             reports = {k: jnp.asarray(v) for k, v in out["report"].items()}
             density = log_density(out, self._code.TERMS)
             return Draws(latents, reports, dict(point.u), density, log_q, self._taken(out))
@@ -360,7 +366,7 @@ class Problem:
         """
         kind = jnp.result_type(float) if dtype is None else dtype
         like = {k: jnp.zeros(s, int if k in self._outcomes else kind) for k, s in self._shapes.items()}
-        reach = {s.name: 1e8 if s.support in ("real", "int") else 50 for s in self.sites}
+        reach = {s.name: 1e8 if s.support in ("real", "int", "ordered") else 50 for s in self.sites}
         data = self._data(like)
 
         def one(k: Array) -> dict[str, Array]:
@@ -464,7 +470,7 @@ class Problem:
 
     def _existing(self, out: dict[str, Any], dtype: DTypeLike) -> dict[str, Array]:
         """The latents of an evaluation, NaN where they do not exist."""
-        exists = {k: assemble.exists(out, self._code.SITES[k], s) for k, s in self._shapes.items()}
+        exists = {k: assemble.exists(out, self._code.SITES[k], s) for k, s in self._value_shapes.items()}
         return {k: jnp.where(e, jnp.asarray(out["z"][k], dtype), jnp.nan) for k, e in exists.items()}
 
     # ------------------------------------------------------------------ helpers
@@ -522,9 +528,9 @@ class Problem:
         out = self._code.model(replace(point, u={**point.u, **noise}), data, self.sizes)
         return {"report": out["report"], "taken": self._taken(out)}
 
-    def _arrays(self, values: Values, missing: float) -> dict[str, Array]:
+    def _arrays(self, values: Values, missing: float, constrained: bool = False) -> dict[str, Array]:
         """Values by site as float arrays of the right shapes. Raises ValueError for unknown sites and wrong shapes."""
-        known = {s.name: s.shape for s in self.sites}
+        known = {s.name: s.shape if constrained else s.free for s in self.sites}
         for name in values:
             if name not in known:
                 raise ValueError(f"no site `{name}`: the sites are {', '.join(known)}")
@@ -533,12 +539,13 @@ class Problem:
             if s.name not in values:
                 if s.noise:
                     raise ValueError(f"noise `{s.name}` needs a value here")
-                out[s.name] = jnp.zeros(s.shape, int) if s.support == "int" else jnp.full(s.shape, missing)
+                shape = known[s.name]
+                out[s.name] = jnp.zeros(shape, int) if s.support == "int" else jnp.full(shape, missing)
                 continue
             x = jnp.asarray(values[s.name])
             x = x if jnp.issubdtype(x.dtype, jnp.floating) or s.support == "int" else x.astype(jnp.result_type(float))
-            if x.shape != s.shape:
-                raise ValueError(f"`{s.name}` has shape {x.shape}, expected {s.shape}")
+            if x.shape != known[s.name]:
+                raise ValueError(f"`{s.name}` has shape {x.shape}, expected {known[s.name]}")
             out[s.name] = x
         return out
 

@@ -151,7 +151,7 @@ class Side:
     normals: Mapping[int, poly.Poly]
     conditions: dict[str, ir.Expr] = field(default_factory=dict[str, ir.Expr])
 
-    def expand(self, v: ir.Var) -> ir.Expr | None:
+    def expand(self, v: ir.Var | ir.Index) -> ir.Expr | None:
         definition = self.scope.expand(v)
         return None if definition is None else self.resolve(definition)
 

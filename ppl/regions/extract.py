@@ -271,7 +271,8 @@ def direction_of(scope: Scope, boundaries: tuple[Boundary, ...]) -> str:
 def text_of(scope: Scope, b: Boundary) -> str:
     every = b.search is not None and b.search.element
     text = f"every {b.line.site}" if every else show(b.line.expr(ir.REAL))
-    return text + (" (noise)" if scope.site(b.line.site).noise else "")
+    site = scope.site(b.line.site)
+    return text + site.remark
 
 
 def with_mates(scope: Scope, infos: tuple[GuardInfo, ...]) -> tuple[GuardInfo, ...]:

@@ -83,10 +83,10 @@ def _told(scope: Scope, info: GuardInfo, reached: set[int], found: list[Marginal
             return info
         return replace(info, reason=f"{info.reason}; integrated out of {where}")
     latents = [v.latent for m in found for v in m.variables if any(t.guard == info.guard.index for t in v.guards)]
-    noise = scope.site(latents[0].site).noise
+    site = scope.site(latents[0].site)
     otherwise = f"; otherwise {info.reason}" if info.boundaries else ""
     return replace(
-        info, status=MARGINALISED, direction=show(latents[0].expr(ir.REAL)) + (" (noise)" if noise else ""),
+        info, status=MARGINALISED, direction=show(latents[0].expr(ir.REAL)) + site.remark,
         kind=info.kind if info.boundaries else "affine", effect="local",
         reason=f"integrated out of {where}, by the probabilities of its outcomes{otherwise}",
     )  # fmt: skip

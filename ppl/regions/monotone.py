@@ -37,6 +37,9 @@ def _atom(scope: Scope, a: ir.Expr, latent: Latent) -> int:
             return 1 if a.array == latent.site and scope.same_element(a.indices, latent.indices) else 0
         case ir.Op(args=(inner,)) if not inner.type.dims and a.op in FUNCTIONS and FUNCTIONS[a.op].monotone:
             return FUNCTIONS[a.op].monotone * direction(scope, scope.normal(inner), latent)
+        case ir.Op(args=(inner, *limits)) if a.op.startswith(ir.ELEMENT):
+            still = all(scope.independent(x, latent) for x in limits)
+            return direction(scope, scope.normal(inner), latent) if still else 0
         case ir.Op(op="inv", args=(inner,)):
             p = scope.normal(inner)
             return -direction(scope, p, latent) if _sign(scope, p) else 0

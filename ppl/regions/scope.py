@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from ppl.core import ir, poly
 from ppl.core.reads import expressions_of
 from ppl.record import record
+from ppl.regions import vectors
 from ppl.regions.flow import NOTHING, Flow
 from ppl.regions.model import Latent
 
@@ -27,9 +28,13 @@ class Scope:
     unmoved: dict[tuple[str, Latent], bool]  # answers of `independent` about variables
     optimize: frozenset[str] = frozenset()
 
-    def expand(self, v: ir.Var) -> ir.Expr | None:
-        """The definition of a scalar variable, for normal forms."""
-        return self.definitions.get(v.name) if not v.type.dims else None
+    def expand(self, v: ir.Var | ir.Index) -> ir.Expr | None:
+        """The definition of a scalar variable, or of an element of a vector, for normal forms."""
+        if isinstance(v, ir.Var):
+            return self.definitions.get(v.name) if not v.type.dims else None
+        if not isinstance(v.base, ir.Var) or len(v.indices) != 1 or v.indices[0].random:
+            return None
+        return vectors.element(self.definitions.get(v.base.name), v.indices[0])
 
     def normal(self, e: ir.Expr) -> poly.Poly:
         return poly.to_poly(e, self.expand, self.memo)
@@ -66,6 +71,8 @@ class Scope:
                 return latent.site not in self.flow.variables.get(e.array, NOTHING).sites
             case ir.GuardRef():
                 return self.independent(self.program.guards[e.index].value, latent)
+            case ir.Slice(base=ir.Var() as v) if v.name == latent.site and len(latent.indices) == 1:
+                return self.below(latent.indices[0], e.lo)
             case _:
                 return all(self.independent(x, latent) for x in ir.children(e))
 
@@ -83,6 +90,11 @@ class Scope:
         if v.name in self.definitions:
             return self.independent(self.definitions[v.name], latent)
         return v.name in self.entries and self.untouched_before(latent, self.entries[v.name])
+
+    def below(self, index: ir.Expr, start: ir.Expr) -> bool:
+        """Whether an index certainly lies before the start of a slice."""
+        d = self.index_difference(start, index)
+        return poly.is_constant(d) and poly.value(d) > 0
 
     def different_element(self, a: tuple[ir.Expr, ...], b: tuple[ir.Expr, ...]) -> bool:
         return any(poly.is_constant(d) and d for d in (self.index_difference(x, y) for x, y in zip(a, b, strict=True)))

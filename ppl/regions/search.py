@@ -35,7 +35,7 @@ def searches(scope: Scope, guard: ir.Guard, normal: poly.Poly) -> list[tuple[Lat
         steady = next((s for s in movable if is_steady(scope, normal, s)), None)
         lines = movable if steady is None else [steady]
         return [line for name in lines for line in of_model(scope, name, tuple(lines))]
-    for a in local:
+    for a in (*local, *joint_coordinates(scope, normal)):
         if not is_whole(scope, a) and direction(scope, normal, a):
             return [(a, Search("monotone", (a,), ()))]
     out: list[tuple[Latent, Search]] = []
@@ -47,6 +47,16 @@ def searches(scope: Scope, guard: ir.Guard, normal: poly.Poly) -> list[tuple[Lat
             c = coefficients(scope, normal, a)
             out.append((a, Search("polynomial" if c else "smooth", local, (), c)))
     return out
+
+
+def joint_coordinates(scope: Scope, normal: poly.Poly) -> list[Latent]:
+    """The single coordinates, in a normal form, of vectors whose elements do not vary freely."""
+    found: dict[Latent, None] = {}
+    for a in poly.atoms(normal):
+        for x in ir.walk(a):
+            if isinstance(x, ir.Cell) and any(s.joint and s.name == x.array for s in scope.program.sites):
+                found.setdefault(Latent(x.array, x.indices))
+    return list(found)
 
 
 def is_steady(scope: Scope, normal: poly.Poly, site: str) -> bool:

@@ -58,7 +58,8 @@ class Line:
 
     def among(self, out: Mapping[str, Any]) -> Array:
         """The latent's value in an evaluation."""
-        z = out["z"][self.site]
+        joint: Mapping[str, Array] = out.get("u", {})
+        z = joint[self.site] if self.site in joint else out["z"][self.site]
         return z[self.index] if self.index else z
 
     def z(self, s: ArrayLike) -> Array:

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from ppl.runtime.densities_base import Density, Mixture, Truncated, flat, mixture
+from ppl.runtime.densities_base import Density, Mixture, Ordered, Truncated, flat, mixture
 from ppl.runtime.densities_continuous import (
     beta,
     cauchy,
@@ -42,6 +42,7 @@ from ppl.runtime.densities_discrete import (
     negativebinomial,
     poisson,
 )
+from ppl.runtime.densities_vector import dirichlet
 
 _TABLE = (
     normal,
@@ -74,6 +75,7 @@ __all__ = [
     "DENSITIES",
     "Density",
     "Mixture",
+    "Ordered",
     "Truncated",
     "bernoulli",
     "bernoullilogit",
@@ -81,6 +83,7 @@ __all__ = [
     "binomial",
     "categorical",
     "cauchy",
+    "dirichlet",
     "exponential",
     "flat",
     "gamma",

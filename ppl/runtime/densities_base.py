@@ -52,6 +52,11 @@ class Density:
         return Density(f"{self.name}.lccdf", partial(_tail, self.tails, 1), self.safe, self.tails)
 
     @property
+    def ordered(self) -> Ordered:
+        """Of a vector of independent draws in increasing order."""
+        return Ordered(f"{self.name}.ordered", partial(_ordered, self), self.safe, self.tails, False, self)
+
+    @property
     def above(self) -> Truncated:
         """Cut off below its last argument."""
         return Truncated.of(self, "above")
@@ -87,6 +92,29 @@ def masked(f: Callable[..., Array], safe: Safe, mask: ArrayLike, *operands: Arra
 _NARROW = 0.02
 _NODES, _WEIGHTS = (np.asarray(x) for x in np.polynomial.legendre.leggauss(6))
 _FEW = 8  # outcomes that are summed one by one
+
+
+@dataclass(frozen=True)
+class Ordered(Density):
+    """The order statistics of independent draws: K! times the product of their densities, 0 where the elements do not
+    increase, up to rounding. The value is a vector, arguments are scalars, the result is one number."""
+
+    base: Density | None = None
+
+    def masked(self, mask: ArrayLike, x: ArrayLike, *args: ArrayLike) -> Array:
+        assert self.base is not None
+        return jnp.sum(self.base.masked(mask, x, *args)) + jnp.where(mask, _orders(real(x)), 0.0)
+
+
+def _ordered(base: Density, x: ArrayLike, *args: ArrayLike) -> Array:
+    return jnp.sum(base(x, *args)) + _orders(real(x))
+
+
+def _orders(x: Array) -> Array:
+    """The logarithm of the number of orders of a vector; -inf if it is in none of the increasing ones."""
+    slack = 8 * jnp.finfo(x.dtype).eps * jnp.abs(x[1:])
+    falls = jnp.any(x[1:] - x[:-1] < -slack)
+    return jnp.where(falls, -jnp.inf, jnp.asarray(math.lgamma(x.shape[0] + 1.0), x.dtype))
 
 
 @dataclass(frozen=True)

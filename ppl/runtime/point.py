@@ -20,6 +20,7 @@ from ppl.runtime.densities import Density
 from ppl.runtime.densities import normal as normal_density
 from ppl.runtime.empty import wrap
 from ppl.runtime.supports import Transform
+from ppl.runtime.vectors import Joint
 
 Index = tuple[ArrayLike, ...]
 
@@ -132,6 +133,14 @@ class Point:
         u = self.u[site][index] if index else self.u[site]
         return wrap(u if self.constrained else transform.forward(u, *bounds))
 
+    def coordinates(self, site: str, transform: Joint, *bounds: ArrayLike) -> Array:
+        """The coordinates of a latent whose elements do not vary freely."""
+        return wrap(transform.inverse(self.u[site], *bounds) if self.constrained else self.u[site])
+
+    def transformed(self, site: str, transform: Joint, u: Array, *bounds: ArrayLike) -> Array:
+        """The elements of a latent with the coordinates `u`."""
+        return self.u[site] if self.constrained else transform.forward(jnp.asarray(u), *bounds)
+
     def noise(self, site: str, distribution: str, *args: ArrayLike, index: Index = ()) -> Array:
         """The value of a noise that moves with its arguments: a standard normal draw through the quantile function."""
         eps = self.u[site][index] if index else self.u[site]
@@ -151,12 +160,14 @@ class Point:
         site: str,
         density: Density,
         args: tuple[ArrayLike, ...],
-        transform: Transform,
+        transform: Transform | Joint,
         bounds: tuple[ArrayLike, ...] = (),
         index: Index = (),
         mask: Array | None = None,
     ) -> Draw:
         """The contribution of a draw of `site`: log prior + log |dT/du| - log q, where `mask` says it exists."""
+        if isinstance(transform, Joint):
+            return self._joint(site, density, args, transform, bounds, mask)
         u = wrap(self.u[site])[index] if index else self.u[site]
         z = u if self.constrained else transform.forward(u, *bounds)
         exists = jnp.asarray(True) if mask is None else mask
@@ -175,6 +186,29 @@ class Point:
             inverse, inside = transform.inverse_or(u, *bounds)
             back = jnp.where(inside, inverse, jnp.nan)
         return Draw(jnp.sum(term), index, None if mask is None else jnp.broadcast_to(exists, ()), prior, back)
+
+    def _joint(
+        self, site: str, density: Density, args: tuple[ArrayLike, ...], transform: Joint,
+        bounds: tuple[ArrayLike, ...], mask: Array | None,
+    ) -> Draw:  # fmt: skip
+        """As `latent`, of a vector that has another number of coordinates than of elements."""
+        u = self.u[site]
+        z = u if self.constrained else transform.forward(u, *bounds)
+        term = density(z, *args) if mask is None else density.masked(mask, z, *args)
+        if not self.constrained:
+            exists = jnp.asarray(True) if mask is None else mask
+            own = jnp.sum(transform.log_det(u, *bounds)) - jnp.sum(jnp.asarray(self.log_q[site]))
+            term = term + jnp.where(exists, own, 0.0)
+        prior = None
+        if self.keys is not None:
+            safe = args if mask is None else _stand_in(mask, density, args)
+            drawn = samplers.draw(density, self.keys[site], safe, transform.shape(jnp.shape(u)), u.dtype)
+            prior = transform.inverse(drawn, *bounds)
+        back = None
+        if self.constrained:
+            inverse, inside = transform.inverse_or(u, *bounds)
+            back = jnp.where(inside, inverse, jnp.nan)
+        return Draw(term, (), None if mask is None else jnp.broadcast_to(mask, ()), prior, back)
 
     # --------------------------------------------------------------- discrete
 

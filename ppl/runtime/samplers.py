@@ -25,6 +25,7 @@ from ppl.runtime import functions as fn
 from ppl.runtime.densities import (
     Density,
     Mixture,
+    Ordered,
     Truncated,
     cauchy,
     exponential,
@@ -61,6 +62,8 @@ def draw(density: Density, key: Array, args: Sequence[ArrayLike], shape: Sequenc
     if isinstance(density, Truncated):
         values = [jnp.asarray(a, dtype) for a in args]
         return _truncated(density, key, tuple(values), tuple(shape), dtype)
+    if isinstance(density, Ordered) and density.base is not None:
+        return jnp.sort(draw(density.base, key, args, shape, dtype))
     if isinstance(density, Mixture):
         return _mixed(density, key, args, tuple(shape), dtype)
     if density is flat:  # nothing can be drawn from it: not a number, which does not pass for one
@@ -393,6 +396,11 @@ def _draw_inversegamma(key: Array, shape: _Shape, dtype: DTypeLike, a: Array, sc
     return jnp.exp(jnp.log(scale) - random.loggamma(key, a, shape, dtype))
 
 
+def _draw_dirichlet(key: Array, shape: _Shape, dtype: DTypeLike, alpha: Array) -> Array:
+    # In logarithms: of small concentrations all gamma variates may underflow.
+    return nn.softmax(random.loggamma(key, jnp.broadcast_to(alpha, shape), shape, dtype), axis=-1)
+
+
 def _draw_beta(key: Array, shape: _Shape, dtype: DTypeLike, a: Array, b: Array) -> Array:
     return random.beta(key, a, b, shape, dtype)
 
@@ -447,5 +455,6 @@ _SAMPLERS: Mapping[str, Callable[..., Array]] = MappingProxyType(
         "negativebinomial": _draw_negativebinomial,
         "geometric": _draw_geometric,
         "categorical": _draw_categorical,
+        "dirichlet": _draw_dirichlet,
     }
 )

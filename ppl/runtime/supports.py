@@ -59,6 +59,11 @@ class Transform(ABC):
         """``(u, ok)``: the inverse where ``ok = contains(z)``, and u = 0 with zero gradient elsewhere."""
 
 
+def smallest(x: Array) -> float:
+    """The smallest normal number of a dtype."""
+    return _limits(x)[0]
+
+
 def _limits(x: Array) -> tuple[float, float]:
     """The smallest normal and the largest finite number of a dtype."""
     info = np.finfo(x.dtype)
@@ -69,7 +74,7 @@ def _distance_ok(distance: Array) -> Array:
     return (distance >= _limits(distance)[0]) & (distance < jnp.inf)
 
 
-def _exp(u: Array) -> Array:
+def capped_exp(u: Array) -> Array:
     """``exp(u)``, held at the largest power of e that is finite."""
     return jnp.exp(jnp.minimum(u, math.floor(math.log(_limits(u)[1]))))
 
@@ -83,7 +88,8 @@ def _next_above(a: Array) -> Array:
     return jnp.maximum(jnp.nextafter(a, jnp.asarray(jnp.inf, a.dtype)), a + _limits(a)[0])
 
 
-def _above(z: Array, a: ArrayLike) -> Array:
+def above(z: Array, a: ArrayLike) -> Array:
+    """`z`, where it is not above `a` the next number that is, with the derivative of `z`."""
     return _shifted(z, jnp.maximum(z, _next_above(lax.stop_gradient(jnp.asarray(a, z.dtype)))))
 
 
@@ -127,8 +133,8 @@ class HalfLine(Transform):
 
     def forward(self, u: ArrayLike, *bounds: ArrayLike) -> Array:
         (bound,) = bounds
-        z = fn.real(bound) + self.sign * _exp(fn.real(u))
-        return _above(z, bound) if self.sign > 0 else _below(z, bound)
+        z = fn.real(bound) + self.sign * capped_exp(fn.real(u))
+        return above(z, bound) if self.sign > 0 else _below(z, bound)
 
     def inverse(self, z: ArrayLike, *bounds: ArrayLike) -> Array:
         return jnp.log(self._distance(z, *bounds))
@@ -159,7 +165,7 @@ class Interval(Transform):
         u, a, b = fn.real(u), fn.real(bounds[0]), fn.real(bounds[1])
         left = u < 0
         part = (b - a) * nn.sigmoid(jnp.where(left, u, -u))
-        return _below(_above(jnp.where(left, a + part, b - part), a), b)
+        return _below(above(jnp.where(left, a + part, b - part), a), b)
 
     def inverse(self, z: ArrayLike, *bounds: ArrayLike) -> Array:
         z = fn.real(z)

@@ -16,19 +16,24 @@ MAX_NESTING = 200
 MAX_TREE_DEPTH = 250  # also counts `a + a + a + ...` and `else if`, which nest in the tree but not in the text
 
 _TYPES = ("real", "int", "bool")
+_JOINT_TYPES = ("simplex", "ordered")  # of latents
 _OTHER_TYPES = {"float": "real", "double": "real", "number": "real", "integer": "int", "boolean": "bool"}
+_EXAMPLES = {"simplex": "p: simplex[3] ~ Dirichlet([1, 1, 1])", "ordered": "c: ordered[3] ~ Normal(0, 2)"}
 _NO_LEVEL = (ast.Argument, ast.Parameter, ast.Target, ast.TypeExpr, ast.Range)
 
 
 def is_sound(statement: ast.Statement, faults: Faults) -> bool:
     """False, with an error, if the statement is nested too deeply (PPL008); unknown types are errors too (PPL002)."""
     todo: list[tuple[ast.Node, int, int]] = [(statement, 0, 0)]  # a node, its nesting, its depth in the tree
+    latent: ast.TypeExpr | None = None
     while todo:
         node, nesting, depth = todo.pop()
+        if isinstance(node, ast.Sample):
+            latent = node.type
         if nesting > MAX_NESTING or depth > MAX_TREE_DEPTH:
             faults.error("PPL008", *_too_deep(node, nesting))
             return False
-        if isinstance(node, ast.TypeExpr):
+        if isinstance(node, ast.TypeExpr) and not (node is latent and node.base in _JOINT_TYPES):
             _check_type(node, faults)
         below = depth if isinstance(node, _NO_LEVEL) else depth + 1
         for name in _child_fields(type(node)):
@@ -84,6 +89,8 @@ def _check_type(node: ast.TypeExpr, faults: Faults) -> None:
     hint = did_you_mean(node.base, _TYPES) or "types are `real`, `int` and `bool`, and arrays such as `real[n]`"
     if node.base in _OTHER_TYPES:
         hint = f"write `{_OTHER_TYPES[node.base]}`"
+    elif node.base in _JOINT_TYPES:
+        hint = f"`{node.base}[n]` is the type of a latent, as in `{_EXAMPLES[node.base]}`; here write `real[n]`"
     elif node.base in ("vector", "matrix", "array"):
         hint = "write `real[n]` or `real[n, m]`"
     faults.error("PPL002", f"unknown type `{node.base}`", node.span, hint)

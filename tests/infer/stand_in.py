@@ -32,6 +32,10 @@ class Site:
     noise: bool = False
     span: object = None
 
+    @property
+    def free(self) -> tuple[int, ...]:
+        return self.shape
+
 
 class Draws(NamedTuple):
     latents: dict[str, Array]

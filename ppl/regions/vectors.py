@@ -1,0 +1,82 @@
+"""Elements of vectors whose elements do not vary freely, as expressions of the coordinates.
+
+Where that is short, a guard on an element can be seen to be affine or monotone along a coordinate.
+"""
+
+from __future__ import annotations
+
+import math
+
+from ppl.core import ir
+
+MOST_TERMS = 6  # beyond, an element is known by the vector alone
+
+
+def element(value: ir.Expr | None, index: ir.Expr) -> ir.Expr | None:
+    """An element of a vector defined by `value`, if that is a transform and the element can be written down."""
+    if not isinstance(value, ir.Op) or not value.op.startswith(ir.TRANSFORM):
+        return None
+    own, *limits = value.args
+    if not isinstance(own, ir.Var):
+        return None
+    match value.op.removeprefix(ir.TRANSFORM):
+        case "simplex":
+            return share(own, index)
+        case "ordered":
+            return increasing(own, index)
+        case "ordered_lower" | "ordered_interval" as kind:
+            on = kind.removeprefix("ordered_")
+            return ir.Op(f"{ir.ELEMENT}{on}", (increasing(own, index), *limits), ir.REAL, True)
+        case _:
+            return None
+
+
+def coordinate(own: ir.Var, index: int) -> ir.Expr:
+    return ir.Cell(own.name, (ir.literal(index),), ir.REAL, True)
+
+
+def share(own: ir.Var, index: ir.Expr) -> ir.Expr | None:
+    """Share k of a simplex: a part of what those before it left, the last one all of it."""
+    (free,) = own.type.dims
+    if not isinstance(index, ir.Lit) or not isinstance(free, ir.Lit) or index.value >= MOST_TERMS:
+        return None
+    last, k = int(free.value), int(index.value)
+    factors = [_call("inv_logit", _op("neg", stick(own, j, last))) for j in range(min(k, last))]
+    if k < last:
+        factors.append(_call("inv_logit", stick(own, k, last)))
+    out = factors[0] if factors else ir.literal(1.0)
+    for x in factors[1:]:
+        out = _op("mul", out, x)
+    return out
+
+
+def stick(own: ir.Var, k: int, free: int) -> ir.Expr:
+    """The logit of the part that share k takes."""
+    return _op("sub", coordinate(own, k), ir.literal(math.log(free - k)))
+
+
+def increasing(own: ir.Var, index: ir.Expr) -> ir.Expr:
+    """An element of an ordered vector of reals: the first coordinate, and how far above it."""
+    first = coordinate(own, 0)
+    if isinstance(index, ir.Lit) and index.value < MOST_TERMS:
+        out = first
+        for k in range(1, int(index.value) + 1):
+            out = _add(out, _call("exp", coordinate(own, k)))
+        return out
+    (size,) = own.type.dims
+    gaps = ir.Slice(own, ir.literal(1), size, ir.Type("real", (_op("sub", size, ir.literal(1), ir.INT),)), True)
+    above = ir.Op("offsets", (gaps,), own.type, True)
+    return _add(first, ir.Index(above, (index,), ir.REAL, True))
+
+
+def _call(name: str, x: ir.Expr) -> ir.Expr:
+    return ir.Op(name, (x,), ir.REAL, x.random)
+
+
+def _add(a: ir.Expr, b: ir.Expr) -> ir.Expr:
+    return b if a == ir.literal(0.0) else _op("add", a, b)
+
+
+def _op(op: str, a: ir.Expr, b: ir.Expr | None = None, t: ir.Type = ir.REAL) -> ir.Expr:
+    args = (a,) if b is None else (a, b)
+    return ir.Op(op, args, t, any(x.random for x in args))

@@ -1,0 +1,127 @@
+# jax leaves some of its parameter types open.
+# pyright: reportUnknownMemberType=false
+"""Transforms of coordinates that all vary freely to vectors whose elements do not.
+
+`simplex`: K positive shares that sum to 1, of K - 1 coordinates, by Stan's stick breaking (Stan Reference Manual,
+"Unit simplex"): share k takes the part ``logistic(u[k] - log(K - k - 1))`` of what the shares before it left, so that
+u = 0 is the even simplex. `ordered`: increasing numbers, the first ``u[0]``, each other ``exp(u[k])`` above the one
+before it; `ordered_lower` and `ordered_interval` map these numbers to a support, as the elementwise transform does.
+Bounds are scalars.
+
+The Jacobians are triangular: `log_det` has the logarithm of the k-th element of the diagonal at k, so that its sum is
+the log determinant.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import jax.numpy as jnp
+from jax import Array, nn
+from jax.typing import ArrayLike
+
+from ppl.runtime import functions as fn
+from ppl.runtime.supports import Transform, above, capped_exp, interval, lower, real, smallest
+
+
+class Joint(ABC):
+    """A map from vectors of real coordinates onto a set of vectors, one to one."""
+
+    @abstractmethod
+    def shape(self, free: tuple[int, ...]) -> tuple[int, ...]:
+        """The shape of the value of coordinates of shape `free`."""
+
+    @abstractmethod
+    def forward(self, u: ArrayLike, *bounds: ArrayLike) -> Array:
+        """``T(u)``, inside the support."""
+
+    @abstractmethod
+    def log_det(self, u: ArrayLike, *bounds: ArrayLike) -> Array:
+        """What each coordinate adds to ``log |dT/du|``; shape of `u`."""
+
+    @abstractmethod
+    def inverse_or(self, z: ArrayLike, *bounds: ArrayLike) -> tuple[Array, Array]:
+        """``(u, ok)``: the inverse, and whether z is inside the support; where not, u is finite all the same."""
+
+    def inverse(self, z: ArrayLike, *bounds: ArrayLike) -> Array:
+        """The u with ``T(u) = z``; the nearest finite coordinates for a z on the edge of the support."""
+        return self.inverse_or(z, *bounds)[0]
+
+
+@dataclass(frozen=True)
+class Simplex(Joint):
+    """Positive shares that sum to 1; no bounds."""
+
+    def shape(self, free: tuple[int, ...]) -> tuple[int, ...]:
+        return (free[0] + 1,)
+
+    def forward(self, u: ArrayLike, *bounds: ArrayLike) -> Array:
+        v, left = self._sticks(fn.real(u))
+        share = jnp.exp(jnp.concatenate([nn.log_sigmoid(v), jnp.zeros((1,), v.dtype)]) + left)
+        return above(share, 0.0)
+
+    def log_det(self, u: ArrayLike, *bounds: ArrayLike) -> Array:
+        v, left = self._sticks(fn.real(u))
+        return nn.log_sigmoid(v) + nn.log_sigmoid(-v) + left[:-1]
+
+    def inverse_or(self, z: ArrayLike, *bounds: ArrayLike) -> tuple[Array, Array]:
+        z = fn.real(z)
+        tiny = smallest(z)
+        rest = jnp.flip(jnp.cumsum(jnp.flip(z)))[1:]  # what is left after each share but the last
+        ok = jnp.all((z >= tiny) & (z < jnp.inf))
+        safe = (jnp.log(jnp.clip(x, tiny, 1.0)) for x in (z[:-1], rest))
+        share, left = safe
+        return share - left - self._even(z.shape[0] - 1, z.dtype), ok
+
+    @staticmethod
+    def _even(free: int, dtype: jnp.dtype) -> Array:
+        """What is added to the coordinates so that zeros are the even simplex."""
+        return -jnp.log(jnp.arange(free, 0, -1).astype(dtype))
+
+    def _sticks(self, u: Array) -> tuple[Array, Array]:
+        """The logit of each part that is taken, and the logarithm of what is left before each share."""
+        v = u + self._even(u.shape[0], u.dtype)
+        return v, jnp.concatenate([jnp.zeros((1,), u.dtype), jnp.cumsum(nn.log_sigmoid(-v))])
+
+
+def offsets(gaps: ArrayLike) -> Array:
+    """How far each element of an ordered vector is above the first: 0, then sums of ``exp(gaps)``."""
+    gaps = fn.real(gaps)
+    return jnp.concatenate([jnp.zeros((1,), gaps.dtype), jnp.cumsum(capped_exp(gaps))])
+
+
+@dataclass(frozen=True)
+class Ordered(Joint):
+    """Increasing elements, each on the support of an increasing elementwise transform."""
+
+    each: Transform
+
+    def shape(self, free: tuple[int, ...]) -> tuple[int, ...]:
+        return free
+
+    def forward(self, u: ArrayLike, *bounds: ArrayLike) -> Array:
+        return self.each.forward(self._line(fn.real(u)), *bounds)
+
+    def log_det(self, u: ArrayLike, *bounds: ArrayLike) -> Array:
+        u = fn.real(u)
+        return self.each.log_det(self._line(u), *bounds) + jnp.concatenate([jnp.zeros_like(u[:1]), u[1:]])
+
+    def inverse_or(self, z: ArrayLike, *bounds: ArrayLike) -> tuple[Array, Array]:
+        line, ok = self.each.inverse_or(z, *bounds)
+        gaps = line[1:] - line[:-1]
+        rising = gaps >= smallest(line)
+        u = jnp.concatenate([line[:1], jnp.log(jnp.where(rising, gaps, smallest(line)))])
+        return u, jnp.all(ok) & jnp.all(rising)
+
+    def _line(self, u: Array) -> Array:
+        """The ordered numbers before they are mapped to the support."""
+        return u[:1] + offsets(u[1:]) if u.shape[0] else u
+
+
+simplex = Simplex()
+ordered = Ordered(real)
+ordered_lower = Ordered(lower)
+ordered_interval = Ordered(interval)
+
+__all__ = ["Joint", "offsets", "ordered", "ordered_interval", "ordered_lower", "simplex"]
