@@ -1,5 +1,5 @@
 # jax leaves some of its parameter types open.
-# pyright: reportUnknownMemberType=false
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 """What the log densities share: the class that holds one, truncation, and logarithms with finite gradients at zero."""
 
 from __future__ import annotations
