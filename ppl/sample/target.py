@@ -98,7 +98,10 @@ class Target:
             x = u[name]
             if name in latents:
                 pseudo = jax.random.normal(jax.random.fold_in(k_pseudo, i), x.shape, x.dtype)
-                x = jnp.where(jnp.isnan(latents[name]), pseudo, x)
+                missing = jnp.isnan(latents[name])
+                if missing.shape != x.shape:  # of a vector that is drawn as a whole, all or no elements are there
+                    missing = jnp.any(missing.reshape(len(x), -1), axis=1).reshape(-1, *[1] * (x.ndim - 1))
+                x = jnp.where(missing, pseudo, x)
             out[name] = x
         return out
 
