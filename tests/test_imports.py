@@ -15,7 +15,7 @@ PACKAGE = ROOT / "ppl"
 # Each part of the package may import from the parts before it. `runtime` is what emitted code needs: it stands alone.
 ORDER = (
     "runtime", "record", "diagnostics", "resources", "language", "syntax", "core", "elaborate", "regions", "emit",
-    "driver", "data", "bind", "problem", "predict", "infer", "sample", "testing", "model", "ppl", "cli",
+    "driver", "data", "bind", "problem", "predict", "infer", "plot", "sample", "testing", "model", "ppl", "cli",
 )  # fmt: skip
 WITHOUT_JAX = ORDER[ORDER.index("record") : ORDER.index("problem")]
 

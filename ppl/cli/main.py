@@ -15,6 +15,7 @@ from ppl.diagnostics import DataError, InferenceError, PplError
 COMMANDS = {
     "infer": "infer", "check": "inspect", "explain": "inspect", "emit": "inspect", "gradcheck": "gradcheck",
     "sample": "sample", "summary": "summary", "compare": "compare", "rule": "rule",
+    "plot": "plot",
 }  # fmt: skip
 FINE, REJECTED, USAGE, DATA, INFERENCE, BIASED, BUG, INTERRUPTED = 0, 1, 2, 3, 4, 5, 70, 130
 

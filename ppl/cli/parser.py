@@ -46,6 +46,11 @@ def build_parser() -> argparse.ArgumentParser:
     summary = command("summary", "print the posterior table of a saved fit")
     summary.add_argument("fit", metavar="FIT.nc")
     summary.add_argument("--json", action="store_true", help="print it as one JSON object on stdout")
+    plot = command("plot", "draw a saved fit: the ELBO, the posterior beside the prior, the branches")
+    plot.add_argument("fit", metavar="FIT.nc")
+    plot.add_argument("-o", "--output", metavar="FILE", help="a .png, .svg or .pdf (default: FIT.png)")
+    plot.add_argument("--kind", choices=("overview", "trace", "posterior", "branches"), default="overview",
+                      help="default: overview, which is all of them")  # fmt: skip
     _compare_options(command("compare", "put a saved fit beside another, or beside a sampler"))
     rule = command("rule", "explain a diagnostic code")
     rule.add_argument("code", metavar="CODE", help="such as PPL209")
@@ -78,7 +83,7 @@ def _infer_options(parser: argparse.ArgumentParser) -> None:
     option("--method", choices=("vi", "nuts", "smc"), default="vi",
            help="default: vi, a fit; nuts and smc sample with BlackJAX, to check fits against")  # fmt: skip
     option("--guide", default="meanfield",
-           help="the approximation: meanfield (default), fullrank, lowrank, lowrank:RANK or chain")  # fmt: skip
+           help="meanfield (default), fullrank, lowrank, lowrank:RANK or chain; auto compares these")  # fmt: skip
     option("--estimator", choices=("combined", "interior", "score"), default="combined",
            help="default: combined; interior is what plain automatic differentiation gives, and biased")  # fmt: skip
     option("--steps", type=_count, metavar="N", help="make exactly N steps (default: until converged)")

@@ -25,6 +25,8 @@ def posterior_report(fit: Fit) -> str:
     parts = [table(title, summary[f"{title}s"]) for title in ("latent", "report") if summary[f"{title}s"]]
     if fit.branches:
         parts.append(_branches(fit))
+    if fit.guides:
+        parts.append(_guides(fit))
     parts.append("\n".join(aligned(list(_facts(fit)), left=(0, 1))))
     sentences: list[str] = fit.advice
     return "\n\n".join([*parts, "\n".join(fill(sentence, WIDTH) for sentence in sentences)])
@@ -41,6 +43,20 @@ def _branches(fit: Fit) -> str:
     return "\n".join([*aligned(rows), *([f"{more} more conditions: see --json."] if more > 0 else [])])
 
 
+def _guides(fit: Fit) -> str:
+    """The guides that were compared, and what came of each."""
+    rows = [["guide", "ELBO", "error", "k-hat", "steps", "seconds", ""]]
+    for g in fit.guides:
+        if "failed" in g:
+            rows.append([g["guide"], "failed", "", "", "", "", g["failed"]])
+            continue
+        khat = "-" if g["khat"] is None or np.isnan(g["khat"]) else f"{g['khat']:.2f}"
+        note = ", ".join(["chosen"] * g["chosen"] + ["not converged"] * (not g["converged"]))
+        rows.append([g["guide"], f"{g['elbo']:.2f}", f"{g['elbo_se']:.2f}", khat, str(g["steps"]),
+                     f"{g['seconds']:.1f}", note])  # fmt: skip
+    return "\n".join(line.rstrip() for line in aligned(rows, left=(0, 6)))
+
+
 def _short(text: str) -> str:
     return text if len(text) <= 40 else f"{text[:37]}..."
 
@@ -50,6 +66,8 @@ def _facts(fit: Fit) -> Iterator[list[str]]:
     yield ["stopped", f"after {fit.steps} steps; {fit.stop_reason}"]
     khat = "k-hat" if np.isnan(fit.khat) else f"k-hat {fit.khat:.2f}"
     yield ["guide", f"{fit.settings.guide}, {khat}: {khat_in_words(fit.khat)}"]
+    if fit.choice:
+        yield ["chosen", fit.choice]
     yield ["starts", starts_in_words(fit)]
     if fit.boundaries is not None:
         yield ["boundaries", boundaries_in_words(fit.boundaries)]

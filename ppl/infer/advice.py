@@ -106,7 +106,7 @@ def _trust(fit: Fit) -> list[str]:
         ]
     return [
         f"Take the means as approximate and do not trust the intervals (k-hat {khat:.2f}): a {fit.settings.guide} "
-        "guide cannot follow this posterior. Try a richer --guide, or --method nuts or smc."
+        f"guide cannot follow this posterior. Try {'' if fit.guides else 'a richer --guide, or '}--method nuts or smc."
     ]
 
 

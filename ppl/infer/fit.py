@@ -18,6 +18,7 @@ from ppl.diagnostics import Diagnostic, InferenceError
 from ppl.infer import stopping
 from ppl.infer.boundaries import Boundaries, measure
 from ppl.infer.checkpoint import refuse
+from ppl.infer.choose import fit_best
 from ppl.infer.initial import Init, name_of
 from ppl.infer.layout import row_of
 from ppl.infer.loop import CHUNK, lane_keys
@@ -56,6 +57,7 @@ def fit(
 ) -> Fit:
     """Fits the guide to the posterior of `problem` by stochastic ascent on the ELBO.
 
+    The guide "auto" fits the ones that make sense for the program and keeps the best (:mod:`ppl.infer.choose`).
     `starts` optimisations run side by side, the best is kept. With `steps`, exactly that many are made; without, the
     stop rule of :mod:`ppl.infer.stopping` decides, within MAX_STEPS. `samples` is the number of draws behind each
     gradient, `noise` how these depend on each other, `stl` whether sticking the landing is used and `marginalise`
@@ -80,6 +82,16 @@ def fit(
         raise SettingsError(f"draws must be at least 1, not {draws}")
     if resume and checkpoint is None:
         raise SettingsError("to resume, say from which checkpoint")
+    if guide == "auto":
+        if checkpoint is not None:
+            raise SettingsError("a checkpoint is of one guide: name one in place of auto")
+        rest: dict[str, Any] = {**chosen, "estimator": estimator, "seed": seed, "steps": steps, "draws": draws}
+
+        def fit_one(name: str, start: Fit | None) -> Fit:
+            own: dict[str, Any] = {**rest, "guide": name, "init": init if start is None else start}
+            return fit(problem, progress=progress, **own)
+
+        return _checked(fit_best(fit_one), require_converged)
     began = time.perf_counter()
     machine, run, compile_seconds = prepare(problem, settings, init)
     file = RunFile.open(checkpoint, settings, machine, run) if checkpoint is not None else None
@@ -92,6 +104,10 @@ def fit(
     clock = _Clock(began, earlier)
     run = _optimise(problem, settings, run, machine, steps, progress, file, clock)
     result = _finish(problem, settings, machine, run, steps, draws, clock, compile_seconds)
+    return _checked(result, require_converged)
+
+
+def _checked(result: Fit, require_converged: bool) -> Fit:
     if require_converged and not result.converged:
         raise InferenceError([Diagnostic("PPL802", f"the fit did not converge: {result.stop_reason}")])
     return result

@@ -61,7 +61,8 @@ class Fit:
     finite, and `nonfinite_where` says where the first one was. `branches` has for every condition on latents its
     `text`, `file`, `line`, and the probability that it holds under the `prior` and the `posterior` (in a loop: averaged
     over the iterations). `boundaries` is the part of the gradient that comes from boundaries, None if there is none or
-    the estimator does not tell. `prior` has draws of the latents from the prior, (n, *shape).
+    the estimator does not tell. `prior` has draws of the latents from the prior, (n, *shape). Where the
+    guide was chosen, `guides` has what came of each, and `choice` says why this one.
     """
 
     name: str
@@ -88,6 +89,8 @@ class Fit:
     branches: tuple[Mapping[str, Any], ...] = ()
     boundaries: Boundaries | None = None
     prior: Mapping[str, Array] = field(default_factory=dict[str, Array])
+    guides: tuple[Mapping[str, Any], ...] = ()
+    choice: str = ""
     problem: ProblemLike | None = None
 
     @property
@@ -147,6 +150,8 @@ class Fit:
             "trace": advice.trace_points(self.trace),
             "starts": list(self.starts),
             "guide": s.guide,
+            "guides": [dict(g) for g in self.guides],
+            "choice": self.choice or None,
             "estimator": s.estimator,
             "samples": s.samples,
             "lr": s.lr,

@@ -100,6 +100,8 @@ def _header(fit: Fit) -> dict[str, Any]:
         "reports": list(fit.reports),
         "notes": list(fit.notes),
         "branches": [dict(b) for b in fit.branches],
+        "guides": [dict(g) for g in fit.guides],
+        "choice": fit.choice,
         "boundary_noise": None if fit.boundaries is None else list(fit.boundaries.noise),
     }
 
@@ -144,6 +146,8 @@ def _fit(header: dict[str, Any], tree: xarray.DataTree, problem: ProblemLike | N
         starts=tuple(path["elbo"].tolist()),
         notes=tuple(header["notes"]),
         branches=tuple(header["branches"]),
+        guides=tuple(header.get("guides", ())),
+        choice=header.get("choice", ""),
         boundaries=boundaries,
         prior=values("prior", 0) if "prior" in tree else {},
         observed={**values("observed_data"), **values("constant_data")},

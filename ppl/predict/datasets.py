@@ -41,11 +41,16 @@ def read(path: str | Path, header: str, form: str, build: Callable[[dict[str, An
 def draws(values: Mapping[str, Any], chains: bool = False) -> xarray.Dataset:
     """Arrays with a leading axis of draws (with `chains`, of chains and draws)."""
     whole = {k: np.asarray(v) if chains else np.asarray(v)[None] for k, v in values.items()}
-    return xarray.Dataset({k: (("chain", "draw", *dims(k, v.ndim - 2)), v) for k, v in whole.items()})
+    return _numbered(xarray.Dataset({k: (("chain", "draw", *dims(k, v.ndim - 2)), v) for k, v in whole.items()}))
 
 
 def arrays(values: Mapping[str, Any]) -> xarray.Dataset:
-    return xarray.Dataset({k: (dims(k, np.ndim(v)), np.asarray(v)) for k, v in values.items()})
+    return _numbered(xarray.Dataset({k: (dims(k, np.ndim(v)), np.asarray(v)) for k, v in values.items()}))
+
+
+def _numbered(dataset: xarray.Dataset) -> xarray.Dataset:
+    """With numbers from 0 as the coordinates of every dimension: ArviZ selects chains and elements by them."""
+    return dataset.assign_coords({dim: np.arange(size) for dim, size in dataset.sizes.items()})
 
 
 def dims(name: str, count: int) -> tuple[str, ...]:

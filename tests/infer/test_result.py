@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import xarray
 
+import ppl
 from ppl.diagnostics import PplError
 from ppl.infer import Fit, load_fit
 
@@ -67,6 +68,30 @@ def test_inference_data_follows_the_arviz_schema(fitted: Fit) -> None:
         tree["sample_stats"]["lp"] - tree["sample_stats"]["log_q"], tree["sample_stats"]["log_weight"], atol=1e-4
     )
     assert tree.attrs["inference_library"] == "pplc"
+
+
+def test_groups_dims_and_coordinates_are_what_arviz_reads(tmp_path: Path) -> None:
+    """What ArviZ 0.23 and 1.x were seen to open and plot: hold it."""
+    text = "data y: real[3]\ndata s: real = 2\nx ~ Normal(0, 1)\nw: real[2, 3] ~ Normal(0, 1)\n"
+    text += "observe y ~ Normal(x + w[0], s)\nreport far = x > 1\n"
+    ppl.compile(text).infer({"y": [1.0, 2.0, 3.0]}, steps=20, starts=2, draws=50).save(tmp_path / "fit.nc")
+    with xarray.open_datatree(tmp_path / "fit.nc", engine="h5netcdf") as tree:
+        groups = {"posterior", "prior", "unconstrained_posterior", "sample_stats", "observed_data", "constant_data"}
+        assert groups <= set(tree.children)
+        for group, draws in (("posterior", 50), ("prior", 512), ("unconstrained_posterior", 50), ("sample_stats", 50)):
+            found = tree[group].dataset
+            assert dict(found.sizes) | {"w_dim_0": 2, "w_dim_1": 3} == {
+                "chain": 1, "draw": draws, "w_dim_0": 2, "w_dim_1": 3
+            }  # fmt: skip
+            for name, variable in found.data_vars.items():
+                shape = ("w_dim_0", "w_dim_1") if name == "w" else ()
+                assert variable.dims == ("chain", "draw", *shape)
+            assert set(found.coords) == set(found.sizes)  # ArviZ 1.x selects by them
+            for dim, size in found.sizes.items():
+                np.testing.assert_array_equal(found.coords[dim], np.arange(size))
+        assert set(tree["posterior"].data_vars) == {"x", "w", "far"} and set(tree["prior"].data_vars) == {"x", "w"}
+        assert tree["observed_data"]["y"].dims == ("y_dim_0",) and set(tree["constant_data"].data_vars) == {"s"}
+        assert list(tree.attrs["sample_dims"]) == ["chain", "draw"]
 
 
 def test_saving_and_loading_restores_everything_the_json_shows(fitted: Fit, tmp_path: Path) -> None:

@@ -1,0 +1,80 @@
+"""The guide "auto": which guides are tried, which one is kept, and what is said about it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import ppl
+from ppl.infer import Fit, SettingsError, load_fit
+from ppl.infer.choose import FULL, best_of, in_words, richer
+
+TIED = "x: real[3] ~ Normal(0, 1)\nobserve 1.0 ~ Normal(sum(x), 0.3)\n"  # correlated, and alike under the prior
+
+
+@pytest.fixture(scope="module")
+def chosen() -> Fit:
+    return ppl.compile(TIED, "tied").infer(guide="auto", starts=2, steps=500, draws=500)
+
+
+def test_the_richer_guide_is_kept_where_it_is_worth_it(chosen: Fit, tmp_path: Path) -> None:
+    tried = {g["guide"]: g for g in chosen.guides}
+    assert list(tried) == ["meanfield", "fullrank"]  # neighbours are independent under the prior: no chain
+    assert chosen.settings.guide == "fullrank" and "tril" in chosen.params
+    assert tried["fullrank"]["chosen"] and not tried["meanfield"]["chosen"]
+    assert tried["fullrank"]["elbo"] == chosen.elbo
+    # The gap is that between the posterior, of precision 1 + 1 1^T / 0.09, and the best independent Gaussians.
+    precision = np.eye(3) + np.ones((3, 3)) / 0.09
+    gap = 0.5 * (np.log(np.diag(precision)).sum() - np.linalg.slogdet(precision)[1])
+    assert chosen.elbo - tried["meanfield"]["elbo"] == pytest.approx(gap, abs=0.15)
+    assert chosen.choice.startswith("fullrank, the highest ELBO: +")
+    assert chosen.seconds == pytest.approx(sum(g["seconds"] for g in chosen.guides))
+    chosen.save(tmp_path / "fit.nc")
+    again = load_fit(tmp_path / "fit.nc")
+    assert (again.guides, again.choice) == (chosen.guides, chosen.choice)
+    assert again.diagnostics["guides"] == list(chosen.guides)
+
+
+def test_the_simpler_guide_is_kept_unless_another_is_clearly_better(chosen: Fit) -> None:
+    def fit(guide: str, elbo: float, error: float = 0.01, converged: bool = True) -> Fit:
+        settings = replace(chosen.settings, guide=guide)
+        return replace(chosen, settings=settings, elbo=elbo, elbo_se=error, converged=converged)
+
+    plain, better, noisy, lost = (
+        fit("meanfield", -5.0),
+        fit("chain", -4.0),
+        fit("fullrank", -3.9, 0.2),
+        fit("chain", -1),
+    )
+    assert best_of([plain, fit("fullrank", -4.95)]) is plain
+    assert best_of([plain, better]) is better
+    assert best_of([plain, better, noisy]) is better
+    assert best_of([plain, replace(lost, converged=False)]) is plain
+    assert in_words([plain, better, noisy], better).startswith("chain, the simplest that none beats clearly: +1.00 +- ")
+    assert in_words([plain], plain) == "meanfield: there is nothing to compare it with"
+
+
+def test_guides_follow_the_form_of_the_program(chosen: Fit) -> None:
+    rng = np.random.default_rng(0)
+
+    def plain(count: int, prior: np.ndarray) -> Fit:
+        return replace(chosen, params={"loc": {"x": np.zeros(count)}}, prior={"x": prior})
+
+    steps = rng.normal(size=(400, 6))
+    assert richer(plain(6, steps)) == ["fullrank"]
+    assert richer(plain(6, np.exp(np.cumsum(steps, axis=1)))) == ["chain", "fullrank"]
+    assert richer(plain(FULL + 1, steps)) == ["lowrank"]
+    assert richer(plain(1, steps[:, :1])) == []
+    absent = np.where(rng.random((400, 6)) < 0.5, np.nan, np.cumsum(steps, axis=1))
+    assert richer(plain(6, absent)) == ["chain", "fullrank"]
+
+
+def test_one_latent_has_nothing_to_compare_and_no_checkpoint_serves_all() -> None:
+    model = ppl.compile("x ~ Normal(0, 1)\nobserve 1.0 ~ Normal(x, 1)\n")
+    result = model.infer(guide="auto", starts=2, steps=50, draws=100)
+    assert [g["guide"] for g in result.guides] == ["meanfield"]
+    with pytest.raises(SettingsError, match="checkpoint is of one guide"):
+        model.infer(guide="auto", checkpoint="x.npz")
