@@ -36,7 +36,7 @@ def searches(scope: Scope, guard: ir.Guard, normal: poly.Poly) -> list[tuple[Lat
         lines = movable if steady is None else [steady]
         return [line for name in lines for line in of_model(scope, name, tuple(lines))]
     for a in (*local, *joint_coordinates(scope, normal)):
-        if not is_whole(scope, a) and direction(scope, normal, a):
+        if not is_whole(scope, a) and direction(scope, normal, a) and is_computed_along(scope, guard, a):
             return [(a, Search("monotone", (a,), ()))]
     out: list[tuple[Latent, Search]] = []
     for a in local:
@@ -47,6 +47,12 @@ def searches(scope: Scope, guard: ir.Guard, normal: poly.Poly) -> list[tuple[Lat
             c = coefficients(scope, normal, a)
             out.append((a, Search("polynomial" if c else "smooth", local, (), c)))
     return out
+
+
+def is_computed_along(scope: Scope, guard: ir.Guard, line: Latent) -> bool:
+    """Whether a guard has a value of its own on a whole line or nowhere on it: its branch begins or ends nowhere there."""
+    masks = scope.flow.guard_values[guard.index].masks
+    return all(scope.independent(ir.GuardRef(k), line) for k in masks)
 
 
 def joint_coordinates(scope: Scope, normal: poly.Poly) -> list[Latent]:

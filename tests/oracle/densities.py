@@ -169,6 +169,11 @@ def between(name: str, args: tuple[A, ...], low: A, high: A) -> A:
     """The logarithm of the probability of the values from `low` to `high`."""
     law = frozen(name, tuple(a.astype(float) for a in args))
     if name in DISCRETE:
+        if np.all(np.isfinite(low) & np.isfinite(high)):  # far from where the distribution lies, differences underflow
+            values = np.arange(int(np.min(low)), int(np.max(high)) + 1)
+            inside = (values >= low[..., None]) & (values <= high[..., None])
+            spread = frozen(name, tuple(a.astype(float)[..., None] for a in args))
+            return special.logsumexp(np.where(inside, spread.logpmf(values), -np.inf), axis=-1)
         low = low - 1
     return np.log(np.where(law.cdf(low) < 0.5, law.cdf(high) - law.cdf(low), law.sf(low) - law.sf(high)))
 
