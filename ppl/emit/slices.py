@@ -132,6 +132,9 @@ class _Collector:
         state = any(c.final.name in self.variables for c in s.carries)
         if not (reductions or collects or state or inside & self.terms):
             return None
+        made = (*(r.final for r in reductions), *(c.final for c in (*collects, *s.carries)))
+        if not inside & self.terms and not any(self.changes(v) for v in made):
+            return None
         self.defined.update(r.final.name for r in reductions)
         self.defined.update(c.final.name for c in collects)
         for c in s.carries:
@@ -151,6 +154,10 @@ class _Collector:
     def stands_in(self, e: ir.Expr) -> bool:
         """Whether the main evaluation may hold no value of it, because it did not take the branch that computes it."""
         return bool(self.members & self.scope.flow.of(e).masks)
+
+    def changes(self, v: ir.Var) -> bool:
+        """Whether a variable may have another value on the boundary than in the main evaluation."""
+        return bool(self.crossed & self.scope.flow.of(v).guards) or not self.stays(v)
 
     def stays(self, e: ir.Expr) -> bool:
         return all(self.scope.independent(e, line) for line in self.lines)
