@@ -56,7 +56,7 @@ class BoundaryEmitter:
             with self.w.block(f"def one({variables}):"):
                 self.one(info, b, loops)
             ranges = self.ranges(loops, b.part) + self.elements(b)
-            self.w.line(f"return surface.total(one{''.join(', ' + r for r in ranges)})")
+            self.w.line(f"return surface.total(one{''.join(', ' + r for r in ranges)}{self.rows(loops)})")
         self.w.line()
         self.w.line()
         return f"{name}(at, data, size, main{rest})"
@@ -98,6 +98,10 @@ class BoundaryEmitter:
             out.append(f"({lo}, {extent})")
             outer.append(self.names[loop.var.name])
         return out
+
+    def rows(self, loops: list[ir.Loop]) -> str:
+        """The argument that has instances evaluated a block at a time."""
+        return ", rows=at.rows" if loops and "blocks" in self.facts.regions.optimize else ""
 
     def elements(self, b: Boundary) -> list[str]:
         """The same for the elements of the site that the line runs over."""

@@ -42,7 +42,7 @@ class MarginalEmitter:
                 w.line(line)
             with w.block(f"def one({', '.join(b.names[x.var.name] for x in loops)}):"):
                 self.one(m, b.position(loops))
-            w.line(f"return surface.total(one{''.join(', ' + r for r in b.ranges(loops))})")
+            w.line(f"return surface.total(one{''.join(', ' + r for r in b.ranges(loops))}{b.rows(loops)})")
         w.line()
         w.line()
 

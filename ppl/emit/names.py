@@ -12,7 +12,7 @@ _OURS = re.compile(
 # fmt: off
 _RESERVED = frozenset(
     {
-        "jax", "jnp", "fn", "dist", "supports", "samplers", "control", "surface", "at", "data", "size", "path",
+        "jax", "jnp", "fn", "sums", "dist", "supports", "samplers", "control", "surface", "at", "data", "size", "path",
         "out", "more", "main", "root", "slope", "rest", "side", "one", "model", "boundary", "noise",
         "noise_log_density", "still", "state", "evaluate", "gap", "after", "rest_of_path", "u", "key", "dtype", "k",
         "v", "TERMS", "SITES", "OBSERVED", "min", "jump", "None", "True", "False", "crossings", "value", "on", "across",

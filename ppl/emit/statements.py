@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ppl.core import ir
+from ppl.core.reads import expressions_of
 from ppl.core.show import show
 from ppl.emit import loops, observed
 from ppl.emit.printer import Printer
@@ -225,6 +226,11 @@ class Emitter:
         rows = "".join(f', "g{k}"' for k in self.facts.guards_in(s.body))
         path = f"control.rows(path{rows})" if rows else "None"
         lo, extent = self.range(s)
+        if not scan and self.in_blocks(s):
+            moving = self.moving(s)
+            arrays = f", {tuple_text([self.printer.name(a) for a in moving])}" if moving else ""
+            self.w.line(f"out |= at.each(loop_{s.id}, {lo}, {extent}, {path}{arrays})")
+            return
         if not scan:
             self.w.line(f"out |= control.each(loop_{s.id}, {lo}, {extent}, {path})")
             return
@@ -234,11 +240,38 @@ class Emitter:
         self.w.line(f"{target} = control.carry(loop_{s.id}, {tuple_text(init)}, {lo}, {extent}, {path})")
         self.w.line("out |= more")
 
+    def in_blocks(self, s: ir.Loop) -> bool:
+        """Whether a loop may be evaluated a block at a time: one of the program that is in no other."""
+        outside = self.split and not self.w_loops and not s.carries and not self.facts.arrays_of(s)
+        return outside and "blocks" in self.facts.regions.optimize
+
+    def moving(self, s: ir.Loop) -> list[str]:
+        """The arrays from outside that a loop reads and that depend on the parameters."""
+        guards = [replace(i.guard, value=i.value) for i in self.facts.regions.guards]
+        found: dict[str, None] = {}
+        for e in expressions_of(s, guards):
+            for x in ir.walk(e):
+                if isinstance(x, ir.Cell) and x.random:
+                    found.setdefault(x.array)
+                elif isinstance(x, ir.Var) and x.random and x.type.dims:
+                    found.setdefault(x.name)
+        inside = [x for _, x in ir.blocks((s,))]
+        found |= {x.site: None for x in inside if isinstance(x, ir.Sample)}
+        own = {x.var.name for x in inside if isinstance(x, ir.Let)}
+        own |= {
+            y.final.name for x in inside if isinstance(x, ir.Loop) for y in (*x.reductions, *x.collects, *x.carries)
+        }
+        return [name for name in found if name not in own]
+
     def after_loop(self, s: ir.Loop) -> None:
         for c in s.carries:
             self.kept(c.final.name)
-        for r in s.reductions:
-            total = f'jnp.sum(out["d_{r.final.name}"], axis=0)'
+        blocked = self.in_blocks(s)
+        summands = [f'out["d_{r.final.name}"]' for r in s.reductions]
+        if blocked and summands:
+            self.w.line(f"sums = control.added({', '.join(summands)})")
+        for k, r in enumerate(s.reductions):
+            total = f"sums[{k}]" if blocked else f"jnp.sum({summands[k]}, axis=0)"
             if not (isinstance(r.init, ir.Lit) and r.init.value == 0):
                 total = f"{self.printer.expr(r.init, None, 6)} + {total}"
             if r.final.name in self.overridable:

@@ -32,6 +32,7 @@ from jax import Array, lax
 from jax.typing import ArrayLike
 
 from ppl.problem.guides import Guide, Params
+from ppl.runtime import blocks
 from ppl.runtime.point import Draw, Point
 from ppl.runtime.surface import log_density, outcomes, still
 
@@ -50,13 +51,15 @@ def surrogate(
     stl: bool = False,
     marginalise: bool = True,
     boundaries: ArrayLike | None = None,
+    rows: int | None = None,
 ) -> Array:
     """One sample of the ELBO, with the gradient of `estimator`. The score estimator has nothing that `stl` drops;
     `marginalise` concerns the combined one, and so does `boundaries`, the weight of all that comes from boundaries (1
-    if None). With 0 the gradient is on average that of the interior estimator, but for terms that take the score."""
-    point = guide.point(params, eps, stl)
+    if None). With 0 the gradient is on average that of the interior estimator, but for terms that take the score.
+    `rows`: how many iterations of a long loop to evaluate at a time, if not all."""
+    point = replace(guide.point(params, eps, stl), rows=rows)
     if estimator == "score":
-        return score(code, guide, code.TERMS, params, point.u, noise, data, size)
+        return score(code, guide, code.TERMS, params, point.u, noise, data, size, rows)
     at = _with(point, noise)
     # The gradient of -log q in the probabilities of a discrete latent is zero on average: noise, left out.
     fixed = {k: lax.stop_gradient(v) for k, v in at.log_probabilities.items()}
@@ -65,13 +68,14 @@ def surrogate(
     if estimator == "interior":
         return log_density(main, code.TERMS)
     integrated = integrable(code, guide) if marginalise else frozenset[str]()
+    at = replace(at, rows=blocks.unless_moving(main, rows))
     surface = code.boundary(_evaluating(code, at, main, data, size), data, size, main, integrated)
     scored: tuple[str, ...] = getattr(code, "SCORED", ())
     h = log_density(main, tuple(t for t in code.TERMS if t not in scored and t not in integrated))
     if integrated:
-        h = h + code.expected(replace(inside, boundaries=boundaries), data, size, main, integrated)
+        h = h + code.expected(replace(inside, boundaries=boundaries, rows=at.rows), data, size, main, integrated)
     if scored:
-        h = h + score(code, guide, scored, params, point.u, noise, data, size)
+        h = h + score(code, guide, scored, params, point.u, noise, data, size, rows)
     crossing = surface - lax.stop_gradient(surface)
     return h + (crossing if boundaries is None else boundaries * crossing)
 
@@ -84,10 +88,10 @@ def integrable(code: ModuleType, guide: Guide) -> frozenset[str]:
 
 def score(
     code: ModuleType, guide: Guide, terms: tuple[str, ...], params: Params, u: Mapping[str, Array],
-    noise: Mapping[str, Array], data: Mapping[str, Any], size: Mapping[str, int],
+    noise: Mapping[str, Array], data: Mapping[str, Any], size: Mapping[str, int], rows: int | None = None,
 ) -> Array:  # fmt: skip
     """The sum of `terms` at the draw `u`, with the gradient of the score function estimator."""
-    point = guide.at(params, {k: lax.stop_gradient(v) for k, v in u.items()})
+    point = replace(guide.at(params, {k: lax.stop_gradient(v) for k, v in u.items()}), rows=rows)
     out = code.model(_with(point, noise), data, size)
     # log q enters the density with a minus sign, where the path draws it and nowhere else.
     minus_log_q = log_density(out, code.TERMS)

@@ -31,6 +31,7 @@ from ppl.problem.families import family_of
 from ppl.problem.guides import Guide, Latents, MeanField, Params
 from ppl.problem.noise import NOISE, normals
 from ppl.problem.observations import NoSampler, Observed, observed
+from ppl.runtime import blocks
 from ppl.runtime.densities import normal
 from ppl.runtime.empty import wrap
 from ppl.runtime.point import Point
@@ -193,7 +194,7 @@ class Problem:
         u = self._arrays(u, 0.0)
         pseudo = {k: normal(u[k], 0.0, 1.0) for k in self._shapes if k not in self._outcomes}
         even = {k: jnp.full((*self._shapes[k], n), -np.log(n)) for k, n in self._outcomes.items()}
-        out = self._model(Point(u, log_q=pseudo, log_probabilities=even))
+        out = self._model(Point(u, log_q=pseudo, log_probabilities=even, rows=blocks.iterations(1)))
         base = sum((jnp.sum(v) for v in pseudo.values()), start=jnp.zeros(()))
         base += sum(jnp.sum(v[..., 0]) for v in even.values())
         return log_density(out, terms) + base + self._code.noise_log_density(u, self._data(u), self.sizes)
@@ -252,11 +253,22 @@ class Problem:
             raise ValueError("samples must be at least 1")
 
         def loss(params: Params, key: Array, data: Mapping[str, Any], boundaries: ArrayLike | None) -> Array:
-            dtype = self._dtype(params)
+            dtype, rows = self._dtype(params), blocks.iterations(samples)
 
             def one(eps: dict[str, Array], own: dict[str, Array]) -> Array:
                 return surrogate(
-                    self._code, family, estimator, params, eps, own, data, self.sizes, stl, marginalise, boundaries
+                    self._code,
+                    family,
+                    estimator,
+                    params,
+                    eps,
+                    own,
+                    data,
+                    self.sizes,
+                    stl,
+                    marginalise,
+                    boundaries,
+                    rows,
                 )
 
             draws = self._base_draws(family, key, samples, dtype, data, noise)
@@ -287,9 +299,10 @@ class Problem:
     def draw(self, params: Params, key: Array, n: int, guide: str = "meanfield") -> Draws:
         """`n` independent draws from the guide."""
         family, dtype, data = self.guide(guide), self._dtype(params), self._data(params["loc"])
+        rows = blocks.iterations(n)
 
         def one(eps: dict[str, Array], noise: dict[str, Array]) -> Draws:
-            point = family.point(params, eps)
+            point = replace(family.point(params, eps), rows=rows)
             out = self._code.model(replace(point, u={**point.u, **noise}), data, self.sizes)
             log_q = jnp.zeros((), dtype)
             for name, shape in self._shapes.items():
@@ -312,18 +325,18 @@ class Problem:
         """At the draws `u` that `prior_draws` made: the latents on their supports, NaN where one does not exist; and
         for each of `branches`, whether its condition holds.
         """
-        zero = self._zeros(u)
+        zero, rows = self._zeros(u), blocks.iterations(max((np.shape(x)[0] for x in u.values()), default=1))
 
         def one(at: Mapping[str, Array]) -> tuple[dict[str, Array], dict[str, Array]]:
-            point = Point(dict(at), log_q=zero)
+            point = Point(dict(at), log_q=zero, rows=rows)
             out = self._model(point)
             return self._existing(out, point.dtype), self._taken(out)
 
         return jax.vmap(one)({k: jnp.asarray(v) for k, v in u.items()})
 
     def _taken(self, out: Mapping[str, Any]) -> dict[str, Array]:
-        on = {k: jnp.asarray(out[k].on) for k in self._guards if k in out}
-        return {k: jnp.mean(v, dtype=jnp.result_type(float)) for k, v in on.items() if v.dtype == jnp.bool_ and v.size}
+        on = {k: out[k].on for k in self._guards if k in out}
+        return {k: blocks.share(v) for k, v in on.items() if v.dtype == jnp.bool_ and v.size}
 
     def unconstrained_draws(self, params: Params, key: Array, n: int, guide: str = "meanfield") -> dict[str, Array]:
         """`n` draws of all latents from the guide, unconstrained, and of the program's noise: what `log_weight` takes.
@@ -346,7 +359,7 @@ class Problem:
         family, dtype, data = self.guide(guide), self._dtype(params), self._data(params["loc"])
 
         def one(eps: dict[str, Array], noise: dict[str, Array]) -> dict[str, Array]:
-            point = family.point(params, eps)
+            point = replace(family.point(params, eps), rows=blocks.iterations(n))
             out = self._code.model(replace(point, u={**point.u, **noise}), data, self.sizes)
             return {t: ~jnp.isfinite(log_density(out, (t,))) for t in self._code.TERMS}
 

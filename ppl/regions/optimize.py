@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
 OPTIMIZATIONS: Mapping[str, str] = MappingProxyType({
+    "blocks": "long loops are evaluated a block of iterations at a time, and again for the gradient",
     "jumps": "a guard that flips alone is evaluated on its boundary only, not beside it, and draws without log q",
     "modes": "the jumps of guards that carried state of few values hands on follow from one backward pass",
     "stopped": "guards that stop a loop, or test that again behind it, are crossed along one coordinate each",

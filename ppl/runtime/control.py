@@ -20,8 +20,10 @@ import numpy as np
 from jax import Array, lax
 from jax.typing import ArrayLike
 
+from ppl.runtime.blocks import Outputs
+from ppl.runtime.blocks import added as added  # emitted modules call it here
+
 Path = Mapping[str, Array] | None
-Outputs = dict[str, Any]
 
 
 class Guard(NamedTuple):

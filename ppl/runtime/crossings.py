@@ -26,6 +26,7 @@ from ppl.runtime.densities import normal as normal_density
 from ppl.runtime.point import Index, Noise, Point, Root
 from ppl.runtime.roots import Along, Roots
 from ppl.runtime.supports import Transform
+from ppl.runtime.surface import still
 
 __all__ = ["Line", "Noise", "all_roots", "line", "only_root", "polynomial_roots", "total", "total_of_model"]
 
@@ -264,7 +265,7 @@ def total(
     guard with `levels` ``across(root, slope, level)``. Where `search` has `pieces`, the value comes with the number of
     its piece (`control.piece`).
     """
-    still = jax.tree.map(lax.stop_gradient, main)
+    fixed = still(main)
     here = [lax.stop_gradient(a.here()) for a in arguments]
     live = [a.here() for a in arguments]
 
@@ -274,7 +275,7 @@ def total(
 
     @jax.jit  # traced once, not at every use
     def along(s: Array) -> Any:
-        return value(still, *moved(here, on.z(s)))
+        return value(fixed, *moved(here, on.z(s)))
 
     smooth = _first(value) if search.pieces else value
 
@@ -283,7 +284,7 @@ def total(
         share = jnp.ones_like(slope)
         if len(arguments) > 1 or arguments[0].index != on.index:
             at_root = moved(here, on.z(s))
-            slopes = jax.grad(lambda zs: smooth(still, *zs))(at_root)
+            slopes = jax.grad(lambda zs: smooth(fixed, *zs))(at_root)
             rates = [a.rate(a.noise()) for a in arguments]
             rates = moved(rates, on.rate(s))
             share = slope**2 / _positive(sum(jnp.sum((d * r) ** 2) for d, r in zip(slopes, rates, strict=True)))

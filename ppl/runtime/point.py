@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from typing import Any, NamedTuple, Protocol
@@ -14,8 +14,8 @@ import jax.numpy as jnp
 from jax import Array, lax
 from jax.typing import ArrayLike
 
-from ppl.runtime import samplers
-from ppl.runtime.control import BY_VALUE, Guard, Path
+from ppl.runtime import blocks, control, samplers
+from ppl.runtime.control import BY_VALUE, Guard, Outputs, Path
 from ppl.runtime.densities import Density
 from ppl.runtime.densities import normal as normal_density
 from ppl.runtime.empty import wrap
@@ -100,7 +100,8 @@ class Point:
     site's name, is uniform on (0, 1), for boundaries of which a random subset is taken. `lines` is None where every
     latent has noise of its own, so that moving it leaves the noise of all others as it is; then ``loc + scale * s``, at
     fixed s, is differentiable in the parameters. `model` evaluates the program at other values of the latents, on the
-    path of this point. `boundaries` weights the gradient that comes from boundaries, None for all of it.
+    path of this point. `boundaries` weights the gradient that comes from boundaries, None for all of it. `rows` is the
+    number of iterations of a long loop that are evaluated at a time, None for all.
     """
 
     u: Mapping[str, Array]
@@ -115,6 +116,7 @@ class Point:
     lines: Lines | None = None
     model: Callable[[Mapping[str, Array]], Mapping[str, Any]] | None = None
     boundaries: ArrayLike | None = None
+    rows: int | None = None
 
     @property
     def dtype(self) -> jnp.dtype:
@@ -152,6 +154,16 @@ class Point:
 
     def replace_sum(self, name: str, total: ArrayLike) -> ArrayLike:
         return self.replaced.get(name, total)
+
+    # ------------------------------------------------------------------ loops
+
+    def each(
+        self, body: Callable[..., Outputs], lo: ArrayLike, extent: int, path: Path, moving: Sequence[Array] = ()
+    ) -> Outputs:
+        """As `control.each`; the outputs of a long loop are evaluated where they are read."""
+        rows = self.rows if path is None else None
+        found = None if rows is None else blocks.each(body, lo, extent, rows, moving)
+        return control.each(body, lo, extent, path) if found is None else found
 
     # ------------------------------------------------------------------ draws
 
@@ -270,7 +282,7 @@ class Point:
             {k: lax.stop_gradient(v) for k, v in m.items()}
             for m in (self.u, self.loc, self.scale, self.log_q, self.log_probabilities)
         )
-        return replace(self, u=u, loc=loc, scale=scale, log_q=log_q, log_probabilities=table)
+        return replace(self, u=u, loc=loc, scale=scale, log_q=log_q, log_probabilities=table, rows=None)
 
     def replacing(self, **sums: Array) -> Point:
         return replace(self, replaced={**self.replaced, **sums})

@@ -18,6 +18,8 @@ import jax.numpy as jnp
 from jax import Array, lax
 from jax.typing import ArrayLike
 
+from ppl.runtime import blocks
+from ppl.runtime.blocks import Lazy, is_lazy
 from ppl.runtime.control import BY_VALUE, Guard, floor_of
 from ppl.runtime.point import Draw, Observation, Root
 
@@ -43,7 +45,7 @@ def outcomes_of(
 
 def still(tree: Any) -> Any:
     """`tree`, through which no gradient flows."""
-    return jax.tree.map(lax.stop_gradient, tree)
+    return jax.tree.map(lambda x: x.still() if isinstance(x, Lazy) else lax.stop_gradient(x), tree, is_leaf=is_lazy)
 
 
 def force(outcome: bool, like: Array, position: tuple[ArrayLike, ...]) -> Array:
@@ -62,7 +64,7 @@ def force_level(outcome: ArrayLike, like: Array, position: tuple[ArrayLike, ...]
 
 def log_density(out: Mapping[str, Any], terms: tuple[str, ...]) -> Array:
     """The sum of the named terms."""
-    return jnp.asarray(sum((jnp.sum(_value(out[t])) for t in terms), start=0.0))
+    return blocks.summed([_value(out[t]) for t in terms])
 
 
 def _value(term: Any) -> Array:
@@ -163,7 +165,7 @@ def _natural(guard: Guard) -> Array:
 
 def outcomes(out: Mapping[str, Any]) -> dict[str, Array]:
     """The path that an evaluation took."""
-    return {k: v.on for k, v in out.items() if isinstance(v, Guard)}
+    return {k: jnp.asarray(v.on) for k, v in out.items() if isinstance(v, Guard)}
 
 
 def surface(root: Root, slope: ArrayLike, rest: ArrayLike, gap: Array) -> Array:
@@ -186,10 +188,11 @@ def row(guard: Guard, position: tuple[ArrayLike, ...]) -> Guard:
     return Guard(guard.value[position], guard.on[position])
 
 
-def total(one: Callable[..., Array], *ranges: tuple[Any, int]) -> Array:
+def total(one: Callable[..., Array], *ranges: tuple[Any, int], rows: int | None = None) -> Array:
     """The sum of ``one(i, j, ...)`` over the instances of a boundary: (first, number) for each loop around it.
 
-    A first index that depends on the loops further out is given as a function of their indices.
+    A first index that depends on the loops further out is given as a function of their indices. With `rows`, so many
+    instances of a long loop are evaluated at a time, see ppl.runtime.blocks.
     """
 
     def over(outer: tuple[Array, ...], rest: tuple[tuple[Any, int], ...]) -> Array:
@@ -198,7 +201,14 @@ def total(one: Callable[..., Array], *ranges: tuple[Any, int]) -> Array:
         (lo, extent), inner = rest[0], rest[1:]
         if extent <= 0:
             return jnp.asarray(0.0)
-        first = lo(*outer) if callable(lo) else lo
-        return jnp.sum(jax.vmap(lambda i: over((*outer, i), inner))(jnp.asarray(first) + jnp.arange(extent)))
+        first = jnp.asarray(lo(*outer) if callable(lo) else lo)
+
+        def at(i: Array) -> Array:
+            return over((*outer, i), inner)
+
+        at_a_time = None if rows is None or outer else blocks.rows_of(at, extent, rows)
+        if at_a_time is not None:
+            return blocks.total(at, first, extent, at_a_time)
+        return jnp.sum(jax.vmap(at)(first + jnp.arange(extent)))
 
     return over((), ranges)

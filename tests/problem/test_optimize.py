@@ -92,6 +92,18 @@ for t in 0..T {
     observe y[t] ~ Normal(hot + drift + 0.3 * z[t], if last then 1 else 1.5)
 }
 """
+LONG = """
+data n: int = 20000
+early ~ LogNormal(1, 0.5)
+late ~ LogNormal(2, 0.5)
+change ~ Uniform(0, n)
+total = 0.0
+for i in 0..n {
+    observe i % 7 ~ Poisson(if i < change then early else late)
+    total = total + sqrt(1 + early)
+}
+factor -0.001 * (total / n) ^ 2
+"""
 STOPPED = """
 data steps: int = 2
 start ~ Normal(1, 1)
@@ -105,7 +117,12 @@ for i in 0..steps while pos >= 0 {
 }
 if pos >= 0 { factor -5 } else { observe 1.7 ~ Normal(walked, 1) }
 """
-PROGRAMS = {"jumps": (CHANGE, CHAIN), "split": (ALIVE, THERMOSTAT), "modes": (THERMOSTAT, SWITCH, COUNTER)}
+PROGRAMS = {
+    "blocks": (LONG,),
+    "jumps": (CHANGE, CHAIN),
+    "split": (ALIVE, THERMOSTAT),
+    "modes": (THERMOSTAT, SWITCH, COUNTER),
+}
 CASES = [(name, k) for name, programs in PROGRAMS.items() for k in range(len(programs))]
 
 
