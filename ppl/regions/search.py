@@ -50,7 +50,7 @@ def searches(scope: Scope, guard: ir.Guard, normal: poly.Poly) -> list[tuple[Lat
 
 
 def is_computed_along(scope: Scope, guard: ir.Guard, line: Latent) -> bool:
-    """Whether a guard has a value of its own on a whole line or nowhere on it: its branch does not begin or end there."""
+    """Whether a guard has a value of its own on a whole line or nowhere on it: no branch begins or ends there."""
     masks = scope.flow.guard_values[guard.index].masks
     return all(scope.independent(ir.GuardRef(k), line) for k in masks)
 
