@@ -17,6 +17,7 @@ WANTED = {
     "positive": "above 0 and finite",
     "unit": "in [0, 1]",
     "int_nonnegative": "0 or more",
+    "int_positive": "1 or more",
     "real": "finite",
     "simplex": "0 or more in all elements, which sum to 1",
 }
@@ -96,6 +97,8 @@ def _argument(
             bad = ~((v >= 0) & (v <= 1))
         case "int_nonnegative":
             bad = v < 0
+        case "int_positive":
+            bad = v < 1
         case "simplex":
             total = np.asarray(np.sum(v, axis=-1))
             bad = ~(np.all(v >= 0, axis=-1) & (np.abs(total - 1.0) <= SIMPLEX_TOLERANCE))

@@ -101,6 +101,8 @@ class Ranges:
         match e.op.removeprefix(ir.TRANSFORM), e.args[1:]:
             case "simplex", _:
                 return Interval(np.zeros(1), np.ones(1), True)
+            case "cholesky_corr", _:
+                return Interval(-np.ones(1), np.ones(1))
             case "ordered_lower", (lo,):
                 return Interval(self.of(lo, ev).lo, ANY.hi, True, True)
             case "ordered_interval", (lo, hi):

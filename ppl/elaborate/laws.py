@@ -220,12 +220,13 @@ def argument(ctx: Context, d: Distribution, p: Param, value: ir.Expr, span: Span
     if p.ndim and len(value.type.dims) < p.ndim:
         ctx.error("PPL202", f"`{p.name}` of `{d.name}` is a vector, got {expressions.describe(value.type)}", span)
         return False
-    if p.domain == "int_nonnegative" and value.type.base != "int":
+    if p.domain in ("int_nonnegative", "int_positive") and value.type.base != "int":
         ctx.error("PPL201", f"`{p.name}` of `{d.name}` is an int, got {expressions.describe(value.type)}", span)
         return False
     x = value.value if isinstance(value, ir.Lit) else None
     if x is not None and not in_domain(p.domain, float(x)):
-        wanted = {"positive": "above 0", "unit": "in [0, 1]", "int_nonnegative": "0 or more", "real": "finite"}
+        wanted = {"positive": "above 0", "unit": "in [0, 1]", "int_nonnegative": "0 or more",
+                  "int_positive": "1 or more", "real": "finite"}  # fmt: skip
         ctx.error("PPL301", f"`{p.name}` of `{d.name}` is {x}, it must be {wanted[p.domain]}", span)
         return False
     return True
@@ -240,6 +241,8 @@ def in_domain(domain: str, x: float) -> bool:
             return 0 <= x <= 1
         case "int_nonnegative":
             return x >= 0
+        case "int_positive":
+            return x >= 1
         case _:
             return abs(x) < float("inf")
 

@@ -1,4 +1,4 @@
-"""Latents whose elements do not vary freely: a simplex, an ordered vector.
+"""Latents whose elements do not vary freely: a simplex, an ordered vector, a factor of a correlation matrix.
 
 Such a site stands for real coordinates, as many as vary, and a variable has the elements that they are transformed to.
 So every later phase sees a vector of unbounded latents that move alone, and an expression of them.
@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from ppl.core import ir
 from ppl.diagnostics import Span
-from ppl.elaborate import densities, draws, expressions, laws, statements
+from ppl.elaborate import arrays, densities, draws, expressions, laws, statements
 from ppl.elaborate.context import ERROR, Context, Local, SiteBinding
 from ppl.language.distributions import JOINT, OF_VECTORS, Distribution, ordered
 from ppl.syntax import ast
 
-TYPES = frozenset(JOINT.values())
+TYPES = frozenset({"simplex", "ordered"})
 
 
 def is_joint(s: ast.Sample) -> bool:
@@ -131,32 +131,60 @@ def elements(
     ctx: Context, s: ast.Sample, d: Distribution, args: tuple[ir.Expr, ...], t: ir.Type | None
 ) -> ir.Type | None:
     """The type of the value; None if reported."""
-    if t is not None and (t.base != "real" or len(t.dims) != 1):
-        what = expressions.describe(t)
-        ctx.error("PPL201", f"`{s.distribution.name}` draws a vector here, `{s.target.name}` is {what}", s.span,
+    matrix = d.support.kind == "cholesky_corr"
+    if t is not None and (t.base != "real" or len(t.dims) != 1 + matrix):
+        what, kind = expressions.describe(t), "matrix" if matrix else "vector"
+        ctx.error("PPL201", f"`{s.distribution.name}` draws a {kind} here, `{s.target.name}` is {what}", s.span,
+                  f"write `{s.target.name} ~ ...`" if matrix else
                   f"write `{s.target.name}: {JOINT[d.support.kind]}[n] ~ ...`")  # fmt: skip
         return None
     if d.name not in OF_VECTORS:
         assert t is not None, "an ordered vector is declared"
         return t
-    alpha = args[0]
-    if len(alpha.type.dims) != 1:
-        ctx.error("PPL202", f"`alpha` of `{d.name}` is a vector, got {expressions.describe(alpha.type)}", s.span)
+    whole = size_of(ctx, s, d, args)
+    if whole is None:
         return None
-    for n in alpha.type.dims:
-        ctx.mark_static(n)
-    if t is not None and not ctx.same_size(t.dims[0], alpha.type.dims[0], s.span, f"`{s.target.name}`"):
-        ctx.error("PPL202", f"`{s.target.name}` is {expressions.describe(t)}, `alpha` of `{d.name}` is "
-                  f"{expressions.describe(alpha.type)}", s.span)  # fmt: skip
+    ctx.mark_static(whole.dims[0])
+    if t is not None and not all(
+        ctx.same_size(a, b, s.span, f"`{s.target.name}`") for a, b in zip(t.dims, whole.dims, strict=True)
+    ):
+        ctx.error("PPL202", f"`{s.target.name}` is {expressions.describe(t)}, `{d.name}` draws "
+                  f"{expressions.describe(whole)}", s.span)  # fmt: skip
         return None
-    return ir.Type("real", alpha.type.dims)
+    return whole
+
+
+def size_of(ctx: Context, s: ast.Sample, d: Distribution, args: tuple[ir.Expr, ...]) -> ir.Type | None:
+    """The type that the arguments of a distribution of vectors give its values; None if reported."""
+    first = args[0]
+    if d.support.kind == "simplex":
+        if len(first.type.dims) == 1:
+            return first.type.with_base("real")
+        ctx.error("PPL202", f"`alpha` of `{d.name}` is a vector, got {expressions.describe(first.type)}", s.span)
+        return None
+    array = next((p for p, a in zip(d.params, args, strict=True) if not a.type.scalar), None)
+    if array is not None:
+        ctx.error("PPL202", f"`{array.name}` of `{d.name}` is one number", s.span)
+        return None
+    if first.random or not arrays.known_at_bind(ctx, first) or arrays.depends_on_loop(ctx, first):
+        ctx.error("PPL207", "a size must come from data and literals", s.distribution.span)
+        return None
+    return ir.Type("real", (first, first))
 
 
 def coordinates(d: Distribution, dims: tuple[ir.Expr, ...]) -> tuple[ir.Expr, ...]:
-    """The shape of the coordinates of a vector of this shape."""
-    if d.support.kind != "simplex":
-        return dims
-    (n,) = dims
-    if isinstance(n, ir.Lit):
-        return (ir.literal(int(n.value) - 1),)
-    return (ir.Op("sub", (n, ir.literal(1)), ir.INT, False),)
+    """The shape of the coordinates of a value of this shape."""
+    n, one = dims[0], ir.literal(1)
+    match d.support.kind:
+        case "simplex":
+            return (ir.literal(int(n.value) - 1),) if isinstance(n, ir.Lit) else (_int("sub", n, one),)
+        case "cholesky_corr":
+            if isinstance(n, ir.Lit):
+                return (ir.literal(int(n.value) * (int(n.value) - 1) // 2),)
+            return (_int("floordiv", _int("mul", n, _int("sub", n, one)), ir.literal(2)),)
+        case _:
+            return dims
+
+
+def _int(op: str, a: ir.Expr, b: ir.Expr) -> ir.Expr:
+    return ir.Op(op, (a, b), ir.INT, False)

@@ -184,6 +184,8 @@ def _support_in_words(support: str) -> str | None:
         return f"{words[support]}, and its bounds do not belong to it"
     if support == "simplex":
         return "its elements are positive and sum to 1"
+    if support == "cholesky_corr":
+        return "it is lower triangular, its diagonal is positive and each row has length 1"
     return "its elements increase, inside their support" if support.startswith("ordered") else None
 
 

@@ -15,7 +15,8 @@ from ppl.record import record
 
 @record
 class Param:
-    """An argument of a distribution. `domain`: real, positive, unit (closed [0, 1]), int_nonnegative, simplex."""
+    """An argument of a distribution. `domain`: real, positive, unit (closed [0, 1]), int_nonnegative,
+    int_positive, simplex."""
 
     name: str
     domain: str
@@ -35,10 +36,11 @@ class Support:
     bounds: tuple[str | float, ...] = ()
 
 
-# Supports of whole vectors, with what a type in the language calls them.
+# Supports of whole vectors and matrices, with a word for them: the name of a type, of vectors.
 JOINT: Mapping[str, str] = MappingProxyType(
-    {"simplex": "simplex", "ordered": "ordered", "ordered_lower": "ordered", "ordered_interval": "ordered"}
-)
+    {"simplex": "simplex", "ordered": "ordered", "ordered_lower": "ordered", "ordered_interval": "ordered",
+     "cholesky_corr": "cholesky"}
+)  # fmt: skip
 
 
 @record
@@ -114,8 +116,14 @@ DISTRIBUTIONS: Mapping[str, Distribution] = MappingProxyType({d.name: d for d in
 
 # Distributions of latents whose elements do not vary freely.
 OF_VECTORS: Mapping[str, Distribution] = MappingProxyType(
-    {"Dirichlet": Distribution("Dirichlet", "dirichlet", (Param("alpha", "positive", 1),), Support("simplex"))}
-)
+    {
+        "Dirichlet": Distribution("Dirichlet", "dirichlet", (Param("alpha", "positive", 1),), Support("simplex")),
+        "LKJCholesky": Distribution(
+            "LKJCholesky", "lkjcholesky", (Param("d", "int_positive"), Param("eta", "positive")),
+            Support("cholesky_corr"),
+        ),
+    }
+)  # fmt: skip
 
 # Distributions that the standard library makes, and the file that has them.
 IN_LIBRARY: Mapping[str, str] = MappingProxyType(

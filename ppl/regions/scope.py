@@ -32,9 +32,9 @@ class Scope:
         """The definition of a scalar variable, or of an element of a vector, for normal forms."""
         if isinstance(v, ir.Var):
             return self.definitions.get(v.name) if not v.type.dims else None
-        if not isinstance(v.base, ir.Var) or len(v.indices) != 1 or v.indices[0].random:
+        if not isinstance(v.base, ir.Var) or not v.type.scalar or any(i.random for i in v.indices):
             return None
-        return vectors.element(self.definitions.get(v.base.name), v.indices[0])
+        return vectors.element(self.definitions.get(v.base.name), v.indices)
 
     def normal(self, e: ir.Expr) -> poly.Poly:
         return poly.to_poly(e, self.expand, self.memo)

@@ -12,14 +12,17 @@ from ppl.core import ir
 MOST_TERMS = 6  # beyond, an element is known by the vector alone
 
 
-def element(value: ir.Expr | None, index: ir.Expr) -> ir.Expr | None:
+def element(value: ir.Expr | None, indices: tuple[ir.Expr, ...]) -> ir.Expr | None:
     """An element of a vector defined by `value`, if that is a transform and the element can be written down."""
     if not isinstance(value, ir.Op) or not value.op.startswith(ir.TRANSFORM):
         return None
     own, *limits = value.args
     if not isinstance(own, ir.Var):
         return None
+    index = indices[0]
     match value.op.removeprefix(ir.TRANSFORM):
+        case "cholesky_corr":
+            return below_diagonal(own, indices)
         case "simplex":
             return share(own, index)
         case "ordered":
@@ -47,6 +50,18 @@ def share(own: ir.Var, index: ir.Expr) -> ir.Expr | None:
     out = factors[0] if factors else ir.literal(1.0)
     for x in factors[1:]:
         out = _op("mul", out, x)
+    return out
+
+
+def below_diagonal(own: ir.Var, indices: tuple[ir.Expr, ...]) -> ir.Expr | None:
+    """An element of a factor of a correlation matrix: a part, with its sign, of the length that its row has left."""
+    row, column = (int(i.value) if isinstance(i, ir.Lit) else MOST_TERMS for i in indices)
+    if not column < row < MOST_TERMS:
+        return None
+    first = row * (row - 1) // 2
+    out = _call("tanh", coordinate(own, first + column))
+    for k in range(column):
+        out = _op("mul", out, _call("inv", _call("cosh", coordinate(own, first + k))))
     return out
 
 

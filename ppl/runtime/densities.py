@@ -42,7 +42,7 @@ from ppl.runtime.densities_discrete import (
     negativebinomial,
     poisson,
 )
-from ppl.runtime.densities_vector import dirichlet
+from ppl.runtime.densities_vector import dirichlet, lkjcholesky
 
 _TABLE = (
     normal,
@@ -92,6 +92,7 @@ __all__ = [
     "halfnormal",
     "inversegamma",
     "laplace",
+    "lkjcholesky",
     "logistic",
     "lognormal",
     "mixture",

@@ -401,6 +401,18 @@ def _draw_dirichlet(key: Array, shape: _Shape, dtype: DTypeLike, alpha: Array) -
     return nn.softmax(random.loggamma(key, jnp.broadcast_to(alpha, shape), shape, dtype), axis=-1)
 
 
+def _draw_lkjcholesky(key: Array, shape: _Shape, dtype: DTypeLike, d: Array, eta: Array) -> Array:
+    """The onion method: each row has a random direction, and a length before the diagonal from a beta distribution."""
+    size = shape[0]
+    k_length, k_direction = random.split(key)
+    k = jnp.arange(1, size, dtype=dtype)
+    length = random.beta(k_length, 0.5 * k, eta + 0.5 * (size - 1 - k), (size - 1,), dtype)
+    direction = jnp.tril(random.normal(k_direction, (size, size), dtype), -1)[1:]
+    direction = direction / jnp.sqrt(jnp.sum(jnp.square(direction), axis=1, keepdims=True))
+    below = jnp.sqrt(length)[:, None] * direction
+    return jnp.diag(jnp.sqrt(1.0 - jnp.pad(length, (1, 0)))) + jnp.pad(below, ((1, 0), (0, 0)))
+
+
 def _draw_beta(key: Array, shape: _Shape, dtype: DTypeLike, a: Array, b: Array) -> Array:
     return random.beta(key, a, b, shape, dtype)
 
@@ -456,5 +468,6 @@ _SAMPLERS: Mapping[str, Callable[..., Array]] = MappingProxyType(
         "geometric": _draw_geometric,
         "categorical": _draw_categorical,
         "dirichlet": _draw_dirichlet,
+        "lkjcholesky": _draw_lkjcholesky,
     }
 )

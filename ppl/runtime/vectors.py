@@ -1,12 +1,14 @@
 # jax leaves some of its parameter types open.
-# pyright: reportUnknownMemberType=false
-"""Transforms of coordinates that all vary freely to vectors whose elements do not.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+"""Transforms of coordinates that all vary freely to vectors and matrices whose elements do not.
 
 `simplex`: K positive shares that sum to 1, of K - 1 coordinates, by Stan's stick breaking (Stan Reference Manual,
 "Unit simplex"): share k takes the part ``logistic(u[k] - log(K - k - 1))`` of what the shares before it left, so that
 u = 0 is the even simplex. `ordered`: increasing numbers, the first ``u[0]``, each other ``exp(u[k])`` above the one
 before it; `ordered_lower` and `ordered_interval` map these numbers to a support, as the elementwise transform does.
-Bounds are scalars.
+Bounds are scalars. `cholesky_corr`: d x d Cholesky factors of correlation matrices, of d (d - 1) / 2 coordinates, row
+by row: an element below the diagonal is ``tanh(u)`` of the length that its row has left (Stan Reference Manual,
+"Cholesky factors of correlation matrices").
 
 The Jacobians are triangular: `log_det` has the logarithm of the k-th element of the diagonal at k, so that its sum is
 the log determinant.
@@ -14,12 +16,15 @@ the log determinant.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import jax.numpy as jnp
+import numpy as np
 from jax import Array, nn
 from jax.typing import ArrayLike
+from numpy.typing import NDArray
 
 from ppl.runtime import functions as fn
 from ppl.runtime.supports import Transform, above, capped_exp, interval, lower, real, smallest
@@ -119,9 +124,53 @@ class Ordered(Joint):
         return u[:1] + offsets(u[1:]) if u.shape[0] else u
 
 
+@dataclass(frozen=True)
+class CholeskyCorr(Joint):
+    """Cholesky factors of correlation matrices, lower triangular with rows of length one."""
+
+    def shape(self, free: tuple[int, ...]) -> tuple[int, ...]:
+        d = (1 + math.isqrt(1 + 8 * free[0])) // 2
+        return (d, d)
+
+    def forward(self, u: ArrayLike, *bounds: ArrayLike) -> Array:
+        u = fn.real(u)
+        below, left = self._rows(u)
+        value = jnp.zeros(left.shape, u.dtype).at[below].set(jnp.tanh(u)) + jnp.eye(left.shape[0], dtype=u.dtype)
+        factor = jnp.tril(value * jnp.exp(left))
+        return jnp.where(jnp.eye(left.shape[0], dtype=bool), above(factor, 0.0), factor)
+
+    def log_det(self, u: ArrayLike, *bounds: ArrayLike) -> Array:
+        u = fn.real(u)
+        below, left = self._rows(u)
+        return 2.0 * _log_sech(u) + left[below]
+
+    def inverse_or(self, z: ArrayLike, *bounds: ArrayLike) -> tuple[Array, Array]:
+        z = fn.real(z)
+        size, tiny = z.shape[0], smallest(z)
+        below = np.tril_indices(size, -1)
+        squares = jnp.flip(jnp.cumsum(jnp.flip(jnp.square(jnp.tril(z)), 1), 1), 1)
+        rest = jnp.sqrt(jnp.maximum(squares[:, 1:][below[0], below[1]], tiny))  # what a row has right of an element
+        slack = 1e-6 if jnp.finfo(z.dtype).bits == 64 else 1e-3
+        ok = jnp.all(jnp.abs(squares[:, 0] - 1.0) < slack) & jnp.all(jnp.diagonal(z) >= tiny)
+        return jnp.arcsinh(z[below] / rest), ok & jnp.all(jnp.triu(z, 1) == 0)
+
+    def _rows(self, u: Array) -> tuple[tuple[NDArray[np.intp], NDArray[np.intp]], Array]:
+        """The places below the diagonal, row by row, and the log of the length that each row has left at each place."""
+        size = self.shape(u.shape)[0]
+        below = np.tril_indices(size, -1)
+        taken = jnp.zeros((size, size), u.dtype).at[below].set(_log_sech(u))
+        return below, jnp.cumsum(taken, axis=1) - taken
+
+
+def _log_sech(u: Array) -> Array:
+    size = jnp.abs(u)
+    return math.log(2.0) - size - jnp.log1p(jnp.exp(-2.0 * size))
+
+
 simplex = Simplex()
 ordered = Ordered(real)
 ordered_lower = Ordered(lower)
 ordered_interval = Ordered(interval)
+cholesky_corr = CholeskyCorr()
 
-__all__ = ["Joint", "offsets", "ordered", "ordered_interval", "ordered_lower", "simplex"]
+__all__ = ["Joint", "cholesky_corr", "offsets", "ordered", "ordered_interval", "ordered_lower", "simplex"]

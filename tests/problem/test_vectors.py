@@ -1,4 +1,5 @@
-"""Latents whose elements do not vary freely: simplexes and ordered vectors, and guards on their elements."""
+"""Latents whose elements do not vary freely: simplexes, ordered vectors, factors of correlation matrices, and guards on
+their elements."""
 
 from __future__ import annotations
 
@@ -30,11 +31,13 @@ def _double() -> Iterator[None]:
 # -------------------------------------------------------------------- transforms
 
 ALPHA = [2.0, 0.6, 3.0, 1.0]
+FACTOR = npd.LKJCholesky(3, 1.7)
 JOINT: dict[str, tuple[str, Any, Callable[[Any], Any]]] = {
     "simplex": (
         "z ~ Dirichlet([2.0, 0.6, 3.0, 1.0])", npt.StickBreakingTransform(), 
         lambda z: npd.Dirichlet(jnp.asarray(ALPHA)).log_prob(z),
     ),
+    "factor": ("z ~ LKJCholesky(3, 1.7)", npt.CorrCholeskyTransform(), FACTOR.log_prob),
     "ordered": (
         "z: ordered[3] ~ Normal(0.5, 2)", npt.OrderedTransform(),
         lambda z: jnp.sum(npd.Normal(0.5, 2).log_prob(z)) + jnp.log(6.0),
@@ -104,6 +107,8 @@ def test_a_point_off_the_simplex_has_density_zero() -> None:
         ("data a: real[2]\np ~ Dirichlet(a)", {"a": [1.0, -2.0]}, "element [1], is -2"),
         ("data n: int\np: simplex[n] ~ Dirichlet([1, 2])", {"n": 3}, "needs equal sizes"),
         ("data n: int\np ~ Dirichlet([1.0 for k in 0..n])", {"n": 0}, "negative size"),
+        ("data n: int\nL ~ LKJCholesky(n, 2)", {"n": 0}, "it must be 1 or more"),
+        ("data n: int\nL: real[3, 3] ~ LKJCholesky(n, 2)", {"n": 2}, "needs equal sizes"),
     ],
 )
 def test_what_only_data_show(source: str, data: dict[str, Any], said: str) -> None:
@@ -283,11 +288,10 @@ if p[0] > 0.3 {{ factor 1.5 }} else {{ factor -0.5 }}
 if p[2] - p[1] > 0.2 {{ factor -1 + p[0] }}
 """
 ORDERED = """
-{head}
 c: ordered[2] ~ Normal(0, 2)
 data y: real[3] = [-0.4, 0.3, 1.1]
-for i in 0..3 {{ observe y[i] ~ Normal({mean}, 0.7) }}
-if c[1] - c[0] > 1 {{ factor 0.8 }}
+for i in 0..3 { observe y[i] ~ Normal(sum([if y[i] < c[k] then 0 else 1 for k in 0..2]), 0.7) }
+if c[1] - c[0] > 1 { factor 0.8 }
 """
 CHANGES = """
 data y: int[4] = [0, 4, 2, 3]
@@ -301,14 +305,7 @@ GUARDED = {
         SIMPLEX.format(head="data K: int = 3\ndata a: real[K] = [2.0, 1.5, 3.0]", alpha="a"),
         Exact(simplex_density, simplex_cuts),
     ),
-    "cuts": (
-        ORDERED.format(head="", mean="if y[i] < c[0] then 0 else if y[i] < c[1] then 1 else 2"),
-        Exact(ordered_density, ordered_cuts),
-    ),
-    "cuts, counted": (
-        ORDERED.format(head="", mean="sum([if y[i] < c[k] then 0 else 1 for k in 0..2])"),
-        Exact(ordered_density, ordered_cuts),
-    ),
+    "cuts": (ORDERED, Exact(ordered_density, ordered_cuts)),
     "change points": (CHANGES, Exact(changes_density, changes_cuts)),
 }
 
@@ -334,14 +331,13 @@ def test_gradients_of_guarded_programs_are_exact_on_average(name: str) -> None:
         assert np.any(np.abs(blind - want) > 20 * error), "the case does not need its boundaries"
 
 
-@pytest.mark.parametrize("guide", ["fullrank", "chain"])
-def test_guides_with_dependence(guide: str) -> None:
+def test_a_guide_with_dependence() -> None:
     """At parameters at which it is the mean-field guide, a richer guide has the same exact gradient."""
+    guide = "fullrank"
     source, exact = GUARDED["shares"]
     problem = ppl.compile(source).bind()
     params = problem.init_params(guide)
     params["loc"]["p"], params["log_scale"]["p"] = jnp.asarray(THETA[:2]), jnp.asarray(THETA[2:])
-    params = {**params, **{k: jax.tree.map(jnp.zeros_like, v) for k, v in params.items() if k == "factor"}}
     keys = jax.random.split(jax.random.key(6), 4000)
     fn = jax.jit(jax.vmap(problem.elbo_and_grad(guide=guide, samples=2), (None, 0)))
     value, grad = fn(params, keys)
@@ -349,6 +345,55 @@ def test_guides_with_dependence(guide: str) -> None:
     error = found.std(0, ddof=1) / np.sqrt(len(keys))
     want = np.array([exact(THETA), *exact.gradient(THETA)])
     assert np.all(np.abs(found.mean(0) - want) < 4.5 * error + 1e-4), (found.mean(0), want, error)
+
+
+def test_guards_on_correlations() -> None:
+    source = """
+L ~ LKJCholesky(3, 2.0)
+R = matmul(L, transpose(L))
+if R[2, 1] > 0.2 { factor 1.3 }
+if L[2, 0] > 0.1 { factor -0.7 }
+"""
+    problem, plain = ppl.compile(source).bind(), ppl.compile("L ~ LKJCholesky(3, 2.0)").bind()
+    assert [(g.kind, g.direction) for g in problem.guards] == [
+        ("smooth", "every L (unconstrained)"), ("monotone", "L[1] (unconstrained)"),
+    ]  # fmt: skip
+    theta = np.array([0.3, -0.2, 0.4, -0.5, -0.3, -0.6])
+    x, w = np.polynomial.hermite_e.hermegauss(14)
+    eps = jnp.asarray(np.stack(np.meshgrid(x, x, x), -1).reshape(-1, 3))
+    weight = jnp.asarray(np.prod(np.stack(np.meshgrid(w, w, w), -1).reshape(-1, 3), 1) / w.sum() ** 3)
+
+    def smooth(theta: Any) -> Any:
+        u = theta[:3] + jnp.exp(theta[3:]) * eps
+        return weight @ jax.vmap(lambda u: plain.log_density({"L": u}))(u) + jnp.sum(theta[3:])
+
+    def chances(theta: np.ndarray[Any, Any]) -> float:
+        """What the factors add: of the first, the last coordinate is integrated in closed form."""
+        loc, scale = theta[:3], np.exp(theta[3:])
+        (a, p), (b, q) = (nodes(loc[k], scale[k], []) for k in (0, 1))
+        part = (0.2 - np.tanh(b) * np.tanh(a[:, None])) * np.cosh(b) * np.cosh(a[:, None])
+        cut = np.where(np.abs(part) < 1, np.arctanh(np.clip(part, -1 + 1e-15, 1 - 1e-15)), np.sign(part) * 50)
+        first = p @ stats.norm.sf(cut, loc[2], scale[2]) @ q
+        return float(1.3 * first - 0.7 * stats.norm.sf(np.arctanh(0.1), loc[1], scale[1]))
+
+    jumps = [(chances(theta + e) - chances(theta - e)) / 2e-4 for e in 1e-4 * np.eye(6)]
+    want = np.asarray(jax.jit(jax.grad(smooth))(jnp.asarray(theta))) + jumps
+    params = {"loc": {"L": jnp.asarray(theta[:3])}, "log_scale": {"L": jnp.asarray(theta[3:])}}
+    keys = jax.random.split(jax.random.key(8), 4000)
+    _, grad = jax.jit(jax.vmap(problem.elbo_and_grad(samples=2), (None, 0)))(params, keys)
+    found = np.concatenate([grad["loc"]["L"], grad["log_scale"]["L"]], 1)
+    error = found.std(0, ddof=1) / np.sqrt(len(keys))
+    assert np.all(np.abs(found.mean(0) - want) < 4.5 * error + 1e-4), (found.mean(0), want, error)
+    assert np.max(np.abs(jumps) / error) > 30, "the case does not need its boundaries"
+
+
+def test_prior_draws_of_factors() -> None:
+    problem = ppl.compile("L ~ LKJCholesky(4, 1.5)").bind()
+    factor = jax.jit(lambda key: jax.vmap(problem.constrain)(problem.prior(key, 4000)))(jax.random.key(3))["L"]
+    correlation = np.asarray(factor @ jnp.swapaxes(factor, 1, 2))
+    shape = 1.5 + (4 - 2) / 2  # of each correlation, which is 2 Beta(shape, shape) - 1
+    for i, j in ((1, 0), (3, 1), (3, 2)):
+        assert stats.kstest(correlation[:, i, j], stats.beta(shape, shape, -1, 2).cdf).pvalue > 1e-3
 
 
 def test_a_simplex_that_one_branch_draws() -> None:
