@@ -374,8 +374,9 @@ class BoundaryEmitter:
     def live_printer(self, position: dict[int, str]) -> Printer:
         """Prints slope and rest from the main evaluation, through which gradients flow."""
         aliases = {s.name: f'main["{s.output}"]["{s.name}"]' for s in self.scope.program.sites}
-        for name in self.scope.home:
-            if name not in {x.var.name for x in self.scope.loops.values()}:
+        loop_variables = {x.var.name for x in self.scope.loops.values()}
+        for name in self.scope.home:  # a site whose value is an assignment of its own is at home too
+            if name not in loop_variables and name not in aliases:
                 home = self.scope.home[name]
                 if all(x in position for x in home):
                     aliases[name] = self.source(name, position, "main")
