@@ -118,10 +118,9 @@ class Run:
         return stopping.window(chunks)
 
 
-def begin(rows: Any, lr: float, at_optimum: bool = False) -> Run:
-    """A run before its first step. `at_optimum`: `rows` are copies of one that only has to be polished."""
-    run = Run(loop=initial_state(jnp.asarray(rows)), lr=lr)
-    return replace(run, phase=POLISH, lr=lr * stopping.DECAY) if at_optimum else run
+def begin(rows: Any, lr: float) -> Run:
+    """A run before its first step."""
+    return Run(loop=initial_state(jnp.asarray(rows)), lr=lr)
 
 
 def advance(run: Run, machine: Machine, limit: int) -> Run:
