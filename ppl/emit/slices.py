@@ -183,7 +183,7 @@ class _Collector:
             self.out.variables.append(v)
             return
         let = self.lets[v.name]
-        mask = let.mask if self.masked or self.stands_in(v) else None
+        mask = let.mask if self.masked or self.stands_in(v) else self.scope.masks.get(v.name)
         self.outside(definition)
         if mask is not None:
             self.outside(mask)
@@ -198,7 +198,8 @@ class _Collector:
             self.out.guards.append(g)
             return
         info = self.regions.guards[g]
-        mask = info.guard.mask if self.masked or self.stands_in(ir.GuardRef(g)) else None
+        computed = not self.stands_in(ir.GuardRef(g)) and f"guard {g}" not in self.scope.masks
+        mask = info.guard.mask if self.masked or not computed else None
         self.outside(info.value)
         if mask is not None:
             self.outside(mask)

@@ -51,7 +51,13 @@ def occurrences(scope: Scope, members: frozenset[int], named: frozenset[str]) ->
         if mask is not None and mentions(mask, members, named) and isinstance(s, ir.Term | ir.Sample | ir.Fill):
             yield mask, True
         own = (
-            (*(c.out for c in s.carries), *(r.delta for r in s.reductions), *(c.element for c in s.collects))
+            (
+                *(c.init for c in s.carries),
+                *(c.out for c in s.carries),
+                *(r.init for r in s.reductions),
+                *(r.delta for r in s.reductions),
+                *(c.element for c in s.collects),
+            )
             if isinstance(s, ir.Loop)
             else expressions_of_value(scope, s)
         )

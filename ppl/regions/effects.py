@@ -90,7 +90,7 @@ def imports_stay(scope: Scope, loop: ir.Loop, loops: tuple[int, ...], terms: tup
         if latent.site not in scope.flow.of(v).sites or v.name == latent.site:
             return True
         if v.name in scope.definitions:
-            return stays(scope.definitions[v.name])
+            return stays(scope.definitions[v.name]) and (v.name not in scope.masks or stays(scope.masks[v.name]))
         if v.name in scope.entries:
             owner = scope.entries[v.name]
             return scope.untouched_before(latent, owner) if owner.id in loops else True

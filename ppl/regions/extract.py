@@ -189,7 +189,7 @@ def discrete_latent(scope: Scope, base: GuardInfo, members: frozenset[int]) -> G
 
 def lines_for(scope: Scope, base: GuardInfo, members: frozenset[int], terms: tuple[int, ...]) -> tuple[Boundary, ...]:
     """One boundary for all instances, or one for the first iteration and one for the rest; empty if there is none."""
-    found = [*lines.candidates(scope, base.normal), *lines.inside_sums(scope, base.normal)]
+    found = [*lines.candidates(scope, base.normal), *lines.inside_sums(scope, base.normal, base.guard.index)]
     direct = best(scope, base, members, terms, found)
     if not found and not base.loops:
         return behind_loop(scope, base, members, terms)
@@ -277,6 +277,7 @@ def text_of(scope: Scope, b: Boundary) -> str:
 
 def with_mates(scope: Scope, infos: tuple[GuardInfo, ...]) -> tuple[GuardInfo, ...]:
     """Adds to each boundary the guards that may flip at the same point and reach a term in common."""
+    infos = spread(scope, infos)
     active = [i for i in infos if i.status == "boundary" and i.guard.outcomes is None]
     out: dict[int, GuardInfo] = {}
     for info in active:
@@ -292,3 +293,26 @@ def with_mates(scope: Scope, infos: tuple[GuardInfo, ...]) -> tuple[GuardInfo, .
             new.append(replace(b, mates=mates))
         out[info.guard.index] = replace(info, boundaries=tuple(new))
     return tuple(out.get(i.guard.index, i) for i in infos)
+
+
+def spread(scope: Scope, infos: tuple[GuardInfo, ...]) -> tuple[GuardInfo, ...]:
+    """A jump that may take place together with a global one of another iteration is evaluated as that one is: on the
+    whole program, where both guards flip, so that each takes its share of one jump."""
+    out = {i.guard.index: i for i in infos}
+    active = [i.guard.index for i in infos if i.status == "boundary" and i.guard.outcomes is None]
+    wide = [k for k in active if any(b.effect == "global" for b in out[k].boundaries)]
+    while wide:
+        far = out[wide.pop()]
+        for k in active:
+            near = out[k]
+            if near.loops and k != far.guard.index and may_coincide(scope, far, near, "global"):
+                meets = [b.effect in ("local", "incremental") and _meets(b, far) for b in near.boundaries]
+                if any(meets):
+                    new = (replace(b, effect="global") if m else b for b, m in zip(near.boundaries, meets, strict=True))
+                    out[k] = replace(near, boundaries=tuple(new), effect="global")
+                    wide.append(k)
+    return tuple(out[i.guard.index] for i in infos)
+
+
+def _meets(b: Boundary, far: GuardInfo) -> bool:
+    return any(f.line.site == b.line.site and set(f.terms) & set(b.terms) for f in far.boundaries)

@@ -82,7 +82,7 @@ class Flow:
         if mask is None or not any(guarded(x) for e in expressions for x in ir.walk(e)):
             return d
         m = self.of(mask)
-        return Depends(d.smooth, d.sites, d.guards, d.masks | m.guards | m.masks)
+        return Depends(d.smooth, d.sites | m.sites, d.guards | m.guards, d.masks | m.guards | m.masks)
 
     def join(self, name: str, d: Depends) -> None:
         old = self.variables.get(name)
@@ -122,7 +122,7 @@ def _statement(flow: Flow, s: ir.Statement, loops: tuple[int, ...]) -> None:
             if s.outcome is not None:  # its value is an assignment of its own
                 _term(flow, s.id, flow.of(s.outcome) | arguments | flow.of(s.mask).decided(), loops)
                 return
-            flow.join(s.site, own | arguments if moves_with_arguments(s) else own)
+            flow.join(s.site, own | flow.under(s.mask, *s.args) if moves_with_arguments(s) else own)
             if not s.noise:  # noise adds no term; what it decides does, through its variable
                 _term(flow, s.id, own | arguments | flow.of(s.mask).decided(), loops)
         case ir.Fill():

@@ -58,7 +58,7 @@ def candidates(scope: Scope, normal: poly.Poly) -> Iterator[Candidate]:
                 yield Candidate(latent, poly.to_expr(slope), poly.to_expr(rest), None, "all", checks)
 
 
-def inside_sums(scope: Scope, normal: poly.Poly) -> Iterator[Candidate]:
+def inside_sums(scope: Scope, normal: poly.Poly, guard: int) -> Iterator[Candidate]:
     """A coordinate of a vector latent in ``dot(w, x)`` or ``sum(w)``, whatever the length."""
     for a in poly.atoms(normal):
         split = poly.split_affine(normal, a)
@@ -76,6 +76,8 @@ def inside_sums(scope: Scope, normal: poly.Poly) -> Iterator[Candidate]:
             others = [*factors, *poly.atoms(split[1])]
             if latent is None or not all(scope.independent(x, latent) for x in others):
                 continue
+            if not scope.is_computed_along(f"guard {guard}", latent):
+                continue  # the root is found from the guard's value in the main evaluation
             slope: ir.Expr = poly.number(poly.value(split[0]))
             for x in factors:
                 item = element(x, where[0])

@@ -207,10 +207,20 @@ class _Analysis:
         if not fixed(whole) or not direct:
             return None
         thresholds = self.trace([e for t in direct.values() for e in (t.slope, t.rest)])
+        if any(self.jumps_along(k, z) for k in self.scope.flow.terms[self.term.id].guards if self.rep(k) not in direct):
+            return None
         traces = (whole, *map(self.of_guard, given), thresholds)
         if not all(self.in_one_instance(frozenset(direct), t) for t in traces):
             return None
         return Integrated(z, tuple(direct.values()))
+
+    def rep(self, k: int) -> int:
+        return self.infos[k].representative
+
+    def jumps_along(self, k: int, z: Latent) -> bool:
+        """Whether a guard jumps, along the site of `z`, beyond its own iteration: it may flip together with one that
+        integrates `z` out of the term of another iteration, and its jump there would be counted twice."""
+        return any(b.line.site == z.site and b.effect != "local" for b in self.infos[self.rep(k)].boundaries)
 
     def in_one_instance(self, direct: frozenset[int], trace: Trace) -> bool:
         """Whether nothing but the guards themselves brings their outcomes: state would bring those of other iterations,

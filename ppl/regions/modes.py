@@ -116,6 +116,8 @@ def _moves_one_iteration(scope: Scope, loop: ir.Loop, latent: Latent, others: li
         offsets = _offsets(scope, loop, part, latent.site)
         if offsets is None or not all(c <= r if earlier else r <= c for r in offsets):
             return False
+    if not scope.enters_unmoved(latent, loop):
+        return False
     own = {x.name for e in (r.delta for r in loop.reductions) for x in ir.walk(e) if isinstance(x, ir.Var)}
     return latent.site not in own
 

@@ -8,7 +8,7 @@ from ppl.core import ir, poly
 from ppl.core.reads import expressions_of
 from ppl.record import record
 from ppl.regions import vectors
-from ppl.regions.flow import NOTHING, Flow
+from ppl.regions.flow import NOTHING, Flow, guarded
 from ppl.regions.model import Latent
 
 
@@ -26,6 +26,7 @@ class Scope:
     live: frozenset[str]  # variables that some term or guard reads, directly or not
     memo: poly.Memo  # normal forms of variables, filled as they are asked for
     unmoved: dict[tuple[str, Latent], bool]  # answers of `independent` about variables
+    masks: Mapping[str, ir.Expr]  # of variables and guards that a branch not taken evaluates at stand-ins
     optimize: frozenset[str] = frozenset()
 
     def expand(self, v: ir.Var | ir.Index) -> ir.Expr | None:
@@ -70,7 +71,8 @@ class Scope:
                     return self.different_element(e.indices, latent.indices)
                 return latent.site not in self.flow.variables.get(e.array, NOTHING).sites
             case ir.GuardRef():
-                return self.independent(self.program.guards[e.index].value, latent)
+                g = self.program.guards[e.index]
+                return self.independent(g.value, latent) and self.is_computed_along(f"guard {e.index}", latent)
             case ir.Slice(base=ir.Var() as v) if v.name == latent.site and len(latent.indices) == 1:
                 return self.below(latent.indices[0], e.lo)
             case _:
@@ -88,8 +90,14 @@ class Scope:
         if latent.site not in self.flow.variables.get(v.name, NOTHING).sites:
             return True
         if v.name in self.definitions:
-            return self.independent(self.definitions[v.name], latent)
+            return self.independent(self.definitions[v.name], latent) and self.is_computed_along(v.name, latent)
         return v.name in self.entries and self.untouched_before(latent, self.entries[v.name])
+
+    def is_computed_along(self, name: str, line: Latent) -> bool:
+        """Whether the branch that computes a variable or guard takes place on a whole line or nowhere, or makes no
+        difference to its value."""
+        mask = self.masks.get(name)
+        return mask is None or self.independent(mask, line)
 
     def below(self, index: ir.Expr, start: ir.Expr) -> bool:
         """Whether an index certainly lies before the start of a slice."""
@@ -97,7 +105,7 @@ class Scope:
         return poly.is_constant(d) and poly.value(d) > 0
 
     def different_element(self, a: tuple[ir.Expr, ...], b: tuple[ir.Expr, ...]) -> bool:
-        return any(poly.is_constant(d) and d for d in (self.index_difference(x, y) for x, y in zip(a, b, strict=True)))
+        return any(self.never(x, y) or self.never(y, x) for x, y in zip(a, b, strict=True))
 
     def same_element(self, a: tuple[ir.Expr, ...], b: tuple[ir.Expr, ...]) -> bool:
         return all(not self.index_difference(x, y) for x, y in zip(a, b, strict=True))
@@ -145,7 +153,20 @@ class Scope:
         if touched is None:
             return False
         offsets = [self.offset(i, loop) for i in touched]
-        return all(o is not None and c >= o for o in offsets)
+        return all(o is not None and c >= o for o in offsets) and self.enters_unmoved(latent, loop)
+
+    def enters_unmoved(self, latent: Latent, loop: ir.Loop) -> bool:
+        """Whether nothing that enters a loop from outside, its first state included, changes with an element."""
+        inside = [c.init for c in loop.carries]
+        for s in loop.body:
+            inside += expressions_of(s, self.program.guards)
+        for x in (x for e in inside for x in ir.walk(e)):
+            if not isinstance(x, ir.Var | ir.GuardRef) or latent.site not in self.flow.of(x).sites:
+                continue
+            home = self.home.get(x.name, ()) if isinstance(x, ir.Var) else self.decided.get(x.index, ())
+            if loop.id not in home and not self.independent(x, latent):
+                return False
+        return all(self.independent(x, latent) for c in loop.carries for x in ir.walk(c.init) if isinstance(x, ir.Cell))
 
     def reads(self, loop: ir.Loop, site: str) -> list[ir.Expr] | None:
         """The indices at which a loop reads a vector site; None if it reads it as a whole or by several indices."""
@@ -169,13 +190,18 @@ def scope_of(
     entries: dict[str, ir.Loop] = {}
     decided: dict[int, tuple[int, ...]] = {}
     loops: dict[int, ir.Loop] = {}
+    masks: dict[str, ir.Expr] = {}
     for around, s in ir.blocks(program.body):
         here = tuple(x.id for x in around)
         match s:
             case ir.Let():
                 home[s.var.name] = here
+                if s.mask is not None and any(guarded(x) for x in ir.walk(s.value)):
+                    masks[s.var.name] = s.mask
             case ir.Decide():
                 decided[s.index] = here
+                if s.mask is not None and any(guarded(x) for x in ir.walk(program.guards[s.index].value)):
+                    masks[f"guard {s.index}"] = s.mask
             case ir.Loop():
                 loops[s.id] = s
                 inside = (*here, s.id)
@@ -190,7 +216,7 @@ def scope_of(
             case _:
                 pass
     live = live_variables(program)
-    return Scope(program, definitions, flow, loops, home, entries, decided, live, {}, {}, optimize)
+    return Scope(program, definitions, flow, loops, home, entries, decided, live, {}, {}, masks, optimize)
 
 
 def live_variables(program: ir.Program) -> frozenset[str]:

@@ -96,9 +96,9 @@ def test_the_chunk_is_compiled_once() -> None:
         def elbo_and_grad(self, guide, estimator, samples, noise, stl, marginalise):
             fn = StandIn.elbo_and_grad(self, guide, estimator, samples, noise, stl, marginalise)
 
-            def counted(params, key):
+            def counted(params, key, boundaries):
                 traced.append(1)
-                return fn(params, key)
+                return fn(params, key, boundaries)
 
             return counted
 

@@ -19,6 +19,12 @@ from exact import exact  # noqa: E402
 from interpreter import sites  # noqa: E402
 
 DATA: dict[str, dict[str, Any]] = {
+    "bounds_in_branch": {"n": 2, "t": [0.3, 1.2]},
+    "first_state_is_an_outcome": {"n": 2, "t": [0.3, 1.2]},
+    "first_state_reads_latents": {"n": 2, "t": [0.3, 1.2]},
+    "modes_read_outer_variable": {"n": 2, "t": [0.3, 1.2]},
+    "state_in_branch": {"n": 2, "t": [0.3, 1.2]},
+    "state_reads_outer_variable": {"n": 2, "t": [0.3, 1.2]},
     "bounds_with_data_branch": {"k": 1},
     "branch_of_integrated_guard": {"n": 2, "t": [0.3, 1.2]},
     "guard_in_branch_of_loop": {"n": 3, "t": [-0.4, 0.2, 0.9]},
