@@ -381,7 +381,7 @@ class BoundaryEmitter:
                 if all(x in position for x in home):
                     aliases[name] = self.source(name, position, "main")
         for a in self.scope.program.arrays:
-            if not a.site:
+            if a.name not in aliases:
                 aliases[a.name] = f'main["v_{a.name}"]'
         guards = {
             i.guard.index: f'main["g{i.representative}"].on'
