@@ -8,7 +8,7 @@ import pytest
 
 # Before jax starts, for subprocesses too: compiling takes longer than running in nearly every test, and code that is
 # hardly optimised halves the time. What users get is run by `.ci/run` and by the benchmarks.
-os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false")
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
