@@ -34,7 +34,7 @@ from jax.typing import ArrayLike
 from ppl.problem.guides import Guide, Params
 from ppl.runtime import blocks
 from ppl.runtime.point import Draw, Point
-from ppl.runtime.surface import log_density, outcomes, still
+from ppl.runtime.surface import gradient_alone, log_density, outcomes, still
 
 ESTIMATORS = ("combined", "interior", "score")
 
@@ -76,7 +76,7 @@ def surrogate(
         h = h + code.expected(replace(inside, boundaries=boundaries, rows=at.rows), data, size, main, integrated)
     if scored:
         h = h + score(code, guide, scored, params, point.u, noise, data, size, rows)
-    crossing = surface - lax.stop_gradient(surface)
+    crossing = gradient_alone(surface)
     return h + (crossing if boundaries is None else boundaries * crossing)
 
 

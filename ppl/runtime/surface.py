@@ -48,6 +48,18 @@ def still(tree: Any) -> Any:
     return jax.tree.map(lambda x: x.still() if isinstance(x, Lazy) else lax.stop_gradient(x), tree, is_leaf=is_lazy)
 
 
+@jax.custom_jvp
+def gradient_alone(x: Array) -> Array:
+    """0, with the gradient of `x`. Unlike ``x - stop_gradient(x)`` it leaves the value of `x` unused: what is evaluated
+    again in the pass backwards is not evaluated before."""
+    return jnp.zeros_like(x)
+
+
+@gradient_alone.defjvp
+def _(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
+    return jnp.zeros_like(primals[0]), tangents[0]
+
+
 def force(outcome: bool, like: Array, position: tuple[ArrayLike, ...]) -> Array:
     """A path entry that decides one instance of a guard and leaves the others to their values."""
     if not position:
