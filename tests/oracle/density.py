@@ -91,7 +91,8 @@ def density_faults(
         joint, density, constrained, back = jax.tree.map(lambda x: np.asarray(x, float), got)
     pseudo = np.zeros(n)
     for k, s in shapes.items():
-        if s.outcomes:
+        if s.outcomes:  # an absent one has equal probabilities
+            pseudo -= np.where(want.exists[k], 0.0, np.log(s.outcomes)).reshape(n, -1).sum(axis=1)
             continue
         base = -0.5 * u[k] ** 2 - 0.5 * np.log(2 * np.pi)
         counted = (s.distribution not in SAMPLED) if s.noise else ~want.exists[k]
