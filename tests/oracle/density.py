@@ -17,8 +17,7 @@ from ppl.syntax import ast, parse
 A = np.ndarray
 TOLERANCE = 1e-8
 # Compiling takes most of the time, and the programs are small: hardly optimised code is fast enough.
-# Not also without fusion emitters, which saves more: XLA then computes wrong values (jaxlib 0.10.2).
-HARDLY_OPTIMISED = (("xla_backend_optimization_level", 0),)
+HARDLY_OPTIMISED = (("xla_backend_optimization_level", 1), ("xla_cpu_use_fusion_emitters", False))
 
 
 @dataclass(frozen=True)
