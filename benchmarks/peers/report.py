@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -58,31 +58,26 @@ def _ratios(result: dict[str, Any]) -> str:
 
 
 def _spread(result: dict[str, Any]) -> str:
-    models = result["models"]
-    names = list(next(iter(models.values()))["spread"]["start"])
-    rows: list[list[str]] = []
-    for n in names:
-        cells: list[str] = []
-        for m in models.values():
-            us = m["time"]["f32"]["16"][n]["us"]
-            s = m["spread"]
-            work = s["trained"][n]["variance"] * us
-            cells.append(f"{short(s['start'][n]['variance'])}; {short(s['trained'][n]['variance'])} [{short(work)}]")
-        rows.append([n, *cells])
-    return table(["", *models], rows)
+    def cell(m: dict[str, Any], n: str) -> str:
+        start, trained = (m["spread"][k][n]["variance"] for k in ("start", "trained"))
+        return f"{short(start)}; {short(trained)} [{short(trained * m['time']['f32']['16'][n]['us'])}]"
+
+    return _by_method(result, cell)
 
 
 def _errors(result: dict[str, Any]) -> str:
+    def cell(m: dict[str, Any], n: str) -> str:
+        us, t = m["time"]["f32"]["16"][n]["us"], m["spread"]["trained"][n]
+        return f"{short((t['variance'] / 16 + t['bias2']) * us)} ({t['largest_z']:.1f})"
+
+    return _by_method(result, cell)
+
+
+def _by_method(result: dict[str, Any], cell: Callable[[dict[str, Any], str], str]) -> str:
+    """A row for each method, a column for each model."""
     models = result["models"]
     names = list(next(iter(models.values()))["spread"]["start"])
-    rows: list[list[str]] = []
-    for n in names:
-        cells: list[str] = []
-        for m in models.values():
-            us, t = m["time"]["f32"]["16"][n]["us"], m["spread"]["trained"][n]
-            cells.append(f"{short((t['variance'] / 16 + t['bias2']) * us)} ({t['largest_z']:.1f})")
-        rows.append([n, *cells])
-    return table(["", *models], rows)
+    return table(["", *models], [[n, *(cell(m, n) for m in models.values())] for n in names])
 
 
 def _elbos(result: dict[str, Any]) -> str:
