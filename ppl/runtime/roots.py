@@ -192,17 +192,7 @@ def refine(f: Along, a: ArrayLike, b: ArrayLike, steps: int) -> tuple[Array, Arr
     """
     a, b = jnp.asarray(a), jnp.asarray(b)
     va, vb = f(a), f(b)
-    left = va > 0
-
-    def step(_: int, state: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
-        a, b, s = state
-        v, d = derivative(f, s)
-        same = (v > 0) == left
-        a, b = jnp.where(same, s, a), jnp.where(same, b, s)
-        return a, b, _next(a, b, s, v, d)
-
-    s = lax.fori_loop(0, steps, step, (a, b, 0.5 * (a + b)))[2]
-    v, d = derivative(f, s)
+    s, v, d = _closest(f, a, b, va > 0, steps)
     gap = delta(s.dtype)
     rounding = 32 * jnp.finfo(s.dtype).eps * jnp.where(
         jnp.isfinite(va) & jnp.isfinite(vb), jnp.abs(va) + jnp.abs(vb), jnp.abs(v)
@@ -215,6 +205,27 @@ def refine(f: Along, a: ArrayLike, b: ArrayLike, steps: int) -> tuple[Array, Arr
     differs = ((va > 0) != (vb > 0)) & ~(jnp.isnan(va) | jnp.isnan(vb))
     ok = small & crosses & differs & (d != 0)
     return jnp.where(ok, s, 0.0), ok
+
+
+def _closest(f: Along, a: Array, b: Array, left: Array, steps: int) -> tuple[Array, Array, Array]:
+    """Where `f` comes closest to zero in a search between a, at which it is positive if `left`, and b: the place, value
+    and slope.
+
+    The closest place, not the last: once the search has arrived, rounding sends it back to the middle every other step.
+    """
+
+    def step(_: int, state: tuple[Array, ...]) -> tuple[Array, ...]:
+        a, b, s, *best = state
+        v, d = derivative(f, s)
+        better = jnp.abs(v) < jnp.abs(best[1])
+        best = (jnp.where(better, new, old) for new, old in zip((s, v, d), best, strict=True))
+        same = (v > 0) == left
+        a, b = jnp.where(same, s, a), jnp.where(same, b, s)
+        return a, b, _next(a, b, s, v, d), *best
+
+    middle = 0.5 * (a + b)
+    start = (a, b, middle, middle, jnp.full_like(middle, jnp.inf), jnp.zeros_like(middle))
+    return lax.fori_loop(0, steps, step, start)[3:]
 
 
 def _next(a: Array, b: Array, s: Array, v: Array, d: Array) -> Array:
@@ -259,14 +270,6 @@ def _bisect(c: list[Array], a: Array, b: Array) -> tuple[Array, Array]:
         return total
 
     start, end = value(a) > 0, value(b) > 0
-
-    def step(_: int, state: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
-        a, b, s = state
-        v, d = derivative(value, s)
-        same = (v > 0) == start
-        a, b = jnp.where(same, s, a), jnp.where(same, b, s)
-        return a, b, _next(a, b, s, v, d)
-
-    s = lax.fori_loop(0, 48, step, (a, b, 0.5 * (a + b)))[2]
+    s, _, _ = _closest(value, a, b, start, 48)
     found = start != end
     return jnp.where(found, s, b), found

@@ -68,3 +68,24 @@ def test_too_many_zeros_are_thinned_without_bias() -> None:
         want = np.exp(-0.5 * (np.pi / 4 * np.arange(-11, 12)) ** 2).sum()
         np.testing.assert_allclose(totals.mean(), want, rtol=2e-3)
         assert totals.std() > 0
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_rounding_at_the_end_does_not_lose_a_zero(dtype: type) -> None:
+    """Hardly optimised code rounds such that Newton's steps leave the bracket by a unit in the last place."""
+    rng = np.random.default_rng(0)
+    slope, rest = rng.uniform(0.2, 1.5, 4000).astype(dtype), rng.normal(size=4000).astype(dtype)
+    zero = rng.uniform(-3, 3, 4000).astype(dtype)
+
+    def f(s: jax.Array, slope: jax.Array, rest: jax.Array) -> jax.Array:
+        return jnp.tanh(0.2) + (0.3 + slope * s) * 1.7 + rest
+
+    def search(slope: jax.Array, rest: jax.Array, level: jax.Array, zero: jax.Array) -> tuple[jax.Array, jax.Array]:
+        return roots.refine(lambda s: f(s, slope, rest) - level, zero - 0.13, zero + 0.15, 14)
+
+    with jax.enable_x64(dtype is np.float64):
+        arguments = slope, rest, np.asarray(f(zero, slope, rest)), zero
+        lowered = jax.jit(jax.vmap(search)).lower(*arguments)
+        s, ok = lowered.compile(compiler_options={"xla_backend_optimization_level": 0})(*arguments)
+    assert ok.all()
+    np.testing.assert_allclose(s, zero, atol=100 * np.finfo(dtype).eps)
