@@ -164,10 +164,12 @@ def _aligned(flips: Array, term: Array) -> Array:
 def _crosses(beside: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]], mate: str) -> Array:
     """Whether a guard has its own boundary between two points: along either path, on which its value is smooth.
 
-    Where its value only jumps from one sign to the other, the boundary is that of the branch that makes it jump.
+    Where its value only jumps from one sign to the other, the boundary is that of the branch that makes it jump. Where
+    it crosses in opposite directions along the two, it keeps its sign: it touches zero, and there is no boundary.
     """
-    found = [_natural(above[mate]) != _natural(below[mate]) for above, below in beside]
-    return found[0] & found[1]
+    ends = [(_natural(above[mate]), _natural(below[mate])) for above, below in beside]
+    along = [above != below for above, below in ends]
+    return along[0] & along[1] & (ends[0][0] != ends[1][1])
 
 
 def _natural(guard: Guard) -> Array:
