@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ppl.core import ir
 from ppl.language.distributions import DENSITY_FUNCTIONS
-from ppl.language.functions import GUARDED
+from ppl.language.functions import FUNCTIONS, GUARDED
 from ppl.record import record
 
 
@@ -16,19 +16,21 @@ class Depends:
     """`smooth`: sites whose value moves it; `sites`: those and the sites that decide it through guards; `guards`: the
     guards whose outcome decides it, those behind other guards included. `masks`: the guards that decide whether it is
     computed at all: on a branch not taken, `log(w)` is evaluated at a stand-in for `w`, and what it makes is no value
-    of the other path."""
+    of the other path. `kinks`: whether a function like `max` is in it, which chooses without a guard."""
 
     smooth: frozenset[str] = frozenset()
     sites: frozenset[str] = frozenset()
     guards: frozenset[int] = frozenset()
     masks: frozenset[int] = frozenset()
+    kinks: bool = False
 
     def __or__(self, other: Depends) -> Depends:
         if other is NOTHING or other == self:
             return self
         return Depends(
-            self.smooth | other.smooth, self.sites | other.sites, self.guards | other.guards, self.masks | other.masks
-        )
+            self.smooth | other.smooth, self.sites | other.sites, self.guards | other.guards, self.masks | other.masks,
+            self.kinks or other.kinks,
+        )  # fmt: skip
 
     def decided(self) -> Depends:
         """The dependence of something that this decides: nothing of it is smooth."""
@@ -67,6 +69,8 @@ class Flow:
                 return self.of(e.condition).decided() | self.of(e.then) | self.of(e.orelse)
             case ir.Op(op="lt" | "le" | "gt" | "ge" | "eq" | "ne"):
                 return self.many(e.args).decided()
+            case ir.Op() if e.op in FUNCTIONS and FUNCTIONS[e.op].kind == "kink":
+                return replace(self.many(e.args), kinks=True)
             case _:
                 return self.many(ir.children(e))
 
@@ -82,7 +86,7 @@ class Flow:
         if mask is None or not any(guarded(x) for e in expressions for x in ir.walk(e)):
             return d
         m = self.of(mask)
-        return Depends(d.smooth, d.sites | m.sites, d.guards | m.guards, d.masks | m.guards | m.masks)
+        return replace(d, sites=d.sites | m.sites, guards=d.guards | m.guards, masks=d.masks | m.guards | m.masks)
 
     def join(self, name: str, d: Depends) -> None:
         old = self.variables.get(name)

@@ -3,6 +3,7 @@ that the value reads, branches included, stays constant."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -95,7 +96,8 @@ def sound(scope: Scope, slope: poly.Poly, rest: poly.Poly) -> tuple[bool, bool]:
     """Whether the line crosses all of the boundary: (yes, the slope must be checked once data is bound).
 
     ``slope * z + rest = 0`` is missed only where slope and rest vanish together. That is a null set of the boundary
-    unless they have a common factor, which they cannot have if one is constant or they share no latent.
+    unless they have a common factor, which they cannot have if one is constant or they share no latent; and unless the
+    slope is zero wherever some guard holds, as in ``max(y, 0) * z``.
     """
     if poly.is_constant(slope):
         return True, False
@@ -107,10 +109,45 @@ def sound(scope: Scope, slope: poly.Poly, rest: poly.Poly) -> tuple[bool, bool]:
         return False, False
     if poly.is_constant(rest):
         return True, False
+    if switched_off(scope, slope, rest):
+        return False, False
     if not rest_random:
         return False, False  # a datum that is zero would make the guard a product
     sites = [frozenset[str]().union(*(scope.flow.of(x).sites for x in poly.atoms(p))) for p in (slope, rest)]
     return not sites[0] & sites[1], False
+
+
+MOST_CASES = 4  # conditions in a slope, of which all combinations are looked at
+
+
+def switched_off(scope: Scope, slope: poly.Poly, rest: poly.Poly) -> bool:
+    """Whether a slope may be zero with positive probability where the rest is not a number: whether what guards and
+    discrete latents decide in it can make it zero, for all that one knows."""
+    decided = [
+        x
+        for x in poly.atoms(slope)
+        if x.random and is_decided(scope, x) and not (len(slope) == 1 and is_size(scope, x))
+    ]
+    if len(decided) > MOST_CASES or any(
+        not isinstance(x, ir.Select) or x != poly.indicator(x.condition) for x in decided
+    ):
+        return True
+    for outcomes in itertools.product((0.0, 1.0), repeat=len(decided)):
+        case = {x: poly.constant(o) for x, o in zip(decided, outcomes, strict=True)}
+        if not poly.substitute(slope, case) and any(x.random for x in poly.atoms(poly.substitute(rest, case))):
+            return True
+    return False
+
+
+def is_size(scope: Scope, e: ir.Expr) -> bool:
+    """Whether a value is the size of one that guards have no say in: it is zero where that is."""
+    return isinstance(e, ir.Op) and e.op == "abs" and not is_decided(scope, e.args[0])
+
+
+def is_decided(scope: Scope, e: ir.Expr) -> bool:
+    """Whether guards, kinks or discrete latents have a say in a value: then it may take one number for many draws."""
+    d = scope.flow.of(e)
+    return bool(d.guards) or d.kinks or any(scope.site(s).support == "int" for s in d.sites)
 
 
 def through_state(scope: Scope, normal: poly.Poly, mask: ir.Expr | None) -> Iterator[Candidate]:
