@@ -11,6 +11,7 @@ from ppl.data.defaults import check_defaults
 from ppl.diagnostics import Diagnostic, Diagnostics, PplError, Span
 from ppl.driver import Compiled, compile_source
 from ppl.regions import GuardInfo
+from ppl.regions.prefix import remark
 
 if TYPE_CHECKING:
     from ppl.bind.model import Bound, Measured
@@ -102,7 +103,11 @@ class Model:
     def _guards(self, found: Bound | Measured | None) -> list[dict[str, Any]]:
         """Everything the program decides, in source order: guards, kinks, and conditions that need no boundary."""
         regions = self._compiled.regions
-        out = [entry(i, None if found is None else found.counts[i.guard.index]) for i in regions.guards]
+        out: list[dict[str, Any]] = []
+        for i in regions.guards:
+            d = entry(i, None if found is None else found.counts[i.guard.index])
+            d["reason"] += remark(regions, i.guard.index, d["count"])
+            out.append(d)
         for k in regions.program.kinks:
             reason = "continuous, so nothing jumps: its kink needs no boundary term"
             out.append(plain(k.text, k.span, "no-jump", reason))

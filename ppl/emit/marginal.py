@@ -38,6 +38,9 @@ class MarginalEmitter:
         loops = [b.scope.loops[x] for x in m.loops]
         with w.block(f"def expected_{m.term}(at, data, size, main):"):
             w.line(f'"""{self.docstring(m)}"""')
+            if any(s.term == m.term and s.lines for s in b.facts.regions.sums):
+                with w.block(f'if prefix.has(data, "t{m.term}"):'):
+                    w.line(f"return sum_{m.term}(at, data, size, main).expectation(at)")
             for line in b.unpack:
                 w.line(line)
             with w.block(f"def one({', '.join(b.names[x.var.name] for x in loops)}):"):

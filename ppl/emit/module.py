@@ -12,6 +12,7 @@ from ppl.emit.marginal import MarginalEmitter, reads_of_term
 from ppl.emit.modes import loops_with_modes, values_of_state, write_rest
 from ppl.emit.names import identifiers
 from ppl.emit.observed import groups
+from ppl.emit.prefix import PrefixEmitter, reads_of_sum
 from ppl.emit.printer import Printer
 from ppl.emit.shape import Facts, facts_of
 from ppl.emit.statements import Emitter, tuple_text
@@ -34,6 +35,7 @@ def emit(regions: Regions, file: str) -> str:
     active = [i for i in regions.guards if i.boundaries]
     read = {x for i in active for x in reads_of(facts, scope, i)}
     read |= {x for m in regions.marginals for x in reads_of_term(facts, scope, m)}
+    read |= {x for found_sum in regions.sums for x in reads_of_sum(facts, scope, found_sum)}
     keep = frozenset(read) - {s.name for s in program.sites}
     model(w, facts, names, unpack, keep)
     noise(w, facts, names, unpack)
@@ -48,6 +50,8 @@ def emit(regions: Regions, file: str) -> str:
     w.line("    return " + (" + ".join(calls) or "jnp.asarray(0.0)"))
     if regions.marginals:
         MarginalEmitter(boundaries).write(regions.marginals)
+    if regions.sums:
+        PrefixEmitter(boundaries).write(regions.sums)
     return w.text()
 
 
@@ -86,8 +90,9 @@ def header(w: Writer, regions: Regions, file: str, names: dict[str, str], consta
     w.line()
     searched = any(b.search is not None for i in regions.guards for b in i.boundaries)
     uses_modes = any(b.effect == "modes" for i in regions.guards for b in i.boundaries)
-    used = [*(["crossings"] if searched else []), *(["marginal"] if regions.marginals else []),
-            *(["modes"] if uses_modes else [])]  # fmt: skip
+    used = [*(["crossings"] if searched else []), *(["families"] if regions.sums else []),
+            *(["marginal"] if regions.marginals else []), *(["modes"] if uses_modes else []),
+            *(["prefix"] if regions.sums else [])]  # fmt: skip
     joint = ", vectors" if any(s.joint for s in program.sites) else ""
     w.line(f"from ppl.runtime import {', '.join(['control', *used, 'samplers'])}, supports, surface{joint}")
     w.line("from ppl.runtime import densities as dist")
@@ -102,6 +107,9 @@ def header(w: Writer, regions: Regions, file: str, names: dict[str, str], consta
         latents = {m.term: tuple_text([f'"{v.latent.site}"' for v in m.variables]) for m in regions.marginals}
         listed = ", ".join(f'"t{t}": {x}' for t, x in latents.items())
         w.line(f"INTEGRABLE = {{{listed}}}  # terms with the latents that `expected` integrates out of them")
+    if regions.sums:
+        listed = tuple_text([f'"t{s.term}"' for s in regions.sums])
+        w.line(f"SUMMED = {listed}  # terms that `summed` has from prefix sums of the data")
     sites: dict[str, list[int]] = {s.name: [] for s in program.sites if not s.noise}
     for _, s in ir.blocks(regions.body):
         if isinstance(s, ir.Sample) and not s.noise:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 
 _OURS = re.compile(
-    r"((g|t|loop_|before_|state_|rest_|rest_of_loop_|MODES_|boundary_|slice_|at_|seen_|expected_)\d+|.*_at_\d+)$"
+    r"((g|t|loop_|before_|state_|rest_|rest_of_loop_|MODES_|boundary_|slice_|at_|seen_|expected_|row_|sum_)\d+|.*_at_\d+)$"
 )
 # fmt: off
 _RESERVED = frozenset(
@@ -17,7 +17,8 @@ _RESERVED = frozenset(
         "noise_log_density", "still", "state", "evaluate", "gap", "after", "rest_of_path", "u", "key", "dtype", "k",
         "v", "TERMS", "SITES", "OBSERVED", "min", "jump", "None", "True", "False", "crossings", "value", "on", "across",
         "outcomes", "row", "modes", "step", "marginal", "given", "integrated", "expected", "terms", "INTEGRABLE",
-        "vectors",
+        "vectors", "prefix", "families", "prepare", "cuts", "summed", "SUMMED",
+        "there",
     }
 )
 # fmt: on

@@ -50,7 +50,7 @@ class Printer:
     aliases: Mapping[str, str] = field(default_factory=dict[str, str])
 
     def name(self, name: str) -> str:
-        return self.aliases.get(name, self.names[name])
+        return self.aliases[name] if name in self.aliases else self.names[name]
 
     def guard(self, index: int) -> str:
         representative, flipped = self.regions.resolve(index)

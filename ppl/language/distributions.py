@@ -244,3 +244,31 @@ DENSITY_FUNCTIONS: Mapping[str, DensityFunction] = MappingProxyType(
         for part in ("lpmf" if d.discrete else "lpdf", "lcdf", "lccdf")
     }
 )
+
+
+@record
+class Sufficient:
+    """A form of a distribution as an exponential family: its log density is a sum of products, each of a statistic of
+    the value and a function of the arguments. The arguments at `known` are data: they are part of the statistics.
+
+    `family` names it in ``ppl/runtime/families.py``.
+    """
+
+    family: str
+    known: tuple[int, ...] = ()
+
+
+SUFFICIENT: Mapping[str, tuple[Sufficient, ...]] = MappingProxyType(
+    {
+        "Normal": (Sufficient("normal"), Sufficient("normal_of_known_sd", (1,))),
+        "LogNormal": (Sufficient("lognormal"), Sufficient("lognormal_of_known_sigma", (1,))),
+        "HalfNormal": (Sufficient("halfnormal"),),
+        "Exponential": (Sufficient("exponential"),),
+        "Gamma": (Sufficient("gamma"),),
+        "Poisson": (Sufficient("poisson"),),
+        "Bernoulli": (Sufficient("bernoulli"),),
+        "BernoulliLogit": (Sufficient("bernoullilogit"),),
+        "Binomial": (Sufficient("binomial", (0,)),),
+        "Geometric": (Sufficient("geometric"),),
+    }
+)

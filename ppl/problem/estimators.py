@@ -22,7 +22,7 @@ is the marginal of q. What depends on the parameters through u, jumps of log q i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from types import ModuleType
 from typing import Any
@@ -32,7 +32,7 @@ from jax import Array, lax
 from jax.typing import ArrayLike
 
 from ppl.problem.guides import Guide, Params
-from ppl.runtime import blocks
+from ppl.runtime import blocks, prefix
 from ppl.runtime.point import Draw, Point
 from ppl.runtime.surface import gradient_alone, log_density, outcomes, still
 
@@ -52,12 +52,14 @@ def surrogate(
     marginalise: bool = True,
     boundaries: ArrayLike | None = None,
     rows: int | None = None,
+    offset: Array | None = None,
 ) -> Array:
     """One sample of the ELBO, with the gradient of `estimator`. The score estimator has nothing that `stl` drops;
     `marginalise` concerns the combined one, and so does `boundaries`, the weight of all that comes from boundaries (1
     if None). With 0 the gradient is on average that of the interior estimator, but for terms that take the score.
-    `rows`: how many iterations of a long loop to evaluate at a time, if not all."""
-    point = replace(guide.point(params, eps, stl), rows=rows)
+    `rows`: how many iterations of a long loop to evaluate at a time, if not all. `offset`: uniform on (0, 1), the same
+    for all draws of a batch."""
+    point = replace(guide.point(params, eps, stl), rows=rows, offset=offset)
     if estimator == "score":
         return score(code, guide, code.TERMS, params, point.u, noise, data, size, rows)
     at = _with(point, noise)
@@ -66,18 +68,28 @@ def surrogate(
     inside = replace(at, log_probabilities=fixed)
     main = code.model(inside, data, size)
     if estimator == "interior":
-        return log_density(main, code.TERMS)
+        return density(code, code.TERMS, inside, main, data, size)
     integrated = integrable(code, guide) if marginalise else frozenset[str]()
     at = replace(at, rows=blocks.unless_moving(main, rows))
     surface = code.boundary(_evaluating(code, at, main, data, size), data, size, main, integrated)
     scored: tuple[str, ...] = getattr(code, "SCORED", ())
-    h = log_density(main, tuple(t for t in code.TERMS if t not in scored and t not in integrated))
+    h = density(code, [t for t in code.TERMS if t not in scored and t not in integrated], inside, main, data, size)
     if integrated:
         h = h + code.expected(replace(inside, boundaries=boundaries, rows=at.rows), data, size, main, integrated)
     if scored:
         h = h + score(code, guide, scored, params, point.u, noise, data, size, rows)
     crossing = gradient_alone(surface)
     return h + (crossing if boundaries is None else boundaries * crossing)
+
+
+def density(
+    code: ModuleType, terms: Sequence[str], at: Point, main: Mapping[str, Any], data: Mapping[str, Any],
+    size: Mapping[str, int],
+) -> Array:  # fmt: skip
+    """The sum of `terms`, from prefix sums of the data where these were made."""
+    made = frozenset(t for t in getattr(code, "SUMMED", ()) if t in terms and prefix.has(data, t))
+    h = log_density(main, tuple(t for t in terms if t not in made))
+    return h + code.summed(at, data, size, main, made) if made else h
 
 
 def integrable(code: ModuleType, guide: Guide) -> frozenset[str]:
@@ -94,8 +106,8 @@ def score(
     point = replace(guide.at(params, {k: lax.stop_gradient(v) for k, v in u.items()}), rows=rows)
     out = code.model(_with(point, noise), data, size)
     # log q enters the density with a minus sign, where the path draws it and nowhere else.
-    minus_log_q = log_density(out, code.TERMS)
-    h = lax.stop_gradient(log_density(out, terms))
+    minus_log_q = density(code, code.TERMS, point, out, data, size)
+    h = lax.stop_gradient(density(code, terms, point, out, data, size))
     return h - h * (minus_log_q - lax.stop_gradient(minus_log_q))
 
 

@@ -38,6 +38,12 @@ def normals(key: Array, n: int, shapes: Shapes, dtype: DTypeLike, how: str) -> d
     return {k: x.reshape((n, *shape)) for (k, shape), x in zip(shapes.items(), parts, strict=True)}
 
 
+def shared(key: Array, dtype: DTypeLike) -> Array:
+    """A uniform number strictly inside (0, 1), for all draws of a key."""
+    cell = 0.5 * float(jnp.finfo(dtype).eps)
+    return jax.random.uniform(jax.random.fold_in(key, 0x0FF5E7), (), dtype) + jnp.asarray(cell, dtype)
+
+
 def _flat(key: Array, n: int, size: int, dtype: DTypeLike, how: str) -> Array:
     match how:
         case "antithetic":

@@ -29,9 +29,9 @@ from ppl.problem.estimators import ESTIMATORS, surrogate
 from ppl.problem.existence import draws_of, groups_of
 from ppl.problem.families import family_of
 from ppl.problem.guides import Guide, Latents, MeanField, Params
-from ppl.problem.noise import NOISE, normals
+from ppl.problem.noise import NOISE, normals, shared
 from ppl.problem.observations import NoSampler, Observed, observed
-from ppl.runtime import blocks
+from ppl.runtime import blocks, prefix
 from ppl.runtime.densities import normal
 from ppl.runtime.empty import wrap
 from ppl.runtime.point import Point
@@ -103,6 +103,12 @@ class Replay(NamedTuple):
     observations: dict[str, Observed]
 
 
+def _precision(like: Mapping[str, ArrayLike]) -> jnp.dtype:
+    """That of the real sites, or jax's default."""
+    kinds = [jnp.result_type(x) for x in like.values() if jnp.issubdtype(jnp.result_type(x), jnp.floating)]
+    return jnp.result_type(*kinds) if kinds else jnp.result_type(float)
+
+
 def _starts(sources: Mapping[str, str], span: Span, word: str) -> bool:
     """Whether the text of a statement starts with a word."""
     lines = sources.get(span.file, "").split("\n")
@@ -134,6 +140,7 @@ class Problem:
         self.data = dict(bound.arrays)
         self.sizes = dict(bound.static)
         self._code = code
+        self._made: dict[tuple[str, str], dict[str, Any]] = {}
         self._shapes = {s.name: s.free for s in self.sites if not s.noise}
         self._value_shapes = {s.name: s.shape for s in self.sites if not s.noise}
         self._outcomes: dict[str, int] = dict(code.outcomes(bound.static)) if hasattr(code, "outcomes") else {}
@@ -254,6 +261,7 @@ class Problem:
 
         def loss(params: Params, key: Array, data: Mapping[str, Any], boundaries: ArrayLike | None) -> Array:
             dtype, rows = self._dtype(params), blocks.iterations(samples)
+            offset = shared(key, dtype) if prefix.KEY in data else None
 
             def one(eps: dict[str, Array], own: dict[str, Array]) -> Array:
                 return surrogate(
@@ -269,6 +277,7 @@ class Problem:
                     marginalise,
                     boundaries,
                     rows,
+                    offset,
                 )
 
             draws = self._base_draws(family, key, samples, dtype, data, noise)
@@ -276,7 +285,7 @@ class Problem:
             return -jnp.mean(jax.vmap(one)(*draws)).astype(dtype)
 
         jitted = jax.jit(loss)
-        return lambda params, key, boundaries=None: jitted(params, key, self._data(params["loc"]), boundaries)
+        return lambda params, key, boundaries=None: jitted(params, key, self._prepared(params["loc"]), boundaries)
 
     def elbo_and_grad(
         self, guide: str = "meanfield", estimator: str = "combined", samples: int = 1, noise: str = "antithetic",
@@ -570,10 +579,20 @@ class Problem:
         leaves = jax.tree.leaves(params)
         return jnp.result_type(*leaves) if leaves else jnp.result_type(float)
 
+    def _prepared(self, like: Mapping[str, ArrayLike]) -> dict[str, Any]:
+        """Data as arrays, with what estimators need of them that depends on nothing else. Made once."""
+        real = _precision(like)
+        kinds = jnp.dtype(real).name, jnp.dtype(jnp.result_type(int)).name
+        if kinds not in self._made:
+            with jax.ensure_compile_time_eval():
+                data = self._data(like)
+                tables = self._code.prepare(data, self.sizes, real) if hasattr(self._code, "prepare") else {}
+            self._made[kinds] = {**data, prefix.KEY: tables} if tables else data
+        return self._made[kinds]
+
     def _data(self, like: Mapping[str, ArrayLike]) -> dict[str, Any]:
         """Data as arrays, reals in the precision of the sites."""
-        kinds = [jnp.result_type(x) for x in like.values() if jnp.issubdtype(jnp.result_type(x), jnp.floating)]
-        real = jnp.result_type(*kinds) if kinds else jnp.result_type(float)
+        real = _precision(like)
         out: dict[str, Any] = {}
         for k, v in self.data.items():
             x = np.asarray(v)

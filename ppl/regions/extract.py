@@ -19,6 +19,7 @@ from ppl.regions.marginal import marginals, with_statuses
 from ppl.regions.mates import may_coincide, may_move
 from ppl.regions.model import NOWHERE, Boundary, GuardInfo, Regions, Search
 from ppl.regions.optimize import chosen
+from ppl.regions.prefix import sorted_sums
 from ppl.regions.scope import Scope, scope_of
 from ppl.regions.search import searches
 
@@ -60,8 +61,9 @@ def extract(elaborated: Elaborated, sink: Diagnostics, optimize: Iterable[str] |
     guards = with_statuses(scope, guards, integrable, scored)
     body = hoist(program.body, {k: f.loops for k, f in forms.items() if f.hoisted})
     lines_of_terms = term_lines(program)
+    sums = sorted_sums(scope, guards, integrable, scored)
     return Regions(program, body, elaborated.definitions, guards, scope.loops, lines_of_terms, tuple(sorted(scored)),
-                   names, integrable)  # fmt: skip
+                   names, integrable, sums)  # fmt: skip
 
 
 def term_lines(program: ir.Program) -> dict[int, int]:

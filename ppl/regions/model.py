@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from ppl.core import ir
 from ppl.core.poly import Poly
+from ppl.language.distributions import Sufficient
 from ppl.record import record
 
 
@@ -98,6 +99,37 @@ class Marginal:
 
 
 @record
+class Cut:
+    """A guard that compares the key of an iteration with something that is the same in all: it holds where the key is
+    `below` the bound, or else above it. `normal` is the normal form of the bound."""
+
+    guard: int
+    below: bool
+    bound: ir.Expr
+    normal: Poly
+
+
+@record
+class Sorted:
+    """A term of the log density that is a sum over ranges of iterations sorted by a key, see `ppl.regions.prefix`.
+
+    `key`, `value`, the `known` arguments of its distribution and `weight`, whether the data let it take place, are
+    expressions of data and the loop variable alone; `mask` is the rest of its mask. It can be averaged along `lines`.
+    """
+
+    term: int
+    loop: int
+    form: Sufficient
+    key: ir.Expr
+    value: ir.Expr
+    known: tuple[ir.Expr, ...]
+    weight: ir.Expr | None
+    mask: ir.Expr | None
+    cuts: tuple[Cut, ...]
+    lines: tuple[Latent, ...]
+
+
+@record
 class GuardInfo:
     """A guard of the source with its classification. With status `marginalised` it has boundaries too: they are for
     guides under which the latent is not independent of the others."""
@@ -129,6 +161,7 @@ class Regions:
     scored: tuple[int, ...] = ()  # terms that take the score estimator
     optimize: frozenset[str] = frozenset()
     marginals: tuple[Marginal, ...] = ()
+    sums: tuple[Sorted, ...] = ()
 
     def resolve(self, index: int) -> tuple[int, bool]:
         """(representative, flipped) of a guard."""

@@ -101,7 +101,8 @@ class Point:
     latent has noise of its own, so that moving it leaves the noise of all others as it is; then ``loc + scale * s``, at
     fixed s, is differentiable in the parameters. `model` evaluates the program at other values of the latents, on the
     path of this point. `boundaries` weights the gradient that comes from boundaries, None for all of it. `rows` is the
-    number of iterations of a long loop that are evaluated at a time, None for all.
+    number of iterations of a long loop that are evaluated at a time, None for all. `offset` is uniform on (0, 1), one
+    number for all draws of a batch: where evenly spaced samples start.
     """
 
     u: Mapping[str, Array]
@@ -117,6 +118,7 @@ class Point:
     model: Callable[[Mapping[str, Array]], Mapping[str, Any]] | None = None
     boundaries: ArrayLike | None = None
     rows: int | None = None
+    offset: Array | None = None
 
     @property
     def dtype(self) -> jnp.dtype:

@@ -120,6 +120,7 @@ if pos >= 0 { factor -5 } else { observe 1.7 ~ Normal(walked, 1) }
 PROGRAMS = {
     "blocks": (LONG,),
     "jumps": (CHANGE, CHAIN),
+    "sorted": (LONG,),
     "split": (ALIVE, THERMOSTAT),
     "modes": (THERMOSTAT, SWITCH, COUNTER),
 }
