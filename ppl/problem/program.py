@@ -1,0 +1,211 @@
+# jax leaves some of its parameter types open.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownLambdaType=false
+"""A program with its data: the base of the bound problem, which evaluates it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import cached_property
+from types import ModuleType
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jax.typing import ArrayLike, DTypeLike
+
+from ppl.bind import Bound
+from ppl.core import ir
+from ppl.diagnostics import Diagnostic, Span
+from ppl.driver import Compiled
+from ppl.emit.observed import read_elsewhere
+from ppl.language.distributions import named
+from ppl.problem import assemble
+from ppl.problem.existence import draws_of, groups_of
+from ppl.problem.families import family_of
+from ppl.problem.guides import Guide, Latents, MeanField, Params
+from ppl.problem.noise import normals
+from ppl.problem.records import Guard, Site
+from ppl.runtime import blocks, prefix
+from ppl.runtime.empty import wrap
+from ppl.runtime.point import Point
+
+Values = Mapping[str, ArrayLike]
+
+
+def _precision(like: Mapping[str, ArrayLike]) -> jnp.dtype:
+    """That of the real sites, or jax's default."""
+    kinds = [jnp.result_type(x) for x in like.values() if jnp.issubdtype(jnp.result_type(x), jnp.floating)]
+    return jnp.result_type(*kinds) if kinds else jnp.result_type(float)
+
+
+def _starts(sources: Mapping[str, str], span: Span, word: str) -> bool:
+    """Whether the text of a statement starts with a word."""
+    lines = sources.get(span.file, "").split("\n")
+    return span.line <= len(lines) and lines[span.line - 1][span.column - 1 :].startswith(word)
+
+
+class BoundProgram:
+    """The emitted module of a program, called with its data."""
+
+    def __init__(self, compiled: Compiled, code: ModuleType, bound: Bound, guards: tuple[Guard, ...],
+                 notes: tuple[Diagnostic, ...]) -> None:  # fmt: skip
+        self.name = compiled.name
+        self.guards = guards
+        self.diagnostics = notes
+        self.sources = compiled.sources
+        self._spans = {
+            f"t{s.id}": s.span for _, s in ir.blocks(compiled.regions.body) if isinstance(s, ir.Term | ir.Sample)
+        }
+        self._guards = {f"g{i.guard.index}": i.guard for i in compiled.regions.guards if i.status != "data-only"}
+        program = compiled.elaborated.program
+        self.sites = tuple(
+            Site(s.name, bound.values[s.name], s.joint or s.support, s.noise, s.span, bound.shapes[s.name])
+            for s in program.sites
+        )
+        self.data = dict(bound.arrays)
+        self.sizes = dict(bound.static)
+        self._code = code
+        self._made: dict[tuple[str, str], dict[str, Any]] = {}
+        self._shapes = {s.name: s.free for s in self.sites if not s.noise}
+        self._value_shapes = {s.name: s.shape for s in self.sites if not s.noise}
+        self._outcomes: dict[str, int] = dict(code.outcomes(bound.static)) if hasattr(code, "outcomes") else {}
+        drawn = [s for _, s in ir.blocks(compiled.regions.body) if isinstance(s, ir.Sample) and s.noise]
+        self._normal_noise = {
+            s.site: bound.shapes[s.site] for s in drawn if named(s.distribution).noise == "inverse_cdf"
+        }
+        self._draws = draws_of(compiled.regions)
+        self._elements = frozenset(a.name for a in program.arrays)
+        self.drawn_noise = frozenset(s.name for s in program.sites if s.noise and s.name not in self._normal_noise)
+        # A distribution that a function of the program makes is a density alone, added like a factor.
+        self.observed_by_functions = tuple(
+            s.span for _, s in ir.blocks(compiled.regions.body)
+            if isinstance(s, ir.Term) and s.distribution is None and _starts(self.sources, s.span, "observe")
+        )  # fmt: skip
+        self.read_elsewhere = read_elsewhere(compiled.regions.body, program.guards)
+        self.reports = tuple(sorted(jax.eval_shape(self._main_spec, jax.random.key(0))["report"]))
+
+    @property
+    def outcomes(self) -> dict[str, int]:
+        """The number of outcomes of every discrete latent (of each element)."""
+        return dict(self._outcomes)
+
+    @property
+    def branches(self) -> dict[str, tuple[str, Span]]:
+        """Text and place of every guard that has two outcomes and a latent in it, by the name `Draws` gives it."""
+        taken = jax.eval_shape(self._main_spec, jax.random.key(0))["taken"]
+        return {k: (self._guards[k].text, self._guards[k].span) for k in self._guards if k in taken}
+
+    def guide(self, name: str) -> Guide:
+        """The variational family of this name, see ppl.problem.families. Raises ValueError if there is none."""
+        if name == "meanfield":
+            return MeanField(Latents(self._shapes, self._outcomes))
+        return family_of(name, self._latents)
+
+    @cached_property
+    def _latents(self) -> Latents:
+        """The latents with the paths on which they exist, for which the program is evaluated once."""
+        plain, dtype = MeanField(Latents(self._shapes, self._outcomes)), jnp.result_type(float)
+        terms = [t for k in self._shapes for t in self._code.SITES[k]]
+
+        def draws(key: Array) -> dict[str, Any]:
+            data = self._data({"": jnp.zeros((), dtype)})
+            eps, own = jax.tree.map(lambda x: x[0], self._base_draws(plain, key, 1, dtype, data))
+            point = plain.point(plain.init(dtype), eps)
+            out = self._code.model(replace(point, u={**point.u, **own}), data, self.sizes)
+            return {t: out[t] for t in terms}
+
+        with jax.ensure_compile_time_eval():
+            found = jax.jit(draws)(jax.random.key(0))
+        return Latents(self._shapes, self._outcomes, groups_of(self._draws, self._shapes, found))
+
+    def _base_draws(
+        self, family: Guide, key: Array, n: int, dtype: DTypeLike, data: Mapping[str, Any],
+        noise: str = "independent",
+    ) -> tuple[dict[str, Array], dict[str, Array]]:  # fmt: skip
+        """`n` draws of the guide's noise and of the program's, axis 0 the draws.
+
+        Noise of the program that is drawn from its distribution itself is independent whatever `noise` is.
+        """
+        k_normal, k_drawn = jax.random.split(key)
+        behind = family.noise()
+        normal_draws = normals(k_normal, n, {**behind, **self._normal_noise}, dtype, noise)
+        eps = {k: normal_draws[k] for k in behind}
+        own = {k: normal_draws[k] for k in self._normal_noise}
+        drawn = jax.vmap(lambda k: self._code.noise(k, data, self.sizes, dtype))(jax.random.split(k_drawn, n))
+        return eps, {**drawn, **own}
+
+    def _model(self, at: Point) -> dict[str, Any]:
+        return self._code.model(at, self._data(at.u), self.sizes)
+
+    def _main_spec(self, key: Array) -> dict[str, Any]:
+        """One evaluation, for its structure."""
+        family = self.guide("meanfield")
+        dtype = jnp.result_type(float)
+        params = family.init(dtype)
+        data = self._data(params["loc"])
+        eps, noise = jax.tree.map(lambda x: x[0], self._base_draws(family, key, 1, dtype, data))
+        point = family.point(params, eps)
+        out = self._code.model(replace(point, u={**point.u, **noise}), data, self.sizes)
+        return {"report": out["report"], "taken": self._taken(out)}
+
+    def _arrays(self, values: Values, missing: float, constrained: bool = False) -> dict[str, Array]:
+        """Values by site as float arrays of the right shapes. Raises ValueError for unknown sites and wrong shapes."""
+        known = {s.name: s.shape if constrained else s.free for s in self.sites}
+        for name in values:
+            if name not in known:
+                raise ValueError(f"no site `{name}`: the sites are {', '.join(known)}")
+        out: dict[str, Array] = {}
+        for s in self.sites:
+            if s.name not in values:
+                if s.noise:
+                    raise ValueError(f"noise `{s.name}` needs a value here")
+                shape = known[s.name]
+                out[s.name] = jnp.zeros(shape, int) if s.support == "int" else jnp.full(shape, missing)
+                continue
+            x = jnp.asarray(values[s.name])
+            x = x if jnp.issubdtype(x.dtype, jnp.floating) or s.support == "int" else x.astype(jnp.result_type(float))
+            if x.shape != known[s.name]:
+                raise ValueError(f"`{s.name}` has shape {x.shape}, expected {known[s.name]}")
+            out[s.name] = x
+        return out
+
+    def _zeros(self, u: Values) -> dict[str, Array]:
+        del u
+        return {k: jnp.zeros(s) for k, s in self._shapes.items()}
+
+    def _dtype(self, params: Params) -> DTypeLike:
+        leaves = jax.tree.leaves(params)
+        return jnp.result_type(*leaves) if leaves else jnp.result_type(float)
+
+    def _prepared(self, like: Mapping[str, ArrayLike]) -> dict[str, Any]:
+        """Data as arrays, with what estimators need of them that depends on nothing else. Made once."""
+        real = _precision(like)
+        kinds = jnp.dtype(real).name, jnp.dtype(jnp.result_type(int)).name
+        if kinds not in self._made:
+            with jax.ensure_compile_time_eval():
+                data = self._data(like)
+                tables = self._code.prepare(data, self.sizes, real) if hasattr(self._code, "prepare") else {}
+            self._made[kinds] = {**data, prefix.KEY: tables} if tables else data
+        return self._made[kinds]
+
+    def _data(self, like: Mapping[str, ArrayLike]) -> dict[str, Any]:
+        """Data as arrays, reals in the precision of the sites."""
+        real = _precision(like)
+        out: dict[str, Any] = {}
+        for k, v in self.data.items():
+            x = np.asarray(v)
+            out[k] = wrap(jnp.asarray(x, real) if x.dtype.kind == "f" else jnp.asarray(x))
+        return out
+
+    def _taken(self, out: Mapping[str, Any]) -> dict[str, Array]:
+        on = {k: out[k].on for k in self._guards if k in out}
+        return {k: blocks.share(v) for k, v in on.items() if v.dtype == jnp.bool_ and v.size}
+
+    def _existing(self, out: dict[str, Any], dtype: DTypeLike) -> dict[str, Array]:
+        """The latents of an evaluation, NaN where they do not exist."""
+        exists = {k: assemble.exists(out, self._code.SITES[k], s) for k, s in self._value_shapes.items()}
+        return {k: jnp.where(e, jnp.asarray(out["z"][k], dtype), jnp.nan) for k, e in exists.items()}
