@@ -82,6 +82,8 @@ CODES: dict[str, str] = {
     "PPL307": "density is zero where the guide reaches",
     "PPL308": "observed value outside the support of its distribution",
     "PPL309": "factor that is not finite",
+    "PPL310": "guide block that does not match the latents",
+    "PPL311": "guide family that does not exist, or does not suit its latents",
     # 4xx: guards and boundaries
     "PPL402": "guard with no coordinate that moves it alone",
     "PPL403": "branch unbounded at its own guard",

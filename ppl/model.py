@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from ppl.core import ir
+from ppl.core.show import show
 from ppl.data.defaults import check_defaults
 from ppl.diagnostics import Diagnostic, Diagnostics, PplError, Span
 from ppl.driver import Compiled, compile_source
@@ -65,10 +67,12 @@ class Model:
         """
         needs = any(s.default is None for s in self._compiled.data)
         found = self._measure(data) if data is not None or not needs else None
+        guided = {k: part for part in self._compiled.regions.program.guide for k in part.sites}
         sites = [
             {
                 "name": s.name, "distribution": s.distribution, "support": s.joint or s.support,
                 "noise": s.noise, "shape": None if found is None else list(found.values[s.name]), "span": place(s.span),
+                "guide": in_source(guided[s.name]) if s.name in guided else None,
             }
             for s in self._compiled.regions.program.sites
         ]  # fmt: skip
@@ -117,6 +121,11 @@ class Model:
             out.append(plain(g.text, g.span, status, reason))
         unique = {(str(d["where"]), d["text"]): d for d in reversed(out)}
         return sorted(unique.values(), key=lambda d: (d["where"].file, d["where"].line, d["where"].column))
+
+
+def in_source(part: ir.GuidePart) -> str:
+    """A part of the program's guide, in its words."""
+    return f"{', '.join(part.sites)} ~ {part.family}({'' if part.rank is None else show(part.rank)})"
 
 
 def entry(i: GuardInfo, count: int | None) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from ppl.bind.blame import Findings
 from ppl.bind.check import Checker
 from ppl.bind.evaluate import top
 from ppl.bind.fills import fills
+from ppl.bind.guide import guide_of
 from ppl.bind.measure import measure
 from ppl.bind.model import Bound, Value
 from ppl.bind.numbers import Numbers
@@ -35,6 +36,7 @@ def bind(regions: Regions, sizes: Sequence[SameSize], values: Mapping[str, Value
     walk = Walk(found, timing(program.body, found), program.guards)
     filled = fills(program, measured.shapes, ev, walk, findings)
     Checker(regions, walk, filled, findings, ranges_of(program)).block(program.body, ev.at(top()))
+    guide = guide_of(program.guide, measured.shapes, numbers, findings)
     findings.raise_if_any()
     static = {d.name: int(values[d.name]) for d in program.data if d.static}
     facts = facts_of(regions)
@@ -42,4 +44,4 @@ def bind(regions: Regions, sizes: Sequence[SameSize], values: Mapping[str, Value
         if not all(facts.is_static(facts.inline(b)) for b in (loop.lo, loop.hi)):
             static[f"extent_{loop.id}"] = found[loop.id].longest
     arrays = {d.name: values[d.name] for d in program.data if not d.static}
-    return Bound(static, arrays, measured.counts, measured.shapes, measured.values)
+    return Bound(static, arrays, measured.counts, measured.shapes, measured.values, guide)

@@ -44,13 +44,27 @@ class Measured:
 
 
 @record
+class GuideBlock:
+    """Latents that a family of the program's own guide has together; `rank` of a LowRank."""
+
+    family: str
+    sites: tuple[str, ...]
+    rank: int | None
+
+    def __str__(self) -> str:
+        return f"{', '.join(self.sites)} ~ {self.family}({'' if self.rank is None else self.rank})"
+
+
+@record
 class Bound:
     """`static`: the sizes that are Python ints when jax compiles, among them ``extent_<loop id>``, the longest run of a
     ragged loop. `arrays`: all other data. `counts`: instances of each guard. `shapes`: of sites and `var` arrays, and
-    `values`, of what sites stand for."""
+    `values`, of what sites stand for. `guide`: the blocks of the program's own guide, none if it has no such guide.
+    """
 
     static: dict[str, int]
     arrays: dict[str, Value]
     counts: dict[int, int]
     shapes: dict[str, tuple[int, ...]]
     values: dict[str, tuple[int, ...]]
+    guide: tuple[GuideBlock, ...] = ()

@@ -57,9 +57,11 @@ def gradcheck(options: argparse.Namespace) -> int:
 
 def _parameters(problem: Problem, options: argparse.Namespace) -> tuple[Any, str, str]:
     """The parameters to check at (None: where a fit starts), their guide, and where that is, in words."""
+    from ppl.infer.fit import guide_for
+
     if options.params is not None:
-        return _saved(options.params, options.guide)
-    guide = options.guide or "meanfield"
+        return _saved(options.params, None if options.guide is None else guide_for(problem, options.guide))
+    guide = guide_for(problem, options.guide)
     if options.at == "fitted":
         from ppl.infer import fit
 

@@ -19,7 +19,7 @@ def guard_report(file: str, report: Mapping[str, Sequence[Row]]) -> str:
     quantities, decisions = counted(len(sites), "random quantity", "random quantities"), counted(len(guards), "guard")
     lines = [f"{printable(file)}: {quantities}, {decisions}"]
     if sites:
-        lines += ["", *(f"  {line}" for line in aligned([_site_row(s) for s in sites], left=range(4)))]
+        lines += ["", *(f"  {line}" for line in aligned([_site_row(s) for s in sites], left=range(5)))]
     for guard in guards:
         lines += ["", *_guard_lines(guard)]
     return "\n".join(lines)
@@ -32,7 +32,8 @@ def _place(row: Row) -> str:
 def _site_row(site: Row) -> list[str]:
     shape = "" if not site["shape"] else f"[{', '.join(map(str, site['shape']))}]"
     role = "noise" if site["noise"] else "latent"
-    return [_place(site), f"{role} {site['name']}{shape}", str(site["distribution"]), f"support {site['support']}"]
+    row = [_place(site), f"{role} {site['name']}{shape}", str(site["distribution"]), f"support {site['support']}"]
+    return [*row, f"guide {site['guide']}" if site["guide"] else ""]
 
 
 def _guard_lines(guard: Row) -> list[str]:

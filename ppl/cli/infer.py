@@ -35,6 +35,8 @@ def infer(options: argparse.Namespace) -> int:
         return infer_by_sampling(problem, options)
     if options.estimator == "interior" and not options.quiet:
         tell("the interior estimator ignores every boundary: its gradient, and so this fit, is biased")
+    if problem.own_guide is not None and options.guide not in (None, "program", "auto") and not options.quiet:
+        tell(f"the `guide` block of the program is set aside for --guide {options.guide}")
     from ppl.infer import SettingsError, fit
 
     try:

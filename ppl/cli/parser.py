@@ -82,8 +82,10 @@ def _infer_options(parser: argparse.ArgumentParser) -> None:
     option = parser.add_argument
     option("--method", choices=("vi", "nuts", "smc"), default="vi",
            help="default: vi, a fit; nuts and smc sample with BlackJAX, to check fits against")  # fmt: skip
-    option("--guide", default="meanfield",
-           help="meanfield (default), fullrank, lowrank, lowrank:RANK or chain; auto compares these")  # fmt: skip
+    option("--guide",
+           help="meanfield (default), fullrank, lowrank, lowrank:RANK or chain; program, the one that it describes in "
+           "a `guide` block (default if it does); a description, such as 'x, y ~ FullRank(); z ~ MeanField()'; or "
+           "auto, which compares")  # fmt: skip
     option("--estimator", choices=("combined", "interior", "score"), default="combined",
            help="default: combined; interior is what plain automatic differentiation gives, and biased")  # fmt: skip
     option("--steps", type=_count, metavar="N", help="make exactly N steps (default: until converged)")
@@ -113,7 +115,7 @@ def _gradcheck_options(parser: argparse.ArgumentParser) -> None:
     where.add_argument("--at", choices=("start", "init", "fitted"), default="start",
                        help="parameters: where a fit starts (default), standard normal, or fitted now")  # fmt: skip
     where.add_argument("--params", metavar="FIT.nc", help="the parameters of a fit that infer --out saved")
-    option("--guide", help="family of the approximation (default: meanfield, or that of --params)")
+    option("--guide", help="family of the approximation, as for infer (default: that of --params)")
     option("--estimator", choices=("combined", "interior", "score"), default="combined",
            help="the one that decides the exit code (default: combined); interior is plain AD")  # fmt: skip
     option("--draws", type=_count, metavar="N", help="draws behind each estimate (default: 100000)")

@@ -84,6 +84,15 @@ RULES = {
         "A support must not move with a latent where data are observed."
     ),
     "PPL308": "The value observed has density zero under this distribution, whatever the latents.",
+    "PPL310": (
+        "A `guide` block gives every latent one place, and nothing else has a place in it: data and variables are no "
+        "latents, and noise is drawn from its prior."
+    ),
+    "PPL311": (
+        "The families are MeanField(), FullRank(), LowRank(rank) and Chain(). Chain() is for arrays, along their first "
+        "axis; discrete latents are independent of all others, so theirs is MeanField(). A rank is at least 1 and at "
+        "most the number of coordinates of its latents."
+    ),
     "PPL402": (
         "A boundary term needs a coordinate along which the guard's value moves while the branches before "
         "it stay. Here none was found."

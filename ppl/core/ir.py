@@ -405,6 +405,16 @@ class Kink:
 
 
 @record
+class GuidePart:
+    """Latents that a family of the program's own guide (see ppl.language.guides) has together; `rank` of a LowRank."""
+
+    family: str
+    sites: tuple[str, ...]
+    rank: Expr | None
+    span: Span
+
+
+@record
 class Program:
     name: str
     data: tuple[DataField, ...]
@@ -414,6 +424,7 @@ class Program:
     kinks: tuple[Kink, ...]
     body: tuple[Statement, ...]
     fixed_conditions: tuple[Guard, ...]  # comparisons of data or ints: no boundary, listed by `explain`
+    guide: tuple[GuidePart, ...] = ()  # of a `guide` block: every latent is in one part
 
 
 def blocks(body: tuple[Statement, ...]) -> Iterator[tuple[tuple[Loop, ...], Statement]]:

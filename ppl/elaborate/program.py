@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from ppl.core import ir
 from ppl.diagnostics import Diagnostics
-from ppl.elaborate import densities, functions, statements
+from ppl.elaborate import densities, functions, guide, statements
 from ppl.elaborate.context import Binding, Context, DataBinding, Facts, Local, SameSize
 from ppl.elaborate.loops import reductions
 from ppl.language.distributions import DENSITY_FUNCTIONS, DISTRIBUTIONS
@@ -58,6 +58,7 @@ def assembled(name: str, ctx: Context) -> ir.Program:
         tuple(ctx.kinks),
         reductions(tuple(ctx.block), ctx.guards),
         tuple(ctx.fixed),
+        ctx.guide,
     )
 
 
@@ -82,14 +83,22 @@ def declared_functions(
 
 
 def run(ctx: Context, module: ast.Module, imported: Sequence[ast.Module]) -> None:
+    own: ast.Guide | None = None
     for s in module.statements:
         match s:
             case ast.Data():
                 data(ctx, s)
             case ast.Function() | ast.Use():
                 pass
+            case ast.Guide():
+                if own is not None:
+                    line = own.span.line
+                    ctx.error("PPL102", f"the program has a guide already, at line {line}", s.span, "remove one")
+                own = own or s
             case _:
                 statements.statement(ctx, s)
+    if own is not None:
+        ctx.guide = guide.guide(ctx, own)
     block, env = ctx.block, ctx.env
     for m in (*imported, module):
         for s in m.statements:

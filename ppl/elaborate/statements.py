@@ -50,7 +50,7 @@ def statement(ctx: Context, s: ast.Statement) -> None:
             ctx.error("PPL110", "`return` inside a loop is not supported", s.span, "assign, and return after the loop")
         case ast.Return():
             ctx.error("PPL110", "`return` outside a function", s.span, "use `report` to output a value")
-        case ast.Data() | ast.Function() | ast.Use():
+        case ast.Data() | ast.Function() | ast.Use() | ast.Guide():
             ctx.error("PPL111", "this declaration is allowed at the top level only", s.span, "move it to the top")
 
 

@@ -104,9 +104,10 @@ def _trust(fit: Fit) -> list[str]:
             f"Believe the means; the intervals are somewhat narrow (k-hat {khat:.2f}). The importance-resampled "
             "estimates in --json are better."
         ]
+    own = "user-written" if "~" in fit.settings.guide else fit.settings.guide
     return [
-        f"Take the means as approximate and do not trust the intervals (k-hat {khat:.2f}): a {fit.settings.guide} "
-        f"guide cannot follow this posterior. Try {'' if fit.guides else 'a richer --guide, or '}--method nuts or smc."
+        f"Take the means as approximate and do not trust the intervals (k-hat {khat:.2f}): a {own} guide cannot follow "
+        f"this posterior. Try {'' if fit.guides else 'a richer --guide, or '}--method nuts or smc."
     ]
 
 

@@ -20,14 +20,15 @@ COUPLED = 0.2  # rank correlation of neighbours under the prior from which an ar
 WORTH = 0.1  # nats: a richer guide has to bring more than this, and than twice the error of the difference
 
 
-def fit_best(fit_one: Callable[[str, Fit | None], Fit]) -> Fit:
+def fit_best(fit_one: Callable[[str, Fit | None], Fit], own: str | None = None) -> Fit:
     """The best of the fits ``fit_one(guide, start)``, with the comparison in its `guides` and `choice`.
 
-    The mean-field guide comes first; all others start where it ended. Raises :class:`InferenceError` if it fails.
+    The mean-field guide comes first, then the program's `own`; all others start where the first ended. Raises
+    :class:`InferenceError` if it fails.
     """
     plain = fit_one(PLAIN, None)
     fits, failed = [plain], list[dict[str, Any]]()
-    for guide in richer(plain):
+    for guide in ([] if own is None else [own]) + richer(plain):
         try:
             fits.append(fit_one(guide, plain))
         except InferenceError as error:

@@ -18,7 +18,7 @@ from ppl.diagnostics import Diagnostic, InferenceError
 from ppl.infer import stopping
 from ppl.infer.boundaries import Boundaries, measure
 from ppl.infer.checkpoint import refuse
-from ppl.infer.choose import fit_best
+from ppl.infer.choose import PLAIN, fit_best
 from ppl.infer.initial import Init, name_of
 from ppl.infer.layout import row_of
 from ppl.infer.loop import CHUNK, lane_keys
@@ -31,6 +31,7 @@ from ppl.infer.run import Machine, Run, advance
 from ppl.infer.saved_run import RunFile
 from ppl.infer.settings import DRAWS, MAX_STEPS, Progress, Settings, SettingsError
 from ppl.infer.stopping import Floats
+from ppl.language.guides import PROGRAM
 
 BLAMED = 1000  # draws among which a statement that is not finite is looked for
 
@@ -38,7 +39,7 @@ BLAMED = 1000  # draws among which a statement that is not finite is looked for
 def fit(
     problem: ProblemLike,
     *,
-    guide: str = "meanfield",
+    guide: str | None = None,
     estimator: str = "combined",
     seed: int = 0,
     steps: int | None = None,
@@ -57,7 +58,8 @@ def fit(
 ) -> Fit:
     """Fits the guide to the posterior of `problem` by stochastic ascent on the ELBO.
 
-    The guide "auto" fits the ones that make sense for the program and keeps the best (:mod:`ppl.infer.choose`).
+    Without a `guide` it is the program's own, if that has a `guide` block ("program" names it), else "meanfield".
+    "auto" fits the ones that make sense for the program and keeps the best (:mod:`ppl.infer.choose`).
     `starts` optimisations run side by side, the best is kept. With `steps`, exactly that many are made; without, the
     stop rule of :mod:`ppl.infer.stopping` decides, within MAX_STEPS. `samples` is the number of draws behind each
     gradient, `noise` how these depend on each other, `stl` whether sticking the landing is used and `marginalise`
@@ -75,6 +77,7 @@ def fit(
     """
     chosen: dict[str, Any] = {"samples": samples, "lr": lr, "starts": starts, "noise": noise, "stl": stl,
                               "marginalise": marginalise, "init": name_of(init)}  # fmt: skip
+    guide = guide_for(problem, guide)
     settings = Settings(guide, estimator, seed, **{k: v for k, v in chosen.items() if v is not None})
     if steps is not None and steps < 1:
         raise SettingsError(f"steps must be at least 1, not {steps}")
@@ -91,7 +94,7 @@ def fit(
             own: dict[str, Any] = {**rest, "guide": name, "init": init if start is None else start}
             return fit(problem, progress=progress, **own)
 
-        return _checked(fit_best(fit_one), require_converged)
+        return _checked(fit_best(fit_one, problem.own_guide), require_converged)
     began = time.perf_counter()
     machine, run, compile_seconds = prepare(problem, settings, init)
     file = RunFile.open(checkpoint, settings, machine, run) if checkpoint is not None else None
@@ -105,6 +108,14 @@ def fit(
     run = _optimise(problem, settings, run, machine, steps, progress, file, clock)
     result = _finish(problem, settings, machine, run, steps, draws, clock, compile_seconds)
     return _checked(result, require_converged)
+
+
+def guide_for(problem: ProblemLike, guide: str | None) -> str:
+    """The guide as `Settings` have it: what the program says of its own guide is part of what a run depends on."""
+    own = problem.own_guide
+    if guide is None:
+        return own or PLAIN
+    return own if guide == PROGRAM and own is not None else guide
 
 
 def _checked(result: Fit, require_converged: bool) -> Fit:

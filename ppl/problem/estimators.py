@@ -119,7 +119,7 @@ def _evaluating(
     code: ModuleType, at: Point, main: Mapping[str, Any], data: Mapping[str, Any], size: Mapping[str, int]
 ) -> Point:
     """`at`, able to evaluate the program at other values on the path of `main`."""
-    if at.lines is None:
+    if not at.lines:
         return at
     path = still(outcomes(main))
 

@@ -7,7 +7,7 @@ import math
 from ppl.problem.gaussian import Chain, FullRank, LowRank, default_rank
 from ppl.problem.guides import Guide, Latents, MeanField
 
-NAMES = ("meanfield", "fullrank", "lowrank", "lowrank:RANK", "chain")
+NAMES = ("meanfield", "fullrank", "lowrank", "lowrank:RANK", "chain", "program")
 POINTS = ("delta", "map", "mle", "point")  # what people ask for that cannot be had
 
 

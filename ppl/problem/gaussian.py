@@ -50,8 +50,10 @@ class FullRank(Guide):
     diagonal, and below it ``params["tril"]["latents"]``, row by row.
 
     Rows are the elements of all continuous latents, in program order but those that some path lacks last. Entries that
-    `Latents.may_depend` forbids do not exist in `tril`.
+    `Latents.may_depend` forbids do not exist in `tril`. `key` stands for all of them there.
     """
+
+    key: str = "latents"
 
     @cached_property
     def order(self) -> NDArray[np.intp]:
@@ -84,11 +86,11 @@ class FullRank(Guide):
         return out
 
     def more(self, dtype: DTypeLike) -> Params:
-        return {"tril": {"latents": jnp.zeros(len(self.entries[0]), dtype)}}
+        return {"tril": {self.key: jnp.zeros(len(self.entries[0]), dtype)}}
 
     def triangle(self, params: Params) -> Array:
         """R."""
-        given = params["tril"]["latents"]
+        given = params["tril"][self.key]
         return jnp.eye(len(self.order), dtype=given.dtype).at[self.entries].set(given)
 
     def flat(self, sites: Mapping[str, Array]) -> Array:
@@ -111,7 +113,13 @@ class FullRank(Guide):
         spread = still(scale / jnp.sqrt(precision))
         lines = DenseLines(self, u, noise, scale, back, triangle @ back)
         log_q = _log_q(noise, log_scale)
-        return Point(self.split(u), self.split(centre), self.split(spread), self.split(log_q), lines=lines)
+        return Point(
+            self.split(u),
+            self.split(centre),
+            self.split(spread),
+            self.split(log_q),
+            lines=dict.fromkeys(self.rows, lines),
+        )
 
     def log_density(self, params: Params, u: Mapping[str, Array]) -> dict[str, Array]:
         if not self.rows:
@@ -204,7 +212,7 @@ class Chain(Guide):
         for k in loc.keys() - self.chained.keys():  # nothing depends on these, nor they on anything
             centre[k], spread[k] = loc[k], scale[k]
         lines = ChainLines(self.latents, loc, scale, coupling, u, {k: eps[k] for k in loc})
-        return Point(u, centre, spread, log_q, lines=lines)
+        return Point(u, centre, spread, log_q, lines=dict.fromkeys(self.chained, lines))
 
     def log_density(self, params: Params, u: Mapping[str, Array]) -> dict[str, Array]:
         coupling, v = self.couplings(params), standardised(params, u)

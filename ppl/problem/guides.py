@@ -10,7 +10,7 @@ where it exists, and the sum over those of a path is the marginal of the guide: 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import jax.numpy as jnp
@@ -41,6 +41,11 @@ class Latents:
     @property
     def continuous(self) -> dict[str, Shape]:
         return {k: s for k, s in self.shapes.items() if k not in self.outcomes}
+
+    def restricted(self, sites: Sequence[str]) -> Latents:
+        """Some of the continuous latents."""
+        groups = {k: self.groups[k] for k in sites if k in self.groups}
+        return Latents({k: self.shapes[k] for k in sites}, {}, groups)
 
     def group(self, site: str) -> NDArray[np.int64]:
         return self.groups.get(site, np.full(self.shapes[site], ALWAYS))

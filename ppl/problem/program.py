@@ -18,12 +18,15 @@ from jax import Array
 from jax.typing import ArrayLike, DTypeLike
 
 from ppl.bind import Bound
+from ppl.bind.guide import in_words
 from ppl.core import ir
 from ppl.diagnostics import Diagnostic, Span
 from ppl.driver import Compiled
 from ppl.emit.observed import read_elsewhere
 from ppl.language.distributions import named
+from ppl.language.guides import PROGRAM
 from ppl.problem import assemble
+from ppl.problem.composite import composite
 from ppl.problem.existence import draws_of, groups_of
 from ppl.problem.families import family_of
 from ppl.problem.guides import Guide, Latents, MeanField, Params
@@ -70,6 +73,10 @@ class BoundProgram:
         self.sizes = dict(bound.static)
         self._code = code
         self._made: dict[tuple[str, str], dict[str, Any]] = {}
+        self._blocks = bound.guide
+        self._in_words = lambda text: in_words(
+            text, compiled.regions.program, compiled.regions.definitions, {**self.data, **self.sizes}, bound.shapes
+        )
         self._shapes = {s.name: s.free for s in self.sites if not s.noise}
         self._value_shapes = {s.name: s.shape for s in self.sites if not s.noise}
         self._outcomes: dict[str, int] = dict(code.outcomes(bound.static)) if hasattr(code, "outcomes") else {}
@@ -100,10 +107,26 @@ class BoundProgram:
         return {k: (self._guards[k].text, self._guards[k].span) for k in self._guards if k in taken}
 
     def guide(self, name: str) -> Guide:
-        """The variational family of this name, see ppl.problem.families. Raises ValueError if there is none."""
+        """The variational family of this name, see ppl.problem.families; "program", the one that the program describes;
+        or one that is described in the words of a `guide` block, such as "x, y ~ FullRank(); z ~ MeanField()".
+
+        Raises ValueError if there is none, PplError for a description that does not match the program.
+        """
         if name == "meanfield":
             return MeanField(Latents(self._shapes, self._outcomes))
+        own = self.own_guide
+        if name == PROGRAM or "~" in name:
+            if name not in (PROGRAM, own):
+                return composite(self._in_words(name), self._latents)
+            if own is None:
+                raise ValueError(f"the program has no `guide` block, so there is no guide {name!r}")
+            return composite(self._blocks, self._latents)
         return family_of(name, self._latents)
+
+    @property
+    def own_guide(self) -> str | None:
+        """The guide that the program describes in a `guide` block, in its words; None without one."""
+        return "; ".join(map(str, self._blocks)) or None
 
     @cached_property
     def _latents(self) -> Latents:

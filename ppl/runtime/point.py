@@ -95,14 +95,14 @@ class Point:
     `u` maps a site to its unconstrained values (of noise: to standard normal draws, or to the draws themselves where
     the distribution has no such form). With `constrained` it maps to values on the support. `loc` and `scale` are the
     guide's conditional centre and spread of each coordinate; `log_q` its log density, elementwise. Of a discrete latent
-    `u` has the outcome and `log_probabilities`, last axis the outcomes, the guide's table. `replaced` overrides
-    sums over loops by name. `keys` asks for prior draws, `observing` for observations in full. ``u["?"]``, which is no
-    site's name, is uniform on (0, 1), for boundaries of which a random subset is taken. `lines` is None where every
-    latent has noise of its own, so that moving it leaves the noise of all others as it is; then ``loc + scale * s``, at
-    fixed s, is differentiable in the parameters. `model` evaluates the program at other values of the latents, on the
-    path of this point. `boundaries` weights the gradient that comes from boundaries, None for all of it. `rows` is the
-    number of iterations of a long loop that are evaluated at a time, None for all. `offset` is uniform on (0, 1), one
-    number for all draws of a batch: where evenly spaced samples start.
+    `u` has the outcome and `log_probabilities`, last axis the outcomes, the guide's table. `replaced` overrides sums
+    over loops by name. `keys` asks for prior draws, `observing` for observations in full. ``u["?"]``, which is no
+    site's name, is uniform on (0, 1), for boundaries of which a random subset is taken. `lines` has the latents that
+    share noise with others; all others have noise of their own, so that moving one leaves that of the rest as it is,
+    and ``loc + scale * s``, at fixed s, is differentiable in the parameters. `model` evaluates the program at other
+    values of the latents, on the path of this point. `boundaries` weights the gradient that comes from boundaries, None
+    for all of it. `rows` is the number of iterations of a long loop that are evaluated at a time, None for all.
+    `offset` is uniform on (0, 1), one number for all draws of a batch: where evenly spaced samples start.
     """
 
     u: Mapping[str, Array]
@@ -114,7 +114,7 @@ class Point:
     replaced: Mapping[str, Array] = field(default_factory=dict[str, Array])
     keys: Mapping[str, Array] | None = None
     observing: bool = False
-    lines: Lines | None = None
+    lines: Mapping[str, Lines] = field(default_factory=dict[str, Lines])
     model: Callable[[Mapping[str, Array]], Mapping[str, Any]] | None = None
     boundaries: ArrayLike | None = None
     rows: int | None = None
@@ -295,12 +295,13 @@ class Point:
         new = old.at[index].set(u) if index else u
         if site not in self.log_q:
             return replace(self, u={**self.u, site: new})
-        if self.lines is None:
+        lines = self.lines.get(site)
+        if lines is None:
             centre, spread = (x[site][index] if index else x[site] for x in (self.loc, self.scale))
             q = normal_density(u, centre, spread)
             log_q = {site: self.log_q[site].at[index].set(q) if index else q}
-        elif self.lines.varies:
-            log_q = self.lines.log_q(site, index, lax.stop_gradient(u - (old[index] if index else old)))
+        elif lines.varies:
+            log_q = lines.log_q(site, index, lax.stop_gradient(u - (old[index] if index else old)))
         else:
             log_q = {}  # of latents that exist on all paths it is the same on both sides of any boundary
         return replace(self, u={**self.u, site: new}, log_q={**self.log_q, **log_q})
@@ -308,28 +309,28 @@ class Point:
     def live(self, site: str, index: Index, u: Array) -> Array:
         """One coordinate, moved alone to `u`, differentiable in the parameters at the noise of that place."""
         here, centre, spread = (x[site][index] if index else x[site] for x in (self.u, self.loc, self.scale))
-        if self.lines is None:
+        if site not in self.lines:
             return centre + spread * lax.stop_gradient((u - centre) / spread)
-        return self.lines.own(site, index, lax.stop_gradient(u - here))
+        return self.lines[site].own(site, index, lax.stop_gradient(u - here))
 
     def live_point(self, site: str, index: Index, u: Array) -> Point:
         """The point with one coordinate moved alone to `u`, differentiable at the noise of that place."""
         old = self.u[site]
         if site not in self.loc:
             return replace(self, u={**self.u, site: old.at[index].set(u) if index else u})
-        if self.lines is None:
+        if site not in self.lines:
             value = self.live(site, index, u)
             return replace(self, u={**self.u, site: old.at[index].set(value) if index else value})
         distance = lax.stop_gradient(u - (old[index] if index else old))
-        return replace(self, u={**self.u, **self.lines.follow(site, index, distance)})
+        return replace(self, u={**self.u, **self.lines[site].follow(site, index, distance)})
 
     def near(self, site: str, index: Index, u: Array, main: Mapping[str, Any]) -> Mapping[str, Any]:
         """The evaluation `main` as it depends on the parameters where one coordinate has moved alone to `u`.
 
-        To be read for what does not change on that line, and for the moved coordinate. Where every latent has noise of
-        its own that is `main`; else the program is evaluated anew, as far as it is read.
+        To be read for what does not change on that line, and for the moved coordinate. Where it has noise of its own
+        that is `main`; else the program is evaluated anew, as far as it is read.
         """
-        if self.lines is None or site not in self.loc:
+        if site not in self.lines:
             return main
         model = self.model
         assert model is not None, "a guide with dependence needs the program at other places"
@@ -346,7 +347,7 @@ class Point:
         slope = lax.stop_gradient(transform.slope(u, *bounds))
         density = jnp.exp(normal_density(s, 0.0, 1.0)) / lax.stop_gradient(spread) / jnp.abs(slope)
         value = transform.forward(self.live(site, index, u), *bounds)
-        if self.lines is not None and any(isinstance(b, Array) for b in bounds):  # they may follow the latent
+        if site in self.lines and any(isinstance(b, Array) for b in bounds):  # they may follow the latent
             moved = self.near(site, index, u, {})["z"][site]
             value = moved[index] if index else moved
         return Root(self, site, index, u, lax.stop_gradient(spread), jnp.sign(slope), ok, density, value,

@@ -250,11 +250,28 @@ class Report(Node):
 
 
 @record
+class GuideEntry(Node):
+    """``level, change ~ FullRank()``: latents that a family of the guide has together."""
+
+    latents: tuple[Name, ...]
+    family: Call
+
+
+@record
+class Guide(Node):
+    """``guide { ... }``: what the program says of its own guide."""
+
+    entries: tuple[GuideEntry, ...]
+
+
+@record
 class Return(Node):
     value: Expr
 
 
-Statement = Data | Function | Use | Sample | Var | Assign | For | While | If | Observe | Factor | Report | Return
+Statement = (
+    Data | Function | Use | Sample | Var | Assign | For | While | If | Observe | Factor | Report | Guide | Return
+)
 
 
 @record

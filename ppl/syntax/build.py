@@ -100,6 +100,15 @@ class Builder:
     def report(self, c: Children) -> ast.Report:
         return ast.Report(_span(c[:-1]), c[1].text, c[3], c[1].span)
 
+    def guide(self, c: Children) -> ast.Guide:
+        return ast.Guide(_span(c), tuple(c[2:-1]))
+
+    def guide_entry(self, c: Children) -> ast.GuideEntry:
+        return ast.GuideEntry(c[0][0].span.to(c[2].span), c[0], c[2])
+
+    def guided(self, c: Children) -> tuple[ast.Name, ...]:
+        return tuple(ast.Name(x.span, x.text) for x in c[::2])
+
     def return_statement(self, c: Children) -> ast.Return:
         return ast.Return(_span(c[:-1]), c[1])
 

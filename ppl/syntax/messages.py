@@ -114,7 +114,7 @@ def _lonely_else(p: Place) -> Fault | None:
 
 def _after_target(p: Place) -> Fault | None:
     """``x == 3``, ``x <- 3``, ``x++``, ``x Normal(0, 1)``, ``x, y = ...``: a name that is not assigned."""
-    if p.first.type not in ("NAME", "LIMIT") or not _is_target(p) or p.accepts.isdisjoint({"EQUAL"}):
+    if p.first.type not in ("NAME", "LIMIT", "GUIDE") or not _is_target(p) or p.accepts.isdisjoint({"EQUAL"}):
         return None
     kind, span = p.token.type, p.token.span
     follows = p.following.span == Span(span.file, span.end_line, span.end_column, span.end_line, span.end_column + 1)

@@ -109,12 +109,13 @@ _NAMES = {
     "THEN": "`then`",
     "ELSE": "`else`",
     "LIMIT": "`limit`",
+    "GUIDE": "`guide`",
 }
 
 
 def unexpected(p: Place) -> Fault:
     """What is said where no rule knows better, with what could stand there if that is little."""
-    wanted = sorted(p.accepts - OPERATORS - {"LIMIT"} if "NAME" in p.accepts else p.accepts - OPERATORS)
+    wanted = sorted(p.accepts - OPERATORS - {"LIMIT", "GUIDE"} if "NAME" in p.accepts else p.accepts - OPERATORS)
     known = [_NAMES[w] for w in wanted if w in _NAMES]
     hint = f"expected {' or '.join(known)}" if 0 < len(wanted) <= 4 and len(known) == len(wanted) else None
     if p.token.type in ("END", "EOF"):

@@ -24,7 +24,9 @@ class Lexeme:
 STATEMENT_KEYWORDS = frozenset(
     ("DATA", "FN", "USE", "NOISE", "VAR", "FOR", "WHILE", "IF", "OBSERVE", "FACTOR", "REPORT", "RETURN")
 )
-KEYWORDS = STATEMENT_KEYWORDS | {"IN", "LIMIT", "THEN", "ELSE", "AND", "OR", "NOT", "TRUE", "FALSE", "PI", "INF"}
+KEYWORDS = STATEMENT_KEYWORDS.union(
+    ("IN", "LIMIT", "GUIDE", "THEN", "ELSE", "AND", "OR", "NOT", "TRUE", "FALSE", "PI", "INF")
+)
 
 COMPARISONS = frozenset(("LESS", "LESSEQ", "MORE", "MOREEQ", "EQEQ", "NOTEQ"))
 OPERATORS = COMPARISONS | {"PLUS", "MINUS", "STAR", "SLASH", "SLASHSLASH", "PERCENT", "CARET", "AND", "OR"}
@@ -33,7 +35,7 @@ OPERATORS = COMPARISONS | {"PLUS", "MINUS", "STAR", "SLASH", "SLASHSLASH", "PERC
 CONTINUES = OPERATORS | {"DOTDOT", "COMMA", "EQUAL", "TILDE", "ARROW", "THEN", "ELSE"}
 
 # Tokens after which an expression can be complete.
-ENDS_EXPRESSION = frozenset(("NAME", "LIMIT", "INT", "FLOAT", "TRUE", "FALSE", "PI", "INF", "RPAR", "RSQB"))
+ENDS_EXPRESSION = frozenset(("NAME", "LIMIT", "GUIDE", "INT", "FLOAT", "TRUE", "FALSE", "PI", "INF", "RPAR", "RSQB"))
 
 STARTS_OPERAND = ENDS_EXPRESSION - {"RPAR", "RSQB"} | {"LPAR", "LSQB", "IF", "NOT"}
 

@@ -80,6 +80,10 @@ class StandIn:
     def _join(self, tree: dict[str, Array]) -> Array:
         return jnp.concatenate([jnp.ravel(tree[s.name]) for s in self.sites])
 
+    @property
+    def own_guide(self) -> str | None:
+        return None
+
     def init_params(self, guide: str = "meanfield", dtype: Any = None) -> Params:
         dtype = dtype or jnp.zeros(()).dtype
         zeros = {s.name: jnp.zeros(s.shape, dtype) for s in self.sites}
