@@ -23,8 +23,9 @@ from jax.typing import ArrayLike
 
 from ppl.runtime import roots
 from ppl.runtime.densities import normal as normal_density
+from ppl.runtime.lines import CELLS, Along, cells, derivative, reach, sample
 from ppl.runtime.point import Index, Noise, Point, Root
-from ppl.runtime.roots import Along, Roots
+from ppl.runtime.roots import Roots
 from ppl.runtime.supports import Transform
 from ppl.runtime.surface import still
 
@@ -136,8 +137,8 @@ class Search(Protocol):
         """Whether ``along(s)`` is a value and the number of the piece on which it is smooth, instead of a value."""
         ...
 
-    def finder(self, on: Line, along: Callable[[Array], Any]) -> Finder:
-        """The search on one line, for any level."""
+    def finder(self, on: Line, along: Callable[[Array], Any], levels: bool) -> Finder:
+        """The search on one line: for level 0 alone, or with `levels` for any."""
         ...
 
 
@@ -148,7 +149,8 @@ class OnlyRoot:
     monotone: bool = True
     pieces: bool = False
 
-    def finder(self, on: Line, along: Callable[[Array], Any]) -> Finder:
+    def finder(self, on: Line, along: Callable[[Array], Any], levels: bool) -> Finder:
+        del levels
         return lambda level: roots.monotone(lambda s: along(s) - level, on.dtype)
 
 
@@ -160,12 +162,13 @@ class AllRoots:
     pieces: bool = False
     monotone: bool = False
 
-    def finder(self, on: Line, along: Callable[[Array], Any]) -> Finder:
-        at = roots.sample(along, on.dtype, pieces=self.pieces)
-        smooth = (lambda s: along(s)[0]) if self.pieces else along
+    def finder(self, on: Line, along: Callable[[Array], Any], levels: bool) -> Finder:
+        smooth = _first(along) if self.pieces else along
+        at = cells(smooth, sample(along, on.dtype, pieces=self.pieces), on.chance(), levels=levels)
 
         def find(level: ArrayLike) -> Roots:
-            below = at._replace(value=at.value - level)
+            a, b = (x._replace(value=x.value - level) for x in (at.a, at.b))
+            below = at._replace(a=a, b=b)
             return roots.isolated(lambda s: smooth(s) - level, below, self.most, on.chance())
 
         return find
@@ -182,9 +185,9 @@ class PolynomialRoots:
     def monotone(self) -> bool:
         return len(self.coefficients) == 2
 
-    def finder(self, on: Line, along: Callable[[Array], Any]) -> Finder:
-        del along
-        edge = roots.reach(on.dtype)
+    def finder(self, on: Line, along: Callable[[Array], Any], levels: bool) -> Finder:
+        del along, levels
+        edge = reach(on.dtype)
         ends = on.z(-edge), on.z(edge)
 
         def find(level: ArrayLike) -> Roots:
@@ -218,10 +221,10 @@ def attainable(on: Line, along: Along, find: Finder, monotone: bool) -> tuple[Ar
     monotone, levels are taken as often as the noise comes near them, at the values of stratified normal draws; else
     at equal steps.
     """
-    most, edge = MOST_LEVELS, roots.reach(on.dtype)
+    most, edge = MOST_LEVELS, reach(on.dtype)
     slots, chance = jnp.arange(most), on.chance()
-    sample = jnp.linspace(-edge, edge, 2 if monotone else roots.CELLS + 1, dtype=on.dtype)
-    values = jax.vmap(along)(sample)
+    places = jnp.linspace(-edge, edge, 2 if monotone else CELLS + 1, dtype=on.dtype)
+    values = jax.vmap(along)(places)
     lo, hi = (jnp.clip(x, -(2.0**30), 2.0**30) for x in (jnp.nanmin(values), jnp.nanmax(values)))
     first, count = jnp.floor(lo) + 1, jnp.maximum(jnp.ceil(hi) - 1 - jnp.floor(lo), 0)
     fits = count <= most
@@ -280,7 +283,7 @@ def total(
     smooth = _first(value) if search.pieces else value
 
     def one(s: Array, ok: Array, weight: Array, *level: Array) -> Array:
-        _, slope = roots.derivative(_first(along) if search.pieces else along, s)
+        _, slope = derivative(_first(along) if search.pieces else along, s)
         share = jnp.ones_like(slope)
         if len(arguments) > 1 or arguments[0].index != on.index:
             at_root = moved(here, on.z(s))
@@ -310,7 +313,7 @@ def total_of_model(
     smooth = _first(value) if search.pieces else value
 
     def one(s: Array, ok: Array, weight: Array, *level: Array) -> Array:
-        _, slope = roots.derivative(_first(along) if search.pieces else along, s)
+        _, slope = derivative(_first(along) if search.pieces else along, s)
         at = on.point(s)
 
         def of(u: dict[str, Array]) -> Array:
@@ -331,7 +334,7 @@ def _first(f: Callable[..., Any]) -> Callable[..., Array]:
 
 def _sum(on: Line, along: Callable[[Array], Any], search: Search, one: Callable[..., Array], levels: bool) -> Array:
     """The sum of ``one(s, ok, weight)`` over the zeros; of ``one(s, ok, weight, level)`` over those of all levels."""
-    find = search.finder(on, along)
+    find = search.finder(on, along, levels)
     if not levels:
         return jnp.sum(jax.vmap(one)(*find(0.0)))
 
