@@ -9,6 +9,7 @@ from ppl.regions.model import Latent
 from ppl.regions.scope import Scope
 
 POSITIVE_SUPPORTS = ("Exponential", "Gamma", "InverseGamma", "HalfNormal", "HalfCauchy", "LogNormal", "Weibull", "Beta")
+BOUNDED = ("tanh", "inv_logit", "Phi", "erf", "atan")
 POSITIVE_VALUES = ("exp", "cosh", "inv_logit", "Phi", "log1p_exp", "erfc")
 
 
@@ -45,6 +46,17 @@ def _atom(scope: Scope, a: ir.Expr, latent: Latent) -> int:
             return -direction(scope, p, latent) if _sign(scope, p) else 0
         case _:
             return 0
+
+
+def saturates(scope: Scope, p: poly.Poly, latent: Latent) -> bool:
+    """Whether `p`, in which `direction` found a direction, may be so flat far out that the inverse of its slope has no
+    mean square: if it is bounded there, or falls off as the exponential of a latent that is an exponential itself."""
+    curved = scope.site(latent.site).support != "real"
+    moving = (a for a in poly.atoms(p) if isinstance(a, ir.Op) and not scope.independent(a, latent))
+    return any(
+        a.op in BOUNDED or (a.op == "exp" and curved) or saturates(scope, scope.normal(a.args[0]), latent)
+        for a in moving
+    )
 
 
 def sign_of(scope: Scope, a: ir.Expr) -> int:

@@ -99,6 +99,11 @@ class Scope:
         mask = self.masks.get(name)
         return mask is None or self.independent(mask, line)
 
+    def has_value_along(self, guard: int, line: Latent) -> bool:
+        """Whether a guard has a value of its own on a whole line or nowhere on it: unlike `is_computed_along`, whether
+        that holds for all that its value is made of as well, which may move along the line."""
+        return all(self.independent(ir.GuardRef(k), line) for k in self.flow.guard_values[guard].masks)
+
     def below(self, index: ir.Expr, start: ir.Expr) -> bool:
         """Whether an index certainly lies before the start of a slice."""
         d = self.index_difference(start, index)

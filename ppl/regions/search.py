@@ -8,7 +8,7 @@ from ppl.core import ir, poly
 from ppl.language.distributions import named
 from ppl.regions.lines import latent_of
 from ppl.regions.model import Latent, Search
-from ppl.regions.monotone import direction
+from ppl.regions.monotone import direction, saturates
 from ppl.regions.scope import Scope
 
 MAX_DEGREE = 8
@@ -35,24 +35,25 @@ def searches(scope: Scope, guard: ir.Guard, normal: poly.Poly) -> list[tuple[Lat
         steady = next((s for s in movable if is_steady(scope, normal, s)), None)
         lines = movable if steady is None else [steady]
         return [line for name in lines for line in of_model(scope, name, tuple(lines))]
-    for a in (*local, *joint_coordinates(scope, normal)):
-        if not is_whole(scope, a) and direction(scope, normal, a) and is_computed_along(scope, guard, a):
-            return [(a, Search("monotone", (a,), ()))]
+    single = {
+        a: saturates(scope, normal, a)
+        for a in (*local, *joint_coordinates(scope, normal))
+        if not is_whole(scope, a) and direction(scope, normal, a) and scope.has_value_along(guard.index, a)
+    }
+    alone = next((a for a, flat in single.items() if not flat or len(local) == 1), None)
+    if alone is not None:
+        return [(alone, Search("monotone", (alone,), ()))]
     out: list[tuple[Latent, Search]] = []
     for a in local:
         if is_whole(scope, a):
             line, element = elements(scope, a.site)
             out.append((line, Search("smooth", local, (), (), element)))
+        elif a in single:
+            out.append((a, Search("monotone", local, ())))
         else:
             c = coefficients(scope, normal, a)
             out.append((a, Search("polynomial" if c else "smooth", local, (), c)))
     return out
-
-
-def is_computed_along(scope: Scope, guard: ir.Guard, line: Latent) -> bool:
-    """Whether a guard has a value of its own on a whole line or nowhere on it: no branch begins or ends there."""
-    masks = scope.flow.guard_values[guard.index].masks
-    return all(scope.independent(ir.GuardRef(k), line) for k in masks)
 
 
 def joint_coordinates(scope: Scope, normal: poly.Poly) -> list[Latent]:
