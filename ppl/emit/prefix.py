@@ -35,7 +35,7 @@ class PrefixEmitter:
                 w.line(line)
             for s in found:
                 self.row(s)
-            rows = ", ".join(f'"t{s.term}": (row_{s.term}, {self.family(s)}, {self.range(s)})' for s in found)
+            rows = ", ".join(f'"t{s.term}": (row_{s.term}, {self.family(s)}{self.range(s)})' for s in found)
             w.line(f"return prefix.tables({{{rows}}}, dtype, fewest={FEWEST})")
         for s in found:
             w.line()
@@ -52,15 +52,18 @@ class PrefixEmitter:
         return f"families.{s.form.family}"
 
     def range(self, s: Sorted) -> str:
+        if s.loop is None:
+            return ""
         b = self.around
-        return ", ".join(Emitter(b.facts, b.printer(), b.w).range(b.scope.loops[s.loop]))
+        return "".join(f", {x}" for x in Emitter(b.facts, b.printer(), b.w).range(b.scope.loops[s.loop]))
 
     def row(self, s: Sorted) -> None:
         b, w = self.around, self.around.w
         printer = b.printer()
         known = tuple_text([printer.expr(e) for e in s.known])
         weight = "True" if s.weight is None else printer.expr(s.weight)
-        with w.block(f"def row_{s.term}({b.names[b.scope.loops[s.loop].var.name]}):"):
+        variable = "" if s.loop is None else b.names[b.scope.loops[s.loop].var.name]
+        with w.block(f"def row_{s.term}({variable}):"):
             w.line(f"return {printer.expr(s.key)}, {printer.expr(s.value)}, {known}, {weight}",
                    f":{b.facts.regions.term_lines[s.term]}")  # fmt: skip
 
@@ -132,13 +135,14 @@ class Needs:
 
 def arguments(scope: Scope, s: Sorted) -> tuple[ir.Expr, ...]:
     """The arguments of the distribution that are not data."""
-    (term,) = (x for _, x in ir.blocks(scope.loops[s.loop].body) if isinstance(x, ir.Term) and x.id == s.term)
+    (term,) = (x for _, x in ir.blocks(scope.program.body) if isinstance(x, ir.Term) and x.id == s.term)
     return tuple(a for k, a in enumerate(term.args) if k not in s.form.known)
 
 
 def needs_of(facts: Facts, scope: Scope, s: Sorted) -> Needs:
     out = Needs()
-    lets = {x.var.name: x for _, x in ir.blocks(scope.loops[s.loop].body) if isinstance(x, ir.Let)}
+    body = () if s.loop is None else scope.loops[s.loop].body
+    lets = {x.var.name: x for _, x in ir.blocks(body) if isinstance(x, ir.Let)}
     given = {c.guard for c in s.cuts}
     wanted: set[str] = set()
 

@@ -18,7 +18,7 @@ from jax.typing import ArrayLike, DTypeLike
 
 from ppl.diagnostics import Span
 from ppl.problem import assemble
-from ppl.problem.estimators import ESTIMATORS, surrogate
+from ppl.problem.estimators import ESTIMATORS, density, surrogate
 from ppl.problem.guides import Params
 from ppl.problem.noise import NOISE, shared
 from ppl.problem.program import Values
@@ -74,10 +74,13 @@ class Problem(Replays):
         u = self._arrays(u, 0.0)
         pseudo = {k: normal(u[k], 0.0, 1.0) for k in self._shapes if k not in self._outcomes}
         even = {k: jnp.full((*self._shapes[k], n), -np.log(n)) for k, n in self._outcomes.items()}
-        out = self._model(Point(u, log_q=pseudo, log_probabilities=even, rows=blocks.iterations(1)))
+        at = Point(u, log_q=pseudo, log_probabilities=even, rows=blocks.iterations(1))
+        data = self._prepared(u)
+        out = self._code.model(at, data, self.sizes)
         base = sum((jnp.sum(v) for v in pseudo.values()), start=jnp.zeros(()))
         base += sum(jnp.sum(v[..., 0]) for v in even.values())
-        return log_density(out, terms) + base + self._code.noise_log_density(u, self._data(u), self.sizes)
+        own = density(self._code, terms, at, out, data, self.sizes)
+        return own + base + self._code.noise_log_density(u, data, self.sizes)
 
     def constrain(self, u: Values) -> dict[str, Array]:
         """Latents (and noise) on their supports."""

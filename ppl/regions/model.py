@@ -118,7 +118,7 @@ class Sorted:
     """
 
     term: int
-    loop: int
+    loop: int | None  # None where it observes a whole array
     form: Sufficient
     key: ir.Expr
     value: ir.Expr

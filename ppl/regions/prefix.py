@@ -25,7 +25,7 @@ from ppl.language.distributions import SUFFICIENT, Sufficient, named
 from ppl.regions.model import Cut, GuardInfo, Latent, Marginal, Regions, Sorted
 from ppl.regions.scope import Scope
 
-FEWEST = 1024  # iterations, below which they are evaluated one by one
+FEWEST = 512  # iterations, below which they are evaluated one by one
 MOST_GUARDS = 4  # of one term: all combinations of their outcomes are evaluated
 MOST_NODES = 200  # of an expression of data
 
@@ -39,8 +39,9 @@ def sorted_sums(
     integrated = {m.term: m for m in marginals}
     out: list[Sorted] = []
     for around, s in ir.blocks(scope.program.body):
-        if isinstance(s, ir.Term) and len(around) == 1 and around[0].mask is None and s.id not in scored:
-            found = _Analysis(scope, infos, around[0], s).sorted(integrated.get(s.id))
+        alone = not around or (len(around) == 1 and around[0].mask is None)
+        if isinstance(s, ir.Term) and alone and s.id not in scored:
+            found = _Analysis(scope, infos, around[0] if around else None, s).sorted(integrated.get(s.id))
             if found is not None:
                 out.append(found)
     return tuple(out)
@@ -76,11 +77,11 @@ def parts_of(scope: Scope, mask: ir.Expr | None) -> tuple[ir.Expr | None, ir.Exp
 
 @dataclass
 class _Analysis:
-    """One term of one loop."""
+    """One term, of one loop or of none: then its iterations are the elements of an array that it observes."""
 
     scope: Scope
     infos: Sequence[GuardInfo]
-    loop: ir.Loop
+    loop: ir.Loop | None
     term: ir.Term
     guards: dict[int, None] = field(default_factory=dict[int, None])  # those that tell iterations apart
     seen: dict[str, bool] = field(default_factory=dict[str, bool])
@@ -88,7 +89,7 @@ class _Analysis:
     def sorted(self, marginal: Marginal | None) -> Sorted | None:
         s = self.term
         form = self.form()
-        if form is None or s.value.random or not s.value.type.scalar:
+        if form is None or s.value.random or s.value.type.scalar != (self.loop is not None):
             return None
         of_data, random = parts_of(self.scope, s.mask)
         if random is not None and not self.alike(random):
@@ -104,7 +105,8 @@ class _Analysis:
         key, value, *more = (e for e in resolved if e is not None)
         known = tuple(more[: len(form.known)])
         mask = more[-1] if of_data is not None else None
-        return Sorted(s.id, self.loop.id, form, key, value, known, mask, random, cuts, self.lines(cuts, marginal))
+        loop = None if self.loop is None else self.loop.id
+        return Sorted(s.id, loop, form, key, value, known, mask, random, cuts, self.lines(cuts, marginal))
 
     def form(self) -> Sufficient | None:
         """The form of the distribution in which everything that differs between iterations is data."""
@@ -112,7 +114,10 @@ class _Analysis:
         for form in SUFFICIENT.get(name or "", ()):
             own = [(a, p.domain) for k, (a, p) in enumerate(zip(args, named(name or "").params, strict=True))
                    if k not in form.known]  # fmt: skip
-            if any(args[k].random for k in form.known) or not all(a.type.scalar for a in args):
+            known = [args[k] for k in form.known]
+            if any(a.random for a in known) or not all(a.type.scalar for a, _ in own):
+                continue
+            if self.loop is not None and not all(a.type.scalar for a in known):
                 continue
             self.guards, self.seen = {}, {}
             if all(self.alike(a) and not self.extreme(a, domain) for a, domain in own):
@@ -144,20 +149,20 @@ class _Analysis:
                 return all(self.alike(x) for x in ir.children(e))
 
     def inside(self, v: ir.Var) -> bool:
-        return self.loop.id in self.scope.home.get(v.name, ())
+        return self.loop is not None and self.loop.id in self.scope.home.get(v.name, ())
 
     def fills(self, array: str) -> bool:
         """Whether the loop makes elements of an array."""
-        return any(
+        return self.loop is not None and any(
             (isinstance(s, ir.Fill) and s.array == array) or (isinstance(s, ir.Sample) and s.site == array)
             for _, s in ir.blocks(self.loop.body)
         )
 
     def is_cut(self, k: int) -> bool:
-        info = self.infos[k]
-        if self.loop.id not in info.loops:
+        info, loop = self.infos[k], self.loop
+        if loop is None or loop.id not in info.loops:
             return True
-        if info.guard.levels or info.guard.outcomes is not None or info.loops != (self.loop.id,):
+        if info.guard.levels or info.guard.outcomes is not None or info.loops != (loop.id,):
             return False
         self.guards.setdefault(k)
         return True
@@ -214,7 +219,7 @@ class _Analysis:
 
     def is_alike(self, e: ir.Expr) -> bool:
         """Whether an atom of a bound is the same in all iterations, on every path."""
-        return self.loop.id not in self.scope.loops_needed(e) and not (isinstance(e, ir.Cell) and self.fills(e.array))
+        return not self.scope.loops_needed(e) and not (isinstance(e, ir.Cell) and self.fills(e.array))
 
     def lines(self, cuts: Sequence[Cut], marginal: Marginal | None) -> tuple[Latent, ...]:
         """The latents along which the term can be averaged; none if some bound moves with anything else."""

@@ -46,40 +46,44 @@ KEY = "?"  # where the data have the tables: no name of a field
 POINTS = 64  # quantiles at which the average along a latent is taken, of one latent for all draws together
 POINTS_EACH = 16  # for each draw, where there are several latents
 WIDE = 2.0  # their spread, in standard deviations of the guide
+BRANCHES = 16  # of a search
 NEAR, NEAR_EACH = 128, 32  # thresholds that are given their probabilities
 SPREAD = {4: 30.0, 8: 1e8}  # by the bytes of a number: how much more statistics may differ in all than side by side
 
-Row = Callable[[Array], tuple[ArrayLike, ArrayLike, tuple[ArrayLike, ...], ArrayLike]]
+Row = Callable[..., tuple[ArrayLike, ArrayLike, tuple[ArrayLike, ...], ArrayLike]]
 
 
 class Table(NamedTuple):
-    """Of a term: the `keys` of its iterations, sorted; the sums of each statistic over the first 0, 1, 2, ... of them,
-    as `high` + `low` with `low` what rounding took from `high`; and the centre of the statistics."""
+    """Of a term: the `keys` of its iterations, sorted; the `sums` of each statistic over the first 0, 1, 2, ... of
+    them, axis 1 the rounded sum and what rounding took from it; and the `centre` of the statistics."""
 
     keys: Array
-    high: Array
-    low: Array
+    sums: Array
     centre: Array
 
 
-def tables(rows: Mapping[str, tuple[Row, Family, ArrayLike, int]], dtype: DTypeLike, fewest: int) -> dict[str, Table]:
+def tables(rows: Mapping[str, tuple[Any, ...]], dtype: DTypeLike, fewest: int) -> dict[str, Table]:
     """The tables of terms, each given as (row, family, first index, number of iterations); those that are worth it.
 
     ``row(i)`` is the key of an iteration, the observed value, those arguments that are data, and whether the data let
-    it observe. A term gets no table where that are fewer than `fewest` iterations, where a value lies outside of the
-    support, or where neighbours in the order of the keys are so much more alike than all iterations together that sums
-    over ranges would lose the digits that matter.
+    it observe; of a term without a loop, given as (row, family), ``row()`` has the values of all elements. A term gets
+    no table where that are fewer than `fewest` iterations, where a value lies outside of the support, or where
+    neighbours in the order of the keys are so much more alike than all iterations together that sums over ranges would
+    lose the digits that matter.
     """
-    found = {name: _table(*given, dtype, fewest) for name, given in rows.items()}
+    found = {name: _table(dtype, fewest, *given) for name, given in rows.items()}
     return {name: t for name, t in found.items() if t is not None}
 
 
-def _table(row: Row, family: Family, lo: ArrayLike, extent: int, dtype: DTypeLike, fewest: int) -> Table | None:
-    if extent < fewest:
+def _table(
+    dtype: DTypeLike, fewest: int, row: Row, family: Family, lo: ArrayLike = 0, extent: int | None = None
+) -> Table | None:
+    if extent is not None and extent < fewest:
         return None
-    key, value, known, there = jax.vmap(row)(jnp.asarray(lo) + jnp.arange(extent))
-    kept = np.asarray(there, bool)
-    keys, x, *more = (np.asarray(a)[kept].astype(np.float64) for a in (key, value, *known))
+    key, value, known, there = row() if extent is None else jax.vmap(row)(jnp.asarray(lo) + jnp.arange(extent))
+    shape = np.shape(np.asarray(value))
+    kept = np.broadcast_to(np.asarray(there, bool), shape)
+    keys, x, *more = (np.broadcast_to(np.asarray(a), shape)[kept].astype(np.float64) for a in (key, value, *known))
     if x.size < fewest or not np.all(np.isfinite(keys)):
         return None
     kind = np.dtype(jnp.dtype(dtype))
@@ -92,7 +96,7 @@ def _table(row: Row, family: Family, lo: ArrayLike, extent: int, dtype: DTypeLik
     sums = np.concatenate([np.zeros((1, columns.shape[1])), np.cumsum(columns, axis=0)])
     high = sums.astype(kind)
     low = (sums - high.astype(np.float64)).astype(kind)
-    return Table(*(jnp.asarray(a) for a in (keys.astype(kind), high, low, kind.type(centre))))
+    return Table(*(jnp.asarray(a) for a in (keys.astype(kind), np.stack([high, low], axis=1), kind.type(centre))))
 
 
 def _even(columns: NDArray[np.float64], keys: NDArray[np.float64], most: float) -> bool:
@@ -146,82 +150,76 @@ class Sum:
     def value(self) -> Array:
         """At the draw; no gradient flows to what moves a bound."""
         ends = self.ends(*(line.draw for line in self.lines))
-        return self.combined(self.coefficients(self.taken(ends)), self.sums(self.subsets(ends)))
+        return jnp.sum(self.coefficients(self.taken(ends)) * self.sums(ends))
 
     def expectation(self, at: Point) -> Array:
         """Averaged along each of the lines with the others as drawn, with the gradient of that average."""
         parts = [self.along(j, at) for j in range(len(self.lines))]
         taken = jnp.any(jnp.stack([t for t, _ in parts]), axis=0)
-        return self.combined(self.coefficients(taken), sum((x for _, x in parts[1:]), start=parts[0][1]))
+        return jnp.sum(self.coefficients(taken) * sum((x for _, x in parts[1:]), start=parts[0][1]))
 
     def along(self, j: int, at: Point) -> tuple[Array, Array]:
         """Averaged along line `j`: which patterns occur there, and this line's share in the average of the sums. All of
         the gradient in the parameters of its latent is with it."""
         assert at.offset is not None
         alone, share = len(self.lines) == 1, 1.0 / len(self.lines)
-        latent = self.lines[j].latent
+        _, latent, cut = self.lines[j]
         loc, scale = at.loc[latent.site], at.scale[latent.site]
         e, weight = spaced(at.offset, POINTS if alone else POINTS_EACH)
-        u = lax.stop_gradient(loc + scale * e)
-        here = self.ends_at(j, lax.stop_gradient(loc))
-        there = jax.vmap(lambda u: self.ends_at(j, u))(u)
-        taken = self.taken(tuple(jnp.append(b, a) for a, b in zip(here, there, strict=True)))
-        log_q = normal(u, loc, scale)
-        middle, around = self.subsets(here), self.subsets(there)
-        total = share * self.sums(middle)
-        start = [jnp.broadcast_to(m, u.shape) for m in middle]
-        if self.lines[j].cut is not None:
-            near, first, last = self.near(j, here, min(NEAR if alone else NEAR_EACH, self.size), at.boundaries)
+        u = lax.stop_gradient(loc + scale * jnp.append(e, 0.0))
+        ends = self.ends_at(j, u)
+        here, there = tuple(x[-1] for x in ends), tuple(x[:-1] for x in ends)
+        total, start = share * self.sums(here), here
+        if cut is not None:
+            near, window = self.near(j, cut, here, NEAR if alone else NEAR_EACH, at.boundaries)
             total = total + _moving(near, share)
-            cut = self.lines[j].cut
-            held = tuple(jnp.clip(x, first, last) if i == cut else x for i, x in enumerate(there))
-            start = self.subsets(held)
+            start = tuple(jnp.clip(x, *window) if i == cut else x for i, x in enumerate(there))
+            ends = tuple(jnp.append(x, jnp.stack(window if i == cut else (h, h)))
+                         for i, (x, h) in enumerate(zip(ends, here, strict=True)))  # fmt: skip
+        log_q = normal(u[:-1], loc, scale)
         moving = log_q - lax.stop_gradient(log_q)
         moving = moving if at.boundaries is None else at.boundaries * moving
-        # Of close numbers the difference first, so that their rounding cancels.
-        far = jnp.mean(self.difference(around, start) * (weight * (share + moving))[:, None], axis=1)
-        return taken, total + far
+        far = jnp.tensordot(weight * (share + moving), self.difference(there, start), axes=(0, 1)) / e.size
+        return self.taken(ends), total + far
 
     def near(
-        self, j: int, here: tuple[Array, ...], number: int, weight: ArrayLike | None
-    ) -> tuple[Array, Array, Array]:
+        self, j: int, cut: int, here: tuple[Array, ...], number: int, weight: ArrayLike | None
+    ) -> tuple[Array, tuple[Array, Array]]:
         """How much the average of the sums differs from what is at the centre of line `j`, as far as thresholds in a
         window about it make the difference; and the ends of the window, in iterations."""
-        latent, cut = self.lines[j].latent, self.lines[j].cut
-        assert cut is not None
+        latent, number = self.lines[j].latent, min(number, self.size)
         centre = latent.transform.forward(lax.stop_gradient(latent.at.loc[latent.site]), *latent.bounds)
 
         def bound(z: Array) -> Array:
-            return jnp.asarray(
-                self.cuts(*(z if i == j else x.draw for i, x in enumerate(self.lines)))[cut].bound, z.dtype
-            )
+            return jnp.asarray(self.cuts(*self.moved(j, z))[cut].bound, z.dtype)
 
-        value, slope = jax.jvp(bound, (centre,), (jnp.ones_like(centre),))
-        value, slope = lax.stop_gradient((value, slope))
+        value, slope = lax.stop_gradient(jax.jvp(bound, (centre,), (jnp.ones_like(centre),)))
         first = jnp.clip(here[cut] - number // 2, 0, self.size - number)
         keys = lax.dynamic_slice_in_dim(self.table.keys, first, number)
-        steep = jnp.where(slope == 0, 1.0, slope)
-        d = weighted(latent.standard(centre + (keys - value) / steep), weight)
+        sums = lax.dynamic_slice_in_dim(self.table.sums, first, number + 1)
+        own = jnp.sum(jnp.diff(sums, axis=0), axis=1)
         # An iteration is before the bound with the probability that the bound is beyond its key.
+        d = weighted(latent.standard(centre + (keys - value) / jnp.where(slope == 0, 1.0, slope)), weight)
         beyond = jnp.where(slope > 0, -d, d)
         k = first + jnp.arange(number)
-        inside = k < here[cut]
-        change = jnp.where(inside, -special.ndtr(-beyond), special.ndtr(beyond))
+        change = jnp.where(k < here[cut], -special.ndtr(-beyond), special.ndtr(beyond))
         change = jnp.where(slope == 0, 0.0, change)
-        high, low = (lax.dynamic_slice_in_dim(x, first, number + 1) for x in (self.table.high, self.table.low))
-        own = jnp.diff(high, axis=0) + jnp.diff(low, axis=0)
         out: list[Array] = []
-        for pattern in self.patterns(len(here)):
-            others = [x for i, (x, on) in enumerate(zip(here, pattern, strict=True)) if on and i != cut]
-            counts = jnp.stack([k < x for x in others]).all(axis=0) if others else jnp.asarray(True)
-            out.append(jnp.where(counts, change, 0.0) @ own if pattern[cut] else jnp.zeros(own.shape[1], own.dtype))
-        return jnp.stack(out), first, first + number
+        for subset in patterns(len(here)):
+            others = [k < x for i, (x, on) in enumerate(zip(here, subset, strict=True)) if on and i != cut]
+            counted = jnp.where(jnp.all(jnp.stack(others), axis=0), change, 0.0) if others else change
+            out.append(counted @ own if subset[cut] else jnp.zeros_like(own[0]))
+        return jnp.stack(out), (first, first + number)
+
+    def moved(self, j: int, z: Array) -> tuple[Array, ...]:
+        """The latents, that of line `j` at `z`, all others as drawn."""
+        return tuple(z if i == j else line.draw for i, line in enumerate(self.lines))
 
     def ends_at(self, j: int, u: Array) -> tuple[Array, ...]:
-        """`ends` where the latent of line `j` is at `u`, unconstrained, and all others are as drawn."""
+        """`ends` where the latent of line `j` is at each of `u`, unconstrained."""
         latent = self.lines[j].latent
         z = latent.transform.forward(u, *latent.bounds)
-        return self.ends(*(z if i == j else line.draw for i, line in enumerate(self.lines)))
+        return tuple(jnp.broadcast_to(x, u.shape) for x in self.ends(*self.moved(j, z)))
 
     # ------------------------------------------------------------------- ranges
 
@@ -232,76 +230,96 @@ class Sum:
         for bound, below in self.cuts(*z):
             b = lax.stop_gradient(jnp.asarray(bound, keys.dtype))
             b = jnp.where(jnp.isnan(b), -jnp.inf if below else jnp.inf, b)  # such a guard does not hold
-            out.append(jnp.searchsorted(keys, b, side="left" if below else "right", method="scan_unrolled"))
+            out.append(count_below(keys, b, strictly=below))
         return tuple(out)
 
     @property
     def size(self) -> int:
         return self.table.keys.shape[0]
 
-    def patterns(self, number: int) -> list[tuple[bool, ...]]:
-        """Of an iteration, which of so many bounds it is before."""
-        return list(itertools.product((False, True), repeat=number))
-
     def taken(self, ends: Sequence[Array]) -> Array:
         """For each pattern, whether an iteration has it, at one of the places where there are several."""
         out: list[Array] = []
-        for pattern in self.patterns(len(ends)):
-            first = jnp.zeros((), int)
-            last = jnp.asarray(self.size)
+        for pattern in patterns(len(ends)):
+            first, last = jnp.zeros((), int), jnp.asarray(self.size)
             for end, before in zip(ends, pattern, strict=True):
                 first, last = (first, jnp.minimum(last, end)) if before else (jnp.maximum(first, end), last)
             out.append(jnp.any(first < last))
         return jnp.stack(out)
 
-    def subsets(self, ends: Sequence[Array]) -> list[Array]:
-        """For each subset of the bounds, how many iterations are before all of them."""
+    def counts(self, ends: Sequence[Array]) -> list[Array]:
+        """For each subset of the bounds but the empty one, how many iterations are before all of them."""
         out: list[Array] = []
-        for pattern in self.patterns(len(ends)):
-            inside = [end for end, on in zip(ends, pattern, strict=True) if on]
-            whole = jnp.full(jnp.shape(ends[0]) if ends else (), self.size)
-            for end in inside:
-                whole = jnp.minimum(whole, end)
-            out.append(whole)
+        for subset in patterns(len(ends))[1:]:
+            first, *others = (end for end, on in zip(ends, subset, strict=True) if on)
+            for end in others:
+                first = jnp.minimum(first, end)
+            out.append(first)
         return out
 
     # --------------------------------------------------------------------- sums
 
-    def sums(self, counts: Sequence[Array]) -> Array:
-        """The sums of all statistics over the first iterations, as many as each of `counts`; (counts, statistics)."""
-        return jnp.stack([self.table.high[n] + self.table.low[n] for n in counts])
+    def sums(self, ends: Sequence[Array]) -> Array:
+        """The sums of all statistics over the iterations before all bounds of each subset; (subsets, statistics)."""
+        return jnp.stack([jnp.sum(self.table.sums[n], axis=0) for n in (self.size, *self.counts(ends))])
 
     def difference(self, a: Sequence[Array], b: Sequence[Array]) -> Array:
-        high, low = self.table.high, self.table.low
-        return jnp.stack([(high[m] - high[n]) + (low[m] - low[n]) for m, n in zip(a, b, strict=True)])
+        """That at bounds `a` without that at bounds `b`, of which `a` has several; (subsets, places, statistics).
+
+        Of close numbers the difference first, so that their rounding cancels.
+        """
+        sums = self.table.sums
+        out = [jnp.sum(sums[m] - sums[n], axis=-2) for m, n in zip(self.counts(a), self.counts(b), strict=True)]
+        return jnp.stack([jnp.zeros_like(out[0]), *out])
 
     def coefficients(self, taken: Array) -> Array:
         """The factors of `sums` by subset: alternating sums of what iterations with each pattern are multiplied by."""
         cuts = self.cuts(*(line.draw for line in self.lines))
-        patterns = self.patterns(len(cuts))
+        subsets = patterns(len(cuts))
         by_pattern: dict[tuple[bool, ...], Array] = {}
-        for k, pattern in enumerate(patterns):
+        for k, pattern in enumerate(subsets):
             on = [jnp.asarray(before == cut.below) for before, cut in zip(pattern, cuts, strict=True)]
             args, mask = self.given(taken[k], *(Guard(x, x) for x in on))
             ok = taken[k] & jnp.asarray(mask)
             clean = (jnp.where(ok, real(a), s) for a, s in zip(args, self.family.safe, strict=True))
             own = self.family.coefficients(self.table.centre, *clean)
             row = jnp.stack(
-                [*(jnp.asarray(c, self.table.high.dtype) for c in own), jnp.ones((), self.table.high.dtype)]
+                [*(jnp.asarray(c, self.table.sums.dtype) for c in own), jnp.ones((), self.table.sums.dtype)]
             )
             by_pattern[pattern] = jnp.where(ok, row, 0.0)
         out: list[Array] = []
-        for subset in patterns:
+        for subset in subsets:
             total = jnp.zeros_like(by_pattern[subset])
-            for pattern in patterns:
+            for pattern in subsets:
                 if all(s or not p for s, p in zip(subset, pattern, strict=True)):
                     odd = (sum(subset) - sum(pattern)) % 2
                     total = total - by_pattern[pattern] if odd else total + by_pattern[pattern]
             out.append(total)
         return jnp.stack(out)
 
-    def combined(self, coefficients: Array, sums: Array) -> Array:
-        return jnp.sum(coefficients * sums)
+
+def patterns(number: int) -> list[tuple[bool, ...]]:
+    """All subsets of so many bounds: those that an iteration is before. The empty one is the first."""
+    return list(itertools.product((False, True), repeat=number))
+
+
+def count_below(keys: Array, bounds: Array, strictly: bool) -> Array:
+    """How many of the sorted `keys` are below each of the bounds, or not above it.
+
+    By comparison with `BRANCHES` keys at a time: fewer steps than in bisection, each of which is a pass over memory.
+    """
+    size = keys.shape[0]
+    found = jnp.zeros(bounds.shape, int)
+    step = 1
+    while step * BRANCHES < size:
+        step *= BRANCHES
+    while step:
+        last = found[..., None] + step * jnp.arange(1, BRANCHES + 1) - 1
+        key = keys[jnp.minimum(last, size - 1)]
+        passed = (key < bounds[..., None]) if strictly else (key <= bounds[..., None])
+        found = found + step * jnp.sum(passed & (last < size), axis=-1)
+        step //= BRANCHES
+    return found
 
 
 def _moving(x: Array, share: float) -> Array:

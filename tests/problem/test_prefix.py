@@ -144,6 +144,7 @@ SUMS = {
     "level from outside": "level = if a > b then 1.3 else b\n"
                           + loop("observe x[i] ~ Normal(if day[i] < c then a else level, 0.5)"),
     "alike": loop("observe x[i] ~ Normal(a, exp(b))"),
+    "whole array": "if c < 3.7 { observe x ~ Normal(a, 0.5) } else { observe x ~ Normal(a, sd) }",
 }  # fmt: skip
 
 
@@ -232,9 +233,9 @@ def test_a_weight_of_boundaries_is_respected() -> None:
 @pytest.mark.parametrize(
     ("change", "body"),
     [
-        ({"n": 900}, "poisson"),  # few iterations
+        ({"n": 500}, "poisson"),  # few iterations
         ({"x": np.where(data()["day"] < 4, 0.0, 1e4) + data()["x"]}, "normal"),  # sums of 1e8 would hide what matters
-        ({"open": np.arange(N) < 1000}, "some days"),  # few that observe
+        ({"open": np.arange(N) < 500}, "some days"),  # few that observe
     ],
 )
 def test_data_that_do_not_suit_it_get_no_table(change: dict[str, Any], body: str) -> None:
@@ -262,6 +263,16 @@ def test_numbers_far_from_zero_keep_their_digits() -> None:
     made = problem._prepared(at)
     found = code.summed(point, made, sizes, code.model(point, made, sizes), frozenset(code.SUMMED))
     assert abs(float(found) - want) < 2e-6 * abs(want) + 0.01
+
+
+@pytest.mark.parametrize("name", ["two", "whole array"])
+def test_the_density_for_samplers_is_summed_too(name: str) -> None:
+    with jax.enable_x64(True), jax.disable_jit():
+        sums, plain = both(SUMS[name])
+        u = {k: jnp.asarray(v) for k, v in SHIFT.items()}
+        assert sums._prepared(u)["?"]
+        a, b = (jax.value_and_grad(p.log_density)(u) for p in (sums, plain))
+        jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-9), a, b)
 
 
 def test_explain_tells_of_long_loops() -> None:
