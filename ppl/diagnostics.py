@@ -113,6 +113,7 @@ CODES: dict[str, str] = {
     "PPL804": "fit file that cannot be used",
     "PPL805": "program without latents",
     "PPL806": "initial values that do not belong to the program",
+    "PPL807": "no loop that can be taken in minibatches",
     "PPL811": "observation that cannot be replicated",
     "PPL812": "replicates that are drawn given the data",
     "PPL821": "quantity that a sampler cannot move",

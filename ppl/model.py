@@ -61,7 +61,7 @@ class Model:
         return fit(self.bind(data), **options)
 
     def explain(self, data: Data = None) -> dict[str, list[dict[str, Any]]]:
-        """Sites and guards, with the number of boundaries if the sizes are known from `data` or defaults.
+        """Sites, guards and loops that observe, with the number of boundaries if sizes are known from data or defaults.
 
         Without jax. Raises DataError if `data` is given and does not fit.
         """
@@ -79,7 +79,11 @@ class Model:
         guards = [{**g, "span": place(g["where"])} for g in self._guards(found)]
         for g in guards:
             del g["where"]
-        return {"sites": sites, "guards": guards}
+        loops = [
+            {"text": b.text, "span": place(b.span), "minibatch": not b.reason, "reason": b.reason}
+            for b in self._compiled.regions.batches
+        ]
+        return {"sites": sites, "guards": guards, "loops": loops}
 
     def _bind(self, data: Data) -> tuple[Bound, tuple[Diagnostic, ...]]:
         from ppl.bind.bind import bind

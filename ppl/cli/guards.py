@@ -22,6 +22,9 @@ def guard_report(file: str, report: Mapping[str, Sequence[Row]]) -> str:
         lines += ["", *(f"  {line}" for line in aligned([_site_row(s) for s in sites], left=range(5)))]
     for guard in guards:
         lines += ["", *_guard_lines(guard)]
+    for loop in report["loops"]:
+        verdict = "can be taken in minibatches" if loop["minibatch"] else f"no minibatches: {loop['reason']}"
+        lines += ["", f"  {_place(loop)}  loop over {loop['text']}", f"  {' ' * len(_place(loop))}  {verdict}"]
     return "\n".join(lines)
 
 

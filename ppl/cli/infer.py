@@ -52,6 +52,7 @@ def infer(options: argparse.Namespace) -> int:
                 starts=options.starts,
                 noise=options.noise,
                 stl=options.stl,
+                minibatch=options.minibatch,
                 init=options.init or "prior",
                 progress=progress,
                 checkpoint=options.checkpoint,

@@ -44,7 +44,7 @@ def _code_of(error: PplError) -> int:
         return DATA
     if isinstance(error, InferenceError):
         return INFERENCE
-    return USAGE if any(d.code in ("PPL803", "PPL804", "PPL806") for d in error.diagnostics) else REJECTED
+    return USAGE if any(d.code in ("PPL803", "PPL804", "PPL806", "PPL807") for d in error.diagnostics) else REJECTED
 
 
 def _bug(error: Exception) -> int:

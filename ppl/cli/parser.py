@@ -92,6 +92,8 @@ def _infer_options(parser: argparse.ArgumentParser) -> None:
     option("--samples", type=_count, metavar="N", help="draws behind each gradient (default: 2)")
     option("--noise", choices=("antithetic", "independent", "qmc"), default="antithetic",
            help="how these draws depend on each other (default: antithetic pairs)")  # fmt: skip
+    option("--minibatch", type=_count, metavar="M",
+           help="iterations of each observation loop that a draw sees, chosen at random (default: all)")  # fmt: skip
     option("--stl", action="store_true", help="sticking the landing: less noise where the guide fits well")
     option("--lr", type=_positive, metavar="X", help="first step in prior standard deviations (default: 0.05)")
     option("--starts", type=_count, metavar="N", help="optimisations side by side, the best is kept (default: 16)")

@@ -129,6 +129,11 @@ RULES = {
         "`--init` takes a fit of this program with data of this size, or values of all latents that exist with these"
         " values, by name, in their shapes, inside their supports. Exit code 2."
     ),
+    "PPL807": (
+        "A minibatch is a random subset of the iterations of a loop that adds observations or factors and hands "
+        "nothing on: no carried state, no sums, no draws, no array that is read. `pplc explain` says of each loop "
+        "whether it is one. Exit code 2."
+    ),
     "PPL811": (
         "A replicate is a draw from the distribution of an `observe`. There is none where the distribution "
         "has no sampler, or where one element is observed twice on one path: then two statements would each"

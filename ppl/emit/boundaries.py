@@ -52,8 +52,9 @@ class BoundaryEmitter:
             self.only_if(b)
             self.w.line("still = surface.still(main)")
             element = b.search.element if b.search is not None else ()
-            variables = ", ".join(self.names[x.name] for x in (*(x.var for x in loops), *element))
+            variables = ", ".join([*map(self.instance, loops), *(self.names[x.name] for x in element)])
             with self.w.block(f"def one({variables}):"):
+                self.iterations(loops)
                 self.one(info, b, loops)
             ranges = self.ranges(loops, b.part) + self.elements(b)
             self.w.line(f"return surface.total(one{''.join(', ' + r for r in ranges)}{self.rows(loops)})")
@@ -94,10 +95,28 @@ class BoundaryEmitter:
             elif loop is loops[-1] and part == "rest":
                 lo, extent = f"{lo} + 1", f"{extent} - 1"
             if not self.facts.is_static(loop.lo):
-                lo = f"lambda {', '.join(outer)}: {lo}"
-            out.append(f"({lo}, {extent})")
-            outer.append(self.names[loop.var.name])
+                batched = {x.var.name: self.iteration(x) for x in loops if self.in_batches(x)}
+                first = Printer(self.facts.regions, self.names, (), batched).expr(loop.lo)
+                lo = f"lambda {', '.join(outer)}: {first}"
+            out.append(f"at.span({loop.id}, {extent})" if self.in_batches(loop) else f"({lo}, {extent})")
+            outer.append(self.instance(loop))
         return out
+
+    def in_batches(self, loop: ir.Loop) -> bool:
+        return self.facts.regions.in_batches(loop.id)
+
+    def instance(self, loop: ir.Loop) -> str:
+        """What tells the iterations of a loop apart: its variable, or a row where a subset of them may run."""
+        return f"row_{loop.id}" if self.in_batches(loop) else self.names[loop.var.name]
+
+    def iteration(self, loop: ir.Loop) -> str:
+        """The value of the loop variable in a row."""
+        return f"at.iteration({loop.id}, {self.printer().expr(loop.lo)}, row_{loop.id})"
+
+    def iterations(self, loops: list[ir.Loop]) -> None:
+        for x in loops:
+            if self.in_batches(x):
+                self.w.line(f"{self.names[x.var.name]} = {self.iteration(x)}")
 
     def rows(self, loops: list[ir.Loop]) -> str:
         """The argument that has instances evaluated a block at a time."""
@@ -149,7 +168,7 @@ class BoundaryEmitter:
         out: dict[int, str] = {}
         for loop in loops:
             var, lo = self.names[loop.var.name], self.printer().expr(loop.lo, None, 7)
-            out[loop.id] = var if lo == "0" else f"{var} - {lo}"
+            out[loop.id] = self.instance(loop) if lo == "0" or self.in_batches(loop) else f"{var} - {lo}"
         return out
 
     def root(self, b: Boundary, live: Printer) -> None:

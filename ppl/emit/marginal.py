@@ -43,7 +43,8 @@ class MarginalEmitter:
                     w.line(f"return sum_{m.term}(at, data, size, main).expectation(at)")
             for line in b.unpack:
                 w.line(line)
-            with w.block(f"def one({', '.join(b.names[x.var.name] for x in loops)}):"):
+            with w.block(f"def one({', '.join(map(b.instance, loops))}):"):
+                b.iterations(loops)
                 self.one(m, b.position(loops))
             w.line(f"return surface.total(one{''.join(', ' + r for r in b.ranges(loops))}{b.rows(loops)})")
         w.line()

@@ -121,6 +121,7 @@ def header(w: Writer, regions: Regions, file: str, names: dict[str, str], consta
     w.line()
     w.line()
     outcomes(w, regions, names)
+    loops(w, regions, names)
 
 
 def table(terms: Mapping[str, Sequence[int]]) -> str:
@@ -142,6 +143,22 @@ def outcomes(w: Writer, regions: Regions, names: dict[str, str]) -> None:
                 w.line(line)
         items = ", ".join(f'"{k}": {printer.expr(facts.inline(n))}' for k, n in found.items())
         w.line(f"return {{{items}}}")
+    w.line()
+    w.line()
+
+
+def loops(w: Writer, regions: Regions, names: dict[str, str]) -> None:
+    """How many iterations the loops have of which a subset can stand for all, if there are any."""
+    found = [regions.loops[b.loop] for b in regions.batches if not b.reason]
+    if not found:
+        return
+    emitter = Emitter(facts_of(regions), Printer(regions, names), w)
+    with w.block("def loops(size):"):
+        w.line('"""The number of iterations of each loop of which a random subset can stand for all."""')
+        for line in unpacking(regions.program, names):
+            if ' size["' in line:
+                w.line(line)
+        w.line(f"return {{{', '.join(f'{s.id}: {emitter.range(s)[1]}' for s in found)}}}")
     w.line()
     w.line()
 

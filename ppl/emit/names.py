@@ -17,8 +17,7 @@ _RESERVED = frozenset(
         "noise_log_density", "still", "state", "evaluate", "gap", "after", "rest_of_path", "u", "key", "dtype", "k",
         "v", "TERMS", "SITES", "OBSERVED", "min", "jump", "None", "True", "False", "crossings", "value", "on", "across",
         "outcomes", "row", "modes", "step", "marginal", "given", "integrated", "expected", "terms", "INTEGRABLE",
-        "vectors", "prefix", "families", "prepare", "cuts", "summed", "SUMMED",
-        "there",
+        "vectors", "prefix", "families", "prepare", "cuts", "summed", "SUMMED", "there", "loops",
     }
 )
 # fmt: on

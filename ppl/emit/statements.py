@@ -226,10 +226,11 @@ class Emitter:
         rows = "".join(f', "g{k}"' for k in self.facts.guards_in(s.body))
         path = f"control.rows(path{rows})" if rows else "None"
         lo, extent = self.range(s)
-        if not scan and self.in_blocks(s):
-            moving = self.moving(s)
+        if not scan and (self.in_blocks(s) or self.in_batches(s)):
+            moving = self.moving(s) if self.in_blocks(s) else []
             arrays = f", {tuple_text([self.printer.name(a) for a in moving])}" if moving else ""
-            self.w.line(f"out |= at.each(loop_{s.id}, {lo}, {extent}, {path}{arrays})")
+            batch = f", batch={s.id}" if self.in_batches(s) else ""
+            self.w.line(f"out |= at.each(loop_{s.id}, {lo}, {extent}, {path}{arrays}{batch})")
             return
         if not scan:
             self.w.line(f"out |= control.each(loop_{s.id}, {lo}, {extent}, {path})")
@@ -244,6 +245,9 @@ class Emitter:
         """Whether a loop may be evaluated a block at a time: one of the program that is in no other."""
         outside = self.split and not self.w_loops and not s.carries and not self.facts.arrays_of(s)
         return outside and "blocks" in self.facts.regions.optimize
+
+    def in_batches(self, s: ir.Loop) -> bool:
+        return self.split and self.facts.regions.in_batches(s.id)
 
     def moving(self, s: ir.Loop) -> list[str]:
         """The arrays from outside that a loop reads and that depend on the parameters."""

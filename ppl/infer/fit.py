@@ -50,6 +50,7 @@ def fit(
     stl: bool = False,
     marginalise: bool = True,
     init: Init = "prior",
+    minibatch: int | None = None,
     draws: int = DRAWS,
     progress: Callable[[Progress], None] | None = None,
     checkpoint: str | Path | None = None,
@@ -59,16 +60,17 @@ def fit(
     """Fits the guide to the posterior of `problem` by stochastic ascent on the ELBO.
 
     Without a `guide` it is the program's own, if that has a `guide` block ("program" names it), else "meanfield".
-    "auto" fits the ones that make sense for the program and keeps the best (:mod:`ppl.infer.choose`).
-    `starts` optimisations run side by side, the best is kept. With `steps`, exactly that many are made; without, the
-    stop rule of :mod:`ppl.infer.stopping` decides, within MAX_STEPS. `samples` is the number of draws behind each
-    gradient, `noise` how these depend on each other, `stl` whether sticking the landing is used and `marginalise`
-    whether latents are integrated out of terms (see `Problem.elbo_loss`), `lr` the length of a first step in prior
-    standard deviations. `init` says where the starts are: "prior" (one at the median, the others at draws), "median",
-    or one place for all, as values of the latents by name, a :class:`Fit`, or a file with either. `draws` is the size
-    of the posterior sample, whose draws are independent. Equal arguments give equal results. With `checkpoint`, the
-    run is saved there as it goes; with `resume` it is continued from there, and the result is that of a run that was
-    never interrupted.
+    "auto" fits the ones that make sense for the program and keeps the best (:mod:`ppl.infer.choose`). `starts`
+    optimisations run side by side, the best is kept. With `steps`, exactly that many are made; without, the stop rule
+    of :mod:`ppl.infer.stopping` decides, within MAX_STEPS. `samples` is the number of draws behind each gradient,
+    `noise` how these depend on each other, `stl` whether sticking the landing is used and `marginalise` whether latents
+    are integrated out of terms (see `Problem.elbo_loss`), `lr` the length of a first step in prior standard deviations.
+    `init` says where the starts are: "prior" (one at the median, the others at draws), "median", or one place for all,
+    as values of the latents by name, a :class:`Fit`, or a file with either. With `minibatch`, each draw behind a
+    gradient sees so many iterations of the loops that allow it (`Problem.elbo_loss`); which of the starts and stages is
+    best, the ELBO and the posterior are decided on all of the data. `draws` is the size of the posterior sample, whose
+    draws are independent. Equal arguments give equal results. With `checkpoint`, the run is saved there as it goes;
+    with `resume` it is continued from there, and the result is that of a run that was never interrupted.
 
     Raises :class:`ppl.InferenceError` if the ELBO is not finite (or, under `require_converged`, if the run ends
     before it converged), :class:`CheckpointError` for an unusable checkpoint, :class:`SettingsError` for arguments
@@ -76,7 +78,7 @@ def fit(
     file of them that cannot be opened.
     """
     chosen: dict[str, Any] = {"samples": samples, "lr": lr, "starts": starts, "noise": noise, "stl": stl,
-                              "marginalise": marginalise, "init": name_of(init)}  # fmt: skip
+                              "marginalise": marginalise, "init": name_of(init), "minibatch": minibatch}  # fmt: skip
     guide = guide_for(problem, guide)
     settings = Settings(guide, estimator, seed, **{k: v for k, v in chosen.items() if v is not None})
     if steps is not None and steps < 1:
@@ -258,7 +260,8 @@ def _blame(problem: ProblemLike, settings: Settings, machine: Machine, run: Run)
     params = machine.layout.unflatten(failure.row)
     when = f"first at step {int(failure.step) + 1}"
     s = settings
-    elbo, grad = problem.elbo_and_grad(s.guide, s.estimator, s.samples, s.noise, s.stl, s.marginalise)(params, key)
+    fn = problem.elbo_and_grad(s.guide, s.estimator, s.samples, s.noise, s.stl, s.marginalise, s.minibatch)
+    elbo, grad = fn(params, key)
     spans = () if np.isfinite(elbo) else problem.not_finite_at(params, key, BLAMED, settings.guide)
     if spans:
         return f"{when}, in the density of line {', '.join(str(line) for line in sorted({s.line for s in spans}))}"

@@ -30,8 +30,8 @@ START, STEPS, COMPARE, DRAWS, SEARCH, MEASURE = range(6)  # streams split off th
 def prepare(problem: ProblemLike, settings: Settings, init: Init = "prior") -> tuple[Machine, Run, float]:
     """The compiled machine, the run before its first step, and the seconds that compiling took.
 
-    Raises :class:`SettingsError` for a guide that is not known, PplError for a program without latents and for initial
-    values that do not belong to it.
+    Raises :class:`SettingsError` for a guide that is not known, PplError for a program without latents, for one without
+    loops to take minibatches of, and for initial values that do not belong to it.
     """
     key = jax.random.key(settings.seed)
     if all(site.noise for site in problem.sites):
@@ -44,7 +44,7 @@ def prepare(problem: ProblemLike, settings: Settings, init: Init = "prior") -> t
     lanes, layout = settings.starts, Layout.of(like)
     rows = jnp.repeat(rows_of(jax.tree.map(lambda x: x[None], like)), lanes, axis=0)
     s = settings
-    fn = problem.elbo_and_grad(s.guide, s.estimator, s.samples, s.noise, s.stl, s.marginalise)
+    fn = problem.elbo_and_grad(s.guide, s.estimator, s.samples, s.noise, s.stl, s.marginalise, s.minibatch)
     steps_key = jax.random.fold_in(key, STEPS)
     began = time.perf_counter()
     with Compiling() as compiling:

@@ -56,7 +56,14 @@ class ProblemLike(Replayable, Protocol):
 
     def init_params(self, guide: str, dtype: Any = None) -> Any: ...
     def elbo_and_grad(
-        self, guide: str, estimator: str, samples: int, noise: str, stl: bool, marginalise: bool
+        self,
+        guide: str,
+        estimator: str,
+        samples: int,
+        noise: str,
+        stl: bool,
+        marginalise: bool,
+        minibatch: int | None = None,
     ) -> Callable[..., Any]: ...
     def draw(self, params: Any, key: jax.Array, n: int, guide: str) -> DrawsLike: ...
     def not_finite_at(self, params: Any, key: jax.Array, n: int, guide: str) -> Sequence[Span]: ...

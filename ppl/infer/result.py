@@ -154,6 +154,7 @@ class Fit:
             "choice": self.choice or None,
             "estimator": s.estimator,
             "samples": s.samples,
+            "minibatch": s.minibatch,
             "lr": s.lr,
             "draws": int(self.log_weight.shape[0]),
             "precision": 8 * int(self.log_weight.dtype.itemsize),

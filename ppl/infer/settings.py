@@ -33,7 +33,8 @@ class Settings:
     """The part of a request that determines the path of the optimiser; a checkpoint is valid for one of these.
 
     `lr` is the length of a first step in prior standard deviations (for scales: in log units); it falls in stages.
-    `init` is "prior", "median" or where the values of the starts came from.
+    `init` is "prior", "median" or where the values of the starts came from. `minibatch` is the number of iterations of
+    observation loops behind each draw, None for all.
     """
 
     guide: str = "meanfield"
@@ -46,6 +47,7 @@ class Settings:
     stl: bool = False
     marginalise: bool = True
     init: str = "prior"
+    minibatch: int | None = None
 
     def __post_init__(self) -> None:
         if self.estimator not in ESTIMATORS:
@@ -56,6 +58,8 @@ class Settings:
             raise SettingsError(f"the seed must be an integer from 0 to 2^32 - 1, not {self.seed}")
         if self.samples < 1:
             raise SettingsError(f"samples must be at least 1, not {self.samples}")
+        if self.minibatch is not None and self.minibatch < 1:
+            raise SettingsError(f"a minibatch has at least 1 iteration, not {self.minibatch}")
         if self.starts < 1:
             raise SettingsError(f"starts must be at least 1, not {self.starts}")
         if not 0 < self.lr < float("inf"):

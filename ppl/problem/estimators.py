@@ -24,7 +24,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from types import ModuleType
+from types import MappingProxyType, ModuleType
 from typing import Any
 
 import jax
@@ -33,10 +33,12 @@ from jax.typing import ArrayLike
 
 from ppl.problem.guides import Guide, Params
 from ppl.runtime import blocks, prefix
+from ppl.runtime.batches import Batch
 from ppl.runtime.point import Draw, Point
 from ppl.runtime.surface import gradient_alone, log_density, outcomes, still
 
 ESTIMATORS = ("combined", "interior", "score")
+NO_BATCHES: Mapping[int, Batch] = MappingProxyType({})
 
 
 def surrogate(
@@ -53,15 +55,17 @@ def surrogate(
     boundaries: ArrayLike | None = None,
     rows: int | None = None,
     offset: Array | None = None,
+    batches: Mapping[int, Batch] = NO_BATCHES,
 ) -> Array:
     """One sample of the ELBO, with the gradient of `estimator`. The score estimator has nothing that `stl` drops;
     `marginalise` concerns the combined one, and so does `boundaries`, the weight of all that comes from boundaries (1
     if None). With 0 the gradient is on average that of the interior estimator, but for terms that take the score.
     `rows`: how many iterations of a long loop to evaluate at a time, if not all. `offset`: uniform on (0, 1), the same
-    for all draws of a batch."""
-    point = replace(guide.point(params, eps, stl), rows=rows, offset=offset)
+    for all draws of a batch. `batches`: of which loops a subset of the iterations stands for all; they are drawn
+    independently of all else, so that every estimator, a sum over the iterations in its terms, keeps its mean."""
+    point = replace(guide.point(params, eps, stl), rows=rows, offset=offset, batches=batches)
     if estimator == "score":
-        return score(code, guide, code.TERMS, params, point.u, noise, data, size, rows)
+        return score(code, guide, code.TERMS, params, point, noise, data, size)
     at = _with(point, noise)
     # The gradient of -log q in the probabilities of a discrete latent is zero on average: noise, left out.
     fixed = {k: lax.stop_gradient(v) for k, v in at.log_probabilities.items()}
@@ -77,7 +81,7 @@ def surrogate(
     if integrated:
         h = h + code.expected(replace(inside, boundaries=boundaries, rows=at.rows), data, size, main, integrated)
     if scored:
-        h = h + score(code, guide, scored, params, point.u, noise, data, size, rows)
+        h = h + score(code, guide, scored, params, point, noise, data, size)
     crossing = gradient_alone(surface)
     return h + (crossing if boundaries is None else boundaries * crossing)
 
@@ -99,11 +103,12 @@ def integrable(code: ModuleType, guide: Guide) -> frozenset[str]:
 
 
 def score(
-    code: ModuleType, guide: Guide, terms: tuple[str, ...], params: Params, u: Mapping[str, Array],
-    noise: Mapping[str, Array], data: Mapping[str, Any], size: Mapping[str, int], rows: int | None = None,
+    code: ModuleType, guide: Guide, terms: tuple[str, ...], params: Params, drawn: Point,
+    noise: Mapping[str, Array], data: Mapping[str, Any], size: Mapping[str, int],
 ) -> Array:  # fmt: skip
-    """The sum of `terms` at the draw `u`, with the gradient of the score function estimator."""
-    point = replace(guide.at(params, {k: lax.stop_gradient(v) for k, v in u.items()}), rows=rows)
+    """The sum of `terms` at the draw of a point, with the gradient of the score function estimator."""
+    fixed = guide.at(params, {k: lax.stop_gradient(v) for k, v in drawn.u.items()})
+    point = replace(fixed, rows=drawn.rows, batches=drawn.batches)
     out = code.model(_with(point, noise), data, size)
     # log q enters the density with a minus sign, where the path draws it and nowhere else.
     minus_log_q = density(code, code.TERMS, point, out, data, size)

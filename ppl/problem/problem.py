@@ -24,10 +24,13 @@ from ppl.problem.noise import NOISE, shared
 from ppl.problem.program import Values
 from ppl.problem.records import Draws, Guard, Location, Replay, Site
 from ppl.problem.replays import Replays
-from ppl.runtime import blocks, prefix
+from ppl.runtime import batches, blocks, prefix
+from ppl.runtime.batches import Batch
 from ppl.runtime.densities import normal
 from ppl.runtime.point import Point
 from ppl.runtime.surface import log_density
+
+SUBSETS = 0x6D696E69  # the stream of minibatches, folded into the key of an estimate
 
 
 class Problem(Replays):
@@ -113,7 +116,7 @@ class Problem(Replays):
 
     def elbo_loss(
         self, guide: str = "meanfield", estimator: str = "combined", samples: int = 8, noise: str = "antithetic",
-        stl: bool = False, marginalise: bool = True,
+        stl: bool = False, marginalise: bool = True, minibatch: int | None = None,
     ) -> Callable[..., Array]:  # fmt: skip
         """``loss(params, key)``: minus an ELBO estimate from `samples` draws. ``jax.grad`` of it is the estimator.
 
@@ -122,10 +125,13 @@ class Problem(Replays):
         gradient that is zero on average (sticking the landing), see ppl.problem.estimators. With `marginalise`, the
         combined estimator integrates out of each term the latents that it uses through guards alone (status
         `marginalised`), where the guide has them independent; without, they have boundary terms like any other. Both
-        are unbiased; the former has the smaller variance. ``loss(params, key, boundaries)`` weights the part of the
-        combined gradient that comes from boundaries: with 1 (or None) it is whole, and the difference to 0, on the same
-        noise, is what plain automatic differentiation misses. Second derivatives and forward mode through the boundary
-        terms are not meaningful. Raises ValueError for names that do not exist.
+        are unbiased; the former has the smaller variance. With `minibatch`, each draw sees so many iterations of every
+        loop that observes and hands nothing on, chosen at random and weighted: value and gradient stay unbiased, with
+        more noise, and a step costs as if the loop were that short. ``loss(params, key, boundaries)`` weights the part
+        of the combined gradient that comes from boundaries: with 1 (or None) it is whole, and the difference to 0, on
+        the same noise, is what plain automatic differentiation misses. Second derivatives and forward mode through the
+        boundary terms are not meaningful. Raises ValueError for names that do not exist, and PplError if no loop of the
+        program can be taken in minibatches.
         """
         family = self.guide(guide)
         if estimator not in ESTIMATORS:
@@ -134,44 +140,38 @@ class Problem(Replays):
             raise ValueError(f"no noise {noise!r}: one of {', '.join(NOISE)}")
         if samples < 1:
             raise ValueError("samples must be at least 1")
+        loops = {} if minibatch is None else self.batched(minibatch)
 
         def loss(params: Params, key: Array, data: Mapping[str, Any], boundaries: ArrayLike | None) -> Array:
             dtype, rows = self._dtype(params), blocks.iterations(samples)
             offset = shared(key, dtype) if prefix.KEY in data else None
 
-            def one(eps: dict[str, Array], own: dict[str, Array]) -> Array:
-                return surrogate(
-                    self._code,
-                    family,
-                    estimator,
-                    params,
-                    eps,
-                    own,
-                    data,
-                    self.sizes,
-                    stl,
-                    marginalise,
-                    boundaries,
-                    rows,
-                    offset,
-                )
+            def one(eps: dict[str, Array], own: dict[str, Array], chosen: dict[int, Batch]) -> Array:
+                return surrogate(self._code, family, estimator, params, eps, own, data, self.sizes, stl, marginalise,
+                                 boundaries, rows, offset, chosen)  # fmt: skip
+
+            def subsets(key: Array) -> dict[int, Batch]:
+                return {k: batches.draw(jax.random.fold_in(key, k), n, minibatch or n, dtype) for k, n in loops.items()}
 
             draws = self._base_draws(family, key, samples, dtype, data, noise)
+            chosen = jax.vmap(subsets)(jax.random.split(jax.random.fold_in(key, SUBSETS), samples))
             # Terms without a latent are computed in jax's default precision.
-            return -jnp.mean(jax.vmap(one)(*draws)).astype(dtype)
+            return -jnp.mean(jax.vmap(one)(*draws, chosen)).astype(dtype)
 
         jitted = jax.jit(loss)
         return lambda params, key, boundaries=None: jitted(params, key, self._prepared(params["loc"]), boundaries)
 
     def elbo_and_grad(
         self, guide: str = "meanfield", estimator: str = "combined", samples: int = 1, noise: str = "antithetic",
-        stl: bool = False, marginalise: bool = True,
+        stl: bool = False, marginalise: bool = True, minibatch: int | None = None,
     ) -> Callable[..., tuple[Array, Params]]:  # fmt: skip
         """``fn(params, key)``: an ELBO estimate and an estimate of its gradient, with the structure of `params`.
 
         Arguments as for `elbo_loss`; ``fn(params, key, boundaries)`` as there.
         """
-        value_and_grad = jax.value_and_grad(self.elbo_loss(guide, estimator, samples, noise, stl, marginalise))
+        value_and_grad = jax.value_and_grad(
+            self.elbo_loss(guide, estimator, samples, noise, stl, marginalise, minibatch)
+        )
 
         def fn(params: Params, key: Array, boundaries: ArrayLike | None = None) -> tuple[Array, Params]:
             value, grad = value_and_grad(params, key, boundaries)

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from types import ModuleType
@@ -20,7 +20,7 @@ from jax.typing import ArrayLike, DTypeLike
 from ppl.bind import Bound
 from ppl.bind.guide import in_words
 from ppl.core import ir
-from ppl.diagnostics import Diagnostic, Span
+from ppl.diagnostics import Diagnostic, PplError, Span
 from ppl.driver import Compiled
 from ppl.emit.observed import read_elsewhere
 from ppl.language.distributions import named
@@ -32,6 +32,7 @@ from ppl.problem.families import family_of
 from ppl.problem.guides import Guide, Latents, MeanField, Params
 from ppl.problem.noise import normals
 from ppl.problem.records import Guard, Site
+from ppl.regions.model import BatchLoop
 from ppl.runtime import blocks, prefix
 from ppl.runtime.empty import wrap
 from ppl.runtime.point import Point
@@ -49,6 +50,17 @@ def _starts(sources: Mapping[str, str], span: Span, word: str) -> bool:
     """Whether the text of a statement starts with a word."""
     lines = sources.get(span.file, "").split("\n")
     return span.line <= len(lines) and lines[span.line - 1][span.column - 1 :].startswith(word)
+
+
+def no_batches(loops: Sequence[BatchLoop]) -> Diagnostic:
+    """Why none of the loops of a program can be taken in minibatches."""
+    if not loops:
+        hint = "observe one element at a time: `for i in 0..n { observe y[i] ~ ... }`"
+        return Diagnostic("PPL807", "no loop observes anything, so there is nothing to take minibatches of", None, hint)
+    first = loops[0]
+    text = f"no minibatches of this loop: {first.reason}"
+    hint = "a loop of observations alone, from which nothing is carried on, can be taken in minibatches"
+    return Diagnostic("PPL807", text, first.span, hint)
 
 
 class BoundProgram:
@@ -73,6 +85,7 @@ class BoundProgram:
         self.sizes = dict(bound.static)
         self._code = code
         self._made: dict[tuple[str, str], dict[str, Any]] = {}
+        self._batch_loops = compiled.regions.batches
         self._blocks = bound.guide
         self._in_words = lambda text: in_words(
             text, compiled.regions.program, compiled.regions.definitions, {**self.data, **self.sizes}, bound.shapes
@@ -127,6 +140,18 @@ class BoundProgram:
     def own_guide(self) -> str | None:
         """The guide that the program describes in a `guide` block, in its words; None without one."""
         return "; ".join(map(str, self._blocks)) or None
+
+    def batched(self, minibatch: int) -> dict[int, int]:
+        """The loops of which `minibatch` iterations stand for all, by number, with how many they have.
+
+        Raises ValueError for a number below 1, PplError if no loop of the program can be taken in parts.
+        """
+        if minibatch < 1:
+            raise ValueError(f"a minibatch has at least 1 iteration, not {minibatch}")
+        loops: dict[int, int] = self._code.loops(self.sizes) if hasattr(self._code, "loops") else {}
+        if not loops:
+            raise PplError([no_batches(self._batch_loops)], self.sources)
+        return {k: n for k, n in loops.items() if n > minibatch}
 
     @cached_property
     def _latents(self) -> Latents:

@@ -11,6 +11,7 @@ from ppl.diagnostics import Diagnostics
 from ppl.elaborate.program import Elaborated
 from ppl.record import record
 from ppl.regions import continuity, lines, score, singular
+from ppl.regions.batches import batch_loops
 from ppl.regions.effects import effect_of, reason_of
 from ppl.regions.fills import check_fills
 from ppl.regions.flow import analyse, influenced
@@ -63,7 +64,7 @@ def extract(elaborated: Elaborated, sink: Diagnostics, optimize: Iterable[str] |
     lines_of_terms = term_lines(program)
     sums = sorted_sums(scope, guards, integrable, scored)
     return Regions(program, body, elaborated.definitions, guards, scope.loops, lines_of_terms, tuple(sorted(scored)),
-                   names, integrable, sums)  # fmt: skip
+                   names, integrable, sums, batch_loops(program, guards))  # fmt: skip
 
 
 def term_lines(program: ir.Program) -> dict[int, int]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from ppl.core import ir
 from ppl.core.poly import Poly
+from ppl.diagnostics import Span
 from ppl.language.distributions import Sufficient
 from ppl.record import record
 
@@ -149,6 +150,17 @@ class GuardInfo:
 
 
 @record
+class BatchLoop:
+    """An outermost loop with observations or factors, over the range `text`. `reason`: why all of it has to run, "" if
+    a random subset of its iterations can stand for all."""
+
+    loop: int
+    text: str
+    span: Span
+    reason: str
+
+
+@record
 class Regions:
     """The program with its guards classified; `body` has each guard decided where it belongs."""
 
@@ -162,6 +174,11 @@ class Regions:
     optimize: frozenset[str] = frozenset()
     marginals: tuple[Marginal, ...] = ()
     sums: tuple[Sorted, ...] = ()
+    batches: tuple[BatchLoop, ...] = ()
+
+    def in_batches(self, loop: int) -> bool:
+        """Whether a subset of the iterations of a loop can stand for all."""
+        return any(b.loop == loop and not b.reason for b in self.batches)
 
     def resolve(self, index: int) -> tuple[int, bool]:
         """(representative, flipped) of a guard."""

@@ -15,6 +15,7 @@ from jax import Array, lax
 from jax.typing import ArrayLike
 
 from ppl.runtime import blocks, control, samplers
+from ppl.runtime.batches import Batch
 from ppl.runtime.control import BY_VALUE, Guard, Outputs, Path
 from ppl.runtime.densities import Density
 from ppl.runtime.densities import normal as normal_density
@@ -103,6 +104,7 @@ class Point:
     values of the latents, on the path of this point. `boundaries` weights the gradient that comes from boundaries, None
     for all of it. `rows` is the number of iterations of a long loop that are evaluated at a time, None for all.
     `offset` is uniform on (0, 1), one number for all draws of a batch: where evenly spaced samples start.
+    `batches` has the loops, by number, of which a subset of the iterations stands for all.
     """
 
     u: Mapping[str, Array]
@@ -119,6 +121,7 @@ class Point:
     boundaries: ArrayLike | None = None
     rows: int | None = None
     offset: Array | None = None
+    batches: Mapping[int, Batch] = field(default_factory=dict[int, Batch])
 
     @property
     def dtype(self) -> jnp.dtype:
@@ -160,12 +163,26 @@ class Point:
     # ------------------------------------------------------------------ loops
 
     def each(
-        self, body: Callable[..., Outputs], lo: ArrayLike, extent: int, path: Path, moving: Sequence[Array] = ()
-    ) -> Outputs:
-        """As `control.each`; the outputs of a long loop are evaluated where they are read."""
+        self, body: Callable[..., Outputs], lo: ArrayLike, extent: int, path: Path, moving: Sequence[Array] = (),
+        batch: int | None = None,
+    ) -> Outputs:  # fmt: skip
+        """As `control.each`; the outputs of a long loop are evaluated where they are read. Of loop number `batch` those
+        iterations run that stand for all, and each term counts as many times as its iteration stands for."""
+        if batch is not None and batch in self.batches:
+            return self.batches[batch].each(body, lo, path)
         rows = self.rows if path is None else None
         found = None if rows is None else blocks.each(body, lo, extent, rows, moving)
         return control.each(body, lo, extent, path) if found is None else found
+
+    def span(self, loop: int, extent: int) -> tuple[Any, ...]:
+        """The rows of a loop that run, for `surface.total`: the first, their number, and what each stands for."""
+        batch = self.batches.get(loop)
+        return (0, extent) if batch is None else (0, batch.count, batch.weights)
+
+    def iteration(self, loop: int, lo: ArrayLike, row: ArrayLike) -> ArrayLike:
+        """The value of the loop variable in a row."""
+        batch = self.batches.get(loop)
+        return lo + (row if batch is None else batch.rows[row])
 
     # ------------------------------------------------------------------ draws
 

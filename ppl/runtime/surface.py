@@ -202,23 +202,25 @@ def row(guard: Guard, position: tuple[ArrayLike, ...]) -> Guard:
     return Guard(guard.value[position], guard.on[position])
 
 
-def total(one: Callable[..., Array], *ranges: tuple[Any, int], rows: int | None = None) -> Array:
+def total(one: Callable[..., Array], *ranges: tuple[Any, ...], rows: int | None = None) -> Array:
     """The sum of ``one(i, j, ...)`` over the instances of a boundary: (first, number) for each loop around it.
 
-    A first index that depends on the loops further out is given as a function of their indices. With `rows`, so many
-    instances of a long loop are evaluated at a time, see ppl.runtime.blocks.
+    A third entry of a range has the weight of each of its instances. A first index that depends on the loops further
+    out is given as a function of their indices. With `rows`, so many instances of a long loop are evaluated at a time,
+    see ppl.runtime.blocks.
     """
 
-    def over(outer: tuple[Array, ...], rest: tuple[tuple[Any, int], ...]) -> Array:
+    def over(outer: tuple[Array, ...], rest: tuple[tuple[Any, ...], ...]) -> Array:
         if not rest:
             return one(*outer)
-        (lo, extent), inner = rest[0], rest[1:]
+        (lo, extent, *weights), inner = rest[0], rest[1:]
         if extent <= 0:
             return jnp.asarray(0.0)
         first = jnp.asarray(lo(*outer) if callable(lo) else lo)
 
         def at(i: Array) -> Array:
-            return over((*outer, i), inner)
+            value = over((*outer, i), inner)
+            return value * weights[0][i - first].astype(value.dtype) if weights else value
 
         at_a_time = None if rows is None or outer else blocks.rows_of(at, extent, rows)
         if at_a_time is not None:

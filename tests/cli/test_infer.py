@@ -266,3 +266,24 @@ def test_a_program_whose_density_never_jumps_hears_nothing_of_boundaries(pplc: P
     code, out, err = pplc("infer", path, *SHORT)
     assert code == 0 and "ELBO" in out
     assert not any(word in (out + err).lower() for word in ("boundar", "guard", "branch", "jump"))
+
+
+def test_minibatches(pplc: Pplc, step: Path, counts: Path) -> None:
+    code, out, err = pplc("infer", step, "--minibatch", "5")
+    assert (code, out) == (2, "") and "error[PPL807]: no loop observes anything" in err
+    counts.with_name("counts.data.json").write_text('{"n": 3, "y": [9, 9, 1]}')
+    code, out, _ = pplc("infer", counts, "--minibatch", "2", "--json", *SHORT)
+    assert code == 0 and json.loads(out)["diagnostics"]["minibatch"] == 2
+    assert "can be taken in minibatches" in pplc("explain", counts).out
+
+
+def test_the_guide_of_the_program(pplc: Pplc, tmp_path: Path) -> None:
+    own = tmp_path / "own.ppl"
+    own.write_text("x ~ Normal(0, 1)\ny ~ Normal(x, 1)\nobserve 1 ~ Normal(y, 1)\nguide { x, y ~ FullRank() }\n")
+    code, out, _ = pplc("infer", own, "--json", *SHORT)
+    assert code == 0 and json.loads(out)["diagnostics"]["guide"] == "x, y ~ FullRank()"
+    code, _, err = pplc("infer", own, "--guide", "meanfield", *SHORT)
+    assert code == 0 and "the `guide` block of the program is set aside for --guide meanfield" in err
+    code, out, err = pplc("infer", own, "--guide", "x ~ Chain(); y ~ MeanField()")
+    assert (code, out) == (1, "") and "guide:1:9: error[PPL311]" in err
+    assert "guide x, y ~ FullRank()" in pplc("explain", own).out

@@ -132,7 +132,14 @@ class StandIn:
         return loss
 
     def elbo_and_grad(
-        self, guide: str, estimator: str, samples: int, noise: str = "", stl: bool = False, marginalise: bool = True
+        self,
+        guide: str,
+        estimator: str,
+        samples: int,
+        noise: str = "",
+        stl: bool = False,
+        marginalise: bool = True,
+        minibatch: int | None = None,
     ) -> Callable[[Params, Array], Any]:
         value_and_grad = jax.value_and_grad(self.elbo_loss(guide, estimator, samples))
 

@@ -1,0 +1,48 @@
+"""Loops of which a random subset of the iterations can stand for all.
+
+Such a loop adds terms to the log density and does nothing else: the sum over all iterations is then estimated without
+bias by a weighted sum over some of them, and so are its gradient and the jumps of guards, inside the loop and outside,
+that its terms see. A jump counts once for the iteration of its guard, so it has to stay in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from ppl.core import ir
+from ppl.core.reads import expressions_of
+from ppl.core.show import show
+from ppl.regions.model import BatchLoop, GuardInfo
+
+
+def batch_loops(program: ir.Program, guards: Sequence[GuardInfo]) -> tuple[BatchLoop, ...]:
+    """The outermost loops with observations or factors, each with the reason why it has to run whole, if any."""
+    out: list[BatchLoop] = []
+    for s in program.body:
+        if isinstance(s, ir.Loop) and any(isinstance(x, ir.Term) for _, x in ir.blocks(s.body)):
+            out.append(BatchLoop(s.id, f"{show(s.lo)}..{show(s.hi)}", s.span, next(_reasons(program, guards, s), "")))
+    return tuple(out)
+
+
+def _reasons(program: ir.Program, guards: Sequence[GuardInfo], loop: ir.Loop) -> Iterator[str]:
+    for c in loop.carries:
+        yield f"`{c.name}` is carried from one iteration to the next"
+    for r in loop.reductions:
+        yield f"the sum `{r.name}` leaves it"
+    if loop.collects:
+        yield "the array that it makes is used behind it"
+    for _, s in ir.blocks(loop.body):
+        if isinstance(s, ir.Sample):
+            yield f"it draws `{s.site}`"
+    filled = {s.array: s for _, s in ir.blocks(loop.body) if isinstance(s, ir.Fill)}
+    for _, s in ir.blocks(program.body):
+        if not isinstance(s, ir.Loop):
+            for x in (x for e in expressions_of(s, program.guards) for x in ir.walk(e)):
+                name = x.array if isinstance(x, ir.Cell) else x.name if isinstance(x, ir.Var) else ""
+                if name in filled:
+                    yield f"it fills `{name}`, which is read at line {s.span.line}"
+    for info in guards:
+        for b in info.boundaries:
+            whole = b.effect != "local" or (b.search is not None and b.search.sites and not b.search.arguments)
+            if loop.id in info.loops and whole:
+                yield f"where `{info.guard.text}` flips, more than one iteration changes"
