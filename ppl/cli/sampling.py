@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ppl.problem import Problem
     from ppl.sample import Samples
 
-OF_FITS = ("steps", "samples", "lr", "starts", "checkpoint", "resume", "init")
+OF_FITS = ("guide", "steps", "samples", "lr", "starts", "minibatch", "checkpoint", "resume", "init")
 
 
 def infer_by_sampling(problem: Problem, options: argparse.Namespace) -> int:

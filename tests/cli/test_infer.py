@@ -275,6 +275,9 @@ def test_minibatches(pplc: Pplc, step: Path, counts: Path) -> None:
     code, out, _ = pplc("infer", counts, "--minibatch", "2", "--json", *SHORT)
     assert code == 0 and json.loads(out)["diagnostics"]["minibatch"] == 2
     assert "can be taken in minibatches" in pplc("explain", counts).out
+    for option in (("--minibatch", "2"), ("--guide", "fullrank")):
+        code, out, err = pplc("infer", step, *option, "--method", "nuts")
+        assert (code, out) == (2, "") and f"{option[0]} is for fits" in err
 
 
 def test_the_guide_of_the_program(pplc: Pplc, tmp_path: Path) -> None:
