@@ -137,8 +137,8 @@ class Search(Protocol):
         """Whether ``along(s)`` is a value and the number of the piece on which it is smooth, instead of a value."""
         ...
 
-    def finder(self, on: Line, along: Callable[[Array], Any], levels: bool) -> Finder:
-        """The search on one line: for level 0 alone, or with `levels` for any."""
+    def finder(self, on: Line, along: Callable[[Array], Any], levels: bool) -> tuple[Finder, Array | None]:
+        """The search on one line: for level 0 alone, or with `levels` for any. Also the values that it has sampled."""
         ...
 
 
@@ -149,9 +149,9 @@ class OnlyRoot:
     monotone: bool = True
     pieces: bool = False
 
-    def finder(self, on: Line, along: Callable[[Array], Any], levels: bool) -> Finder:
+    def finder(self, on: Line, along: Callable[[Array], Any], levels: bool) -> tuple[Finder, Array | None]:
         del levels
-        return lambda level: roots.monotone(lambda s: along(s) - level, on.dtype)
+        return lambda level: roots.monotone(lambda s: along(s) - level, on.dtype), None
 
 
 @dataclass(frozen=True)
@@ -162,7 +162,7 @@ class AllRoots:
     pieces: bool = False
     monotone: bool = False
 
-    def finder(self, on: Line, along: Callable[[Array], Any], levels: bool) -> Finder:
+    def finder(self, on: Line, along: Callable[[Array], Any], levels: bool) -> tuple[Finder, Array | None]:
         smooth = _first(along) if self.pieces else along
         at = cells(smooth, sample(along, on.dtype, pieces=self.pieces), on.chance(), levels=levels)
 
@@ -171,7 +171,7 @@ class AllRoots:
             below = at._replace(a=a, b=b)
             return roots.isolated(lambda s: smooth(s) - level, below, self.most, on.chance())
 
-        return find
+        return find, jnp.concatenate([at.a.value, at.b.value])
 
 
 @dataclass(frozen=True)
@@ -185,7 +185,7 @@ class PolynomialRoots:
     def monotone(self) -> bool:
         return len(self.coefficients) == 2
 
-    def finder(self, on: Line, along: Callable[[Array], Any], levels: bool) -> Finder:
+    def finder(self, on: Line, along: Callable[[Array], Any], levels: bool) -> tuple[Finder, Array | None]:
         del along, levels
         edge = reach(on.dtype)
         ends = on.z(-edge), on.z(edge)
@@ -198,7 +198,7 @@ class PolynomialRoots:
             ok &= inside
             return Roots(jnp.where(ok, (u - centre) / spread, 0.0), ok, jnp.ones_like(places))
 
-        return find
+        return find, None
 
 
 only_root = OnlyRoot()
@@ -214,9 +214,12 @@ def polynomial_roots(*coefficients: ArrayLike) -> PolynomialRoots:
 MOST_LEVELS = 32
 
 
-def attainable(on: Line, along: Along, find: Finder, monotone: bool) -> tuple[Array, Array, Array]:
+def attainable(
+    on: Line, along: Along, find: Finder, monotone: bool, sampled: Array | None = None
+) -> tuple[Array, Array, Array]:
     """The integers that a value passes on its line: (levels, whether, inverse of the expected number of times), (32,).
 
+    Where the value is not monotone that is one more at either end than `sampled` values say, for peaks between them.
     All of them, if there are at most MOST_LEVELS. Else a random choice, unbiased under its weights: where the value is
     monotone, levels are taken as often as the noise comes near them, at the values of stratified normal draws; else
     at equal steps.
@@ -224,9 +227,11 @@ def attainable(on: Line, along: Along, find: Finder, monotone: bool) -> tuple[Ar
     most, edge = MOST_LEVELS, reach(on.dtype)
     slots, chance = jnp.arange(most), on.chance()
     places = jnp.linspace(-edge, edge, 2 if monotone else CELLS + 1, dtype=on.dtype)
-    values = jax.vmap(along)(places)
+    values = jax.vmap(along)(places) if sampled is None else sampled
+    beyond = 0 if monotone else 1
     lo, hi = (jnp.clip(x, -(2.0**30), 2.0**30) for x in (jnp.nanmin(values), jnp.nanmax(values)))
-    first, count = jnp.floor(lo) + 1, jnp.maximum(jnp.ceil(hi) - 1 - jnp.floor(lo), 0)
+    first = jnp.floor(lo) + 1 - beyond
+    count = jnp.maximum(jnp.ceil(hi) + beyond - first, 0)
     fits = count <= most
     if monotone:
         rises = values[1] > values[0]
@@ -334,7 +339,7 @@ def _first(f: Callable[..., Any]) -> Callable[..., Array]:
 
 def _sum(on: Line, along: Callable[[Array], Any], search: Search, one: Callable[..., Array], levels: bool) -> Array:
     """The sum of ``one(s, ok, weight)`` over the zeros; of ``one(s, ok, weight, level)`` over those of all levels."""
-    find = search.finder(on, along, levels)
+    find, sampled = search.finder(on, along, levels)
     if not levels:
         return jnp.sum(jax.vmap(one)(*find(0.0)))
 
@@ -343,7 +348,7 @@ def _sum(on: Line, along: Callable[[Array], Any], search: Search, one: Callable[
         return jnp.sum(jax.vmap(lambda s, ok, w: one(s, ok & present, w * weight, whole))(*find(level)))
 
     smooth = _first(along) if search.pieces else along
-    return jnp.sum(jax.vmap(at_level)(*attainable(on, smooth, find, search.monotone)))
+    return jnp.sum(jax.vmap(at_level)(*attainable(on, smooth, find, search.monotone, sampled)))
 
 
 def _positive(x: Any) -> Array:
