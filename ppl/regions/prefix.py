@@ -22,7 +22,9 @@ from dataclasses import dataclass, field
 from ppl.core import ir, poly
 from ppl.core.rewrite import rebuild
 from ppl.language.distributions import SUFFICIENT, Sufficient, named
+from ppl.regions import lines
 from ppl.regions.model import Cut, GuardInfo, Latent, Marginal, Regions, Sorted
+from ppl.regions.monotone import POSITIVE_VALUES
 from ppl.regions.scope import Scope
 
 FEWEST = 512  # iterations, below which they are evaluated one by one
@@ -168,19 +170,25 @@ class _Analysis:
         return True
 
     def extreme(self, e: ir.Expr, domain: str) -> bool:
-        """Whether an argument may be a number at which the density is 0 for some values: its logarithm has no
-        coefficients there."""
+        """Whether an argument may be a number at which the density is 0 for some values, not on a null set alone: its
+        logarithm has no coefficients there."""
         match e:
+            case _ if domain == "real":
+                return False
             case ir.Lit():
-                return domain != "real" and (e.value == 0 or (domain == "unit" and e.value == 1))
+                return e.value == 0 or (domain == "unit" and e.value == 1)
             case ir.Select():
                 return self.extreme(e.then, domain) or self.extreme(e.orelse, domain)
             case ir.Op(op="to_real"):
                 return self.extreme(e.args[0], domain)
-            case ir.Var() if self.inside(e) and e.name in self.scope.definitions:
+            case ir.Var() if e.name in self.scope.definitions:
                 return self.extreme(self.scope.definitions[e.name], domain)
-            case _:
+            case ir.Op() if e.op in POSITIVE_VALUES:
                 return False
+            case ir.Op(op="mul"):
+                return any(self.extreme(x, domain) for x in e.args)
+            case _:
+                return not e.random or lines.is_decided(self.scope, e)
 
     # --------------------------------------------------------------- thresholds
 
@@ -199,7 +207,16 @@ class _Analysis:
             # rest + factor * key > 0
             bound = {m: -c / factor for m, c in rest.items()}
             out.append(Cut(k, factor < 0, poly.to_expr(bound), bound))
-        return (ir.literal(0) if common is None else poly.to_expr(common)), tuple(out)
+        if common is None:
+            return ir.literal(0), ()
+        # What the data alone decide in the first bound goes to the key: `t[i] - 1700000000 < c` has few digits of c
+        # left in `c + 1700000000`.
+        own = {m: -c for m, c in out[0].normal.items() if not any(a.random for a, _ in m)}
+        if any(self.resolved(a) is None for a in poly.atoms(own)):
+            own = {}
+        bounds = [poly.add(c.normal, own) for c in out]
+        cuts = tuple(Cut(c.guard, c.below, poly.to_expr(b), b) for c, b in zip(out, bounds, strict=True))
+        return poly.to_expr(poly.add(common, own)), cuts
 
     def parts(self, normal: poly.Poly) -> tuple[poly.Poly, float, poly.Poly] | None:
         """``normal = rest + factor * key``: what is the same in all iterations, a number, and data."""

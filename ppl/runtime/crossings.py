@@ -23,7 +23,7 @@ from jax.typing import ArrayLike
 
 from ppl.runtime import roots
 from ppl.runtime.densities import normal as normal_density
-from ppl.runtime.lines import CELLS, Along, cells, derivative, reach, sample
+from ppl.runtime.lines import Along, Cells, Sample, cells, derivative, reach, sample
 from ppl.runtime.point import Index, Noise, Point, Root
 from ppl.runtime.roots import Roots
 from ppl.runtime.supports import Transform
@@ -137,8 +137,8 @@ class Search(Protocol):
         """Whether ``along(s)`` is a value and the number of the piece on which it is smooth, instead of a value."""
         ...
 
-    def finder(self, on: Line, along: Callable[[Array], Any], levels: bool) -> tuple[Finder, Array | None]:
-        """The search on one line: for level 0 alone, or with `levels` for any. Also the values that it has sampled."""
+    def finder(self, on: Line, along: Callable[[Array], Any], levels: bool) -> tuple[Finder, Cells | None]:
+        """The search on one line: for level 0 alone, or with `levels` for any. And the cells it looks at, if any."""
         ...
 
 
@@ -149,7 +149,7 @@ class OnlyRoot:
     monotone: bool = True
     pieces: bool = False
 
-    def finder(self, on: Line, along: Callable[[Array], Any], levels: bool) -> tuple[Finder, Array | None]:
+    def finder(self, on: Line, along: Callable[[Array], Any], levels: bool) -> tuple[Finder, Cells | None]:
         del levels
         return lambda level: roots.monotone(lambda s: along(s) - level, on.dtype), None
 
@@ -162,7 +162,7 @@ class AllRoots:
     pieces: bool = False
     monotone: bool = False
 
-    def finder(self, on: Line, along: Callable[[Array], Any], levels: bool) -> tuple[Finder, Array | None]:
+    def finder(self, on: Line, along: Callable[[Array], Any], levels: bool) -> tuple[Finder, Cells | None]:
         smooth = _first(along) if self.pieces else along
         at = cells(smooth, sample(along, on.dtype, pieces=self.pieces), on.chance(), levels=levels)
 
@@ -171,7 +171,7 @@ class AllRoots:
             below = at._replace(a=a, b=b)
             return roots.isolated(lambda s: smooth(s) - level, below, self.most, on.chance())
 
-        return find, jnp.concatenate([at.a.value, at.b.value])
+        return find, at
 
 
 @dataclass(frozen=True)
@@ -185,7 +185,7 @@ class PolynomialRoots:
     def monotone(self) -> bool:
         return len(self.coefficients) == 2
 
-    def finder(self, on: Line, along: Callable[[Array], Any], levels: bool) -> tuple[Finder, Array | None]:
+    def finder(self, on: Line, along: Callable[[Array], Any], levels: bool) -> tuple[Finder, Cells | None]:
         del along, levels
         edge = reach(on.dtype)
         ends = on.z(-edge), on.z(edge)
@@ -215,23 +215,21 @@ MOST_LEVELS = 32
 
 
 def attainable(
-    on: Line, along: Along, find: Finder, monotone: bool, sampled: Array | None = None
+    on: Line, along: Along, find: Finder, monotone: bool, at: Cells | None = None
 ) -> tuple[Array, Array, Array]:
     """The integers that a value passes on its line: (levels, whether, inverse of the expected number of times), (32,).
+    `at`: the cells in which they are searched.
 
-    Where the value is not monotone that is one more at either end than `sampled` values say, for peaks between them.
     All of them, if there are at most MOST_LEVELS. Else a random choice, unbiased under its weights: where the value is
     monotone, levels are taken as often as the noise comes near them, at the values of stratified normal draws; else
     at equal steps.
     """
     most, edge = MOST_LEVELS, reach(on.dtype)
     slots, chance = jnp.arange(most), on.chance()
-    places = jnp.linspace(-edge, edge, 2 if monotone else CELLS + 1, dtype=on.dtype)
-    values = jax.vmap(along)(places) if sampled is None else sampled
-    beyond = 0 if monotone else 1
+    places = jnp.linspace(-edge, edge, 2, dtype=on.dtype)
+    values = jax.vmap(along)(places) if monotone else _reached(on, along, at)
     lo, hi = (jnp.clip(x, -(2.0**30), 2.0**30) for x in (jnp.nanmin(values), jnp.nanmax(values)))
-    first = jnp.floor(lo) + 1 - beyond
-    count = jnp.maximum(jnp.ceil(hi) + beyond - first, 0)
+    first, count = jnp.floor(lo) + 1, jnp.maximum(jnp.ceil(hi) - 1 - jnp.floor(lo), 0)
     fits = count <= most
     if monotone:
         rises = values[1] > values[0]
@@ -251,6 +249,19 @@ def attainable(
     levels = jnp.where(fits, first + slots, some)
     present = jnp.where(fits, slots < count, (levels >= first) & (levels < first + count))
     return levels, present, jnp.where(fits, 1.0, weight)
+
+
+def _reached(on: Line, along: Along, at: Cells | None) -> Array:
+    """Values between the least and the greatest of which a function stays in its cells, where it turns too: a parabola
+    comes no further than the tangent at an end of the cell does in half of it."""
+    if at is None:
+        grid = sample(along, on.dtype)
+        a, b = (Sample(*(x[k] for x in grid)) for k in (slice(None, -1), slice(1, None)))
+        at = Cells(a, b, jnp.ones_like(a.s))
+    a, b, weight = at
+    half = jnp.where((a.slope * b.slope < 0) & ~b.ends, 0.5 * (b.s - a.s), 0.0)
+    values = jnp.stack([a.value, b.value, a.value + half * a.slope, b.value - half * b.slope])
+    return jnp.where(weight > 0, values, jnp.nan).ravel()
 
 
 # ------------------------------------------------------------- boundary terms
@@ -339,7 +350,7 @@ def _first(f: Callable[..., Any]) -> Callable[..., Array]:
 
 def _sum(on: Line, along: Callable[[Array], Any], search: Search, one: Callable[..., Array], levels: bool) -> Array:
     """The sum of ``one(s, ok, weight)`` over the zeros; of ``one(s, ok, weight, level)`` over those of all levels."""
-    find, sampled = search.finder(on, along, levels)
+    find, at = search.finder(on, along, levels)
     if not levels:
         return jnp.sum(jax.vmap(one)(*find(0.0)))
 
@@ -348,7 +359,7 @@ def _sum(on: Line, along: Callable[[Array], Any], search: Search, one: Callable[
         return jnp.sum(jax.vmap(lambda s, ok, w: one(s, ok & present, w * weight, whole))(*find(level)))
 
     smooth = _first(along) if search.pieces else along
-    return jnp.sum(jax.vmap(at_level)(*attainable(on, smooth, find, search.monotone, sampled)))
+    return jnp.sum(jax.vmap(at_level)(*attainable(on, smooth, find, search.monotone, at)))
 
 
 def _positive(x: Any) -> Array:

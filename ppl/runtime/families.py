@@ -60,9 +60,10 @@ def _is_count(x: Floats, top: Floats | float = np.inf) -> NDArray[np.bool_]:
 
 
 def _log_ratio(a: Array, divisor: ArrayLike) -> Array:
-    """``log(a / divisor)``, exact near 0. Where a underflowed it is that of the smallest normal number."""
+    """``log(a / divisor)``, exact near 0. Where a underflowed it is that of the smallest normal number; NaN below 0, as
+    the density."""
     b = jnp.asarray(divisor)
-    a = jnp.maximum(a, float(np.finfo(a.dtype).tiny))
+    a = jnp.where(a < 0, jnp.nan, jnp.maximum(a, float(np.finfo(a.dtype).tiny)))
     excess = (a - b) / b
     near = jnp.abs(excess) < 0.5
     far = jnp.log(jnp.where(near, 1.0, a)) - jnp.log(jnp.where(near, 1.0, b))
@@ -203,7 +204,8 @@ def _trials(c: float, hits: Floats, misses: Floats, base: Floats, ok: NDArray[np
 
 def _trials_coefficients(c: ArrayLike, p: ArrayLike) -> tuple[Array, ...]:
     p = real(p)
-    return _log_ratio(p, c), _log_ratio(jnp.maximum(1.0 - p, 0.5 * float(np.finfo(p.dtype).eps)), 1.0 - jnp.asarray(c))
+    q = jnp.where(p > 1, jnp.nan, jnp.maximum(1.0 - p, 0.5 * float(np.finfo(p.dtype).eps)))
+    return _log_ratio(p, c), _log_ratio(q, 1.0 - jnp.asarray(c))
 
 
 def _bernoullilogit(c: float, x: Floats) -> tuple[Floats, ...]:

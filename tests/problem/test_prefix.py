@@ -80,7 +80,7 @@ def found(body: str) -> list[tuple[str, tuple[str, ...], tuple[str, ...]]]:
         ("observe count[i] ~ Poisson(if day[i] < c then exp(a) else exp(b))", ("day[i]", ("< c",), ("c",))),
         (
             "observe count[i] ~ Poisson(if 2 * c - 1 > 4 * day[i] then exp(a) else 2)",
-            ("day[i]", ("< 0.5 * c - 0.25",), ("c",)),
+            ("day[i] + 0.25", ("< 0.5 * c",), ("c",)),
         ),
         ("observe x[i] ~ Normal(if day[i] + age[i] > c then a else b, 1)", ("age[i] + day[i]", ("> c",), ("c",))),
         ("observe x[i] ~ Normal(if i < c then a else b, sd[i])", ("i", ("< c",), ("c",))),
@@ -105,6 +105,8 @@ def found(body: str) -> list[tuple[str, tuple[str, ...], tuple[str, ...]]]:
         ("observe x[i] ~ Normal(if day[i] ^ 2 < c and day[i] < c then a else b, 1)", None),  # and two again
         ("observe x[i] ~ Cauchy(if day[i] < c then a else b, 1)", None),  # no exponential family
         ("observe hit[i] ~ Bernoulli(if day[i] < c then 0 else 0.5)", None),  # 0 has no logarithm
+        ("p = if a > 0 then 0 else 0.5\nobserve hit[i] ~ Bernoulli(if day[i] < c then p else 0.5)", None),
+        ("observe count[i] ~ Poisson(max(c, 0))", None),
         ("factor if day[i] < c then a else b", None),
     ],
 )
@@ -263,6 +265,28 @@ def test_numbers_far_from_zero_keep_their_digits() -> None:
     made = problem._prepared(at)
     found = code.summed(point, made, sizes, code.model(point, made, sizes), frozenset(code.SUMMED))
     assert abs(float(found) - want) < 2e-6 * abs(want) + 0.01
+
+
+def densities(body: str, u: dict[str, float], **fields: Any) -> tuple[float, float]:
+    """With and without sums, in single precision."""
+    return tuple(float(jax.jit(program(body, how).bind({**data(), **fields}).log_density)(
+        {k: jnp.float32(v) for k, v in u.items()})) for how in (None, WITHOUT))  # fmt: skip
+
+
+def test_integers_far_from_zero_keep_their_digits() -> None:
+    body = "data t: int[n]\n" + loop("observe x[i] ~ Normal(if t[i] - 1700000000 < c then a else b, 1)")
+    t = 1_700_000_000 + np.random.default_rng(1).permutation(N)
+    sums, plain = densities(body, {"a": 2.0, "b": -2.0, "c": 330.5, "d": 6.0}, t=t)
+    assert abs(sums - plain) < 1e-4 * abs(plain)
+
+
+def test_arguments_out_of_their_domain_are_not_hidden() -> None:
+    for x, law in (
+        ("count", "Poisson(if day[i] < c then a else 2)"),
+        ("hit", "Bernoulli(if day[i] < c then b else a)"),
+    ):
+        sums, plain = densities(loop(f"observe {x}[i] ~ {law}"), {"a": -0.5, "b": 1.4, "c": 4.0, "d": 6.0})
+        assert not np.isfinite(sums) and not np.isfinite(plain)
 
 
 @pytest.mark.parametrize("name", ["two", "whole array"])
