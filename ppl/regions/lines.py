@@ -13,6 +13,8 @@ from ppl.regions.frozen import known_before, resolve, tested_again
 from ppl.regions.model import Latent
 from ppl.regions.scope import Scope
 
+MOST_CASES = 4  # conditions in a slope, of which all combinations are looked at
+
 
 @record
 class Candidate:
@@ -115,9 +117,6 @@ def sound(scope: Scope, slope: poly.Poly, rest: poly.Poly) -> tuple[bool, bool]:
         return False, False  # a datum that is zero would make the guard a product
     sites = [frozenset[str]().union(*(scope.flow.of(x).sites for x in poly.atoms(p))) for p in (slope, rest)]
     return not sites[0] & sites[1], False
-
-
-MOST_CASES = 4  # conditions in a slope, of which all combinations are looked at
 
 
 def switched_off(scope: Scope, slope: poly.Poly, rest: poly.Poly) -> bool:

@@ -28,6 +28,7 @@ MOST_DOUBTFUL = 8  # cells that are divided at a time, into PARTS
 PARTS = 4
 DIVISIONS = 6  # how often a cell is divided at most, so into PARTS ** DIVISIONS
 DOUBT = 0.5  # relative error in the slope of a parabola from which on a cell is divided
+WEIGHT = 6  # the column of a row for a cell: place, value and slope at the left end, the same at the right end, weight
 FURTHEST = 6.5  # standard deviations, beyond which cells are not divided: 8e-11 of the noise lies there
 
 
@@ -153,10 +154,6 @@ def cells(f: Along, at: Sample, chance: ArrayLike = 0.5, *, levels: bool = False
     s, value, slope = (every[:, k : k + 4 : 3] for k in range(3))
     a, b = (Sample(s[:, k], value[:, k], slope[:, k], ends) for k, ends in enumerate((left, right)))
     return Cells(a, b, every[:, WEIGHT])
-
-
-# In the division cells are rows: place, value and slope at the left end, the same at the right end, weight.
-WEIGHT = 6
 
 
 def _doubtful(c: Array, levels: bool) -> Array:
