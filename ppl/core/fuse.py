@@ -1,17 +1,19 @@
 """Loops that hand arrays to each other become one loop, so that what an element decides stays in its iteration.
 
 ``mu = [if i < k then a else b for i in 0..n]; observe y ~ Normal(mu, s)`` is two loops over the same range. Fused, the
-jump of a guard is one observation; apart, it would be all of them.
+jump of a guard is one observation; apart, it would be all of them. An observation of a vector of data is a loop in any
+case, so that it too is evaluated in blocks, in minibatches and as a sum.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from ppl.core import ir, poly
 from ppl.core.reads import expressions_of
 from ppl.core.rewrite import Rule, rebuild, rebuild_statement
+from ppl.language.distributions import named
 from ppl.language.functions import FUNCTIONS
 
 ELEMENTWISE = ("add", "sub", "mul", "div", "floordiv", "mod", "pow", "neg", "to_real", "to_int")
@@ -58,7 +60,8 @@ def fuse(program: ir.Program, definitions: Mapping[str, ir.Expr]) -> tuple[ir.Pr
 
 
 def _split_vector_terms(f: Fusion, body: tuple[ir.Statement, ...]) -> tuple[ir.Statement, ...]:
-    """Observations of a vector whose arguments a loop computed become loops of scalar observations."""
+    """Observations of a vector become loops of scalar observations, but for those that move with a vector of latents:
+    an element of that would take the gradient of a loop to where it is in the vector."""
     made = {c.final.name for s in body if isinstance(s, ir.Loop) for c in s.collects}
     made |= {x.array for _, x in ir.blocks(body) if isinstance(x, ir.Fill)}
     out: list[ir.Statement] = []
@@ -69,25 +72,30 @@ def _split_vector_terms(f: Fusion, body: tuple[ir.Statement, ...]) -> tuple[ir.S
 
 
 def _as_loop(f: Fusion, s: ir.Term, made: set[str]) -> ir.Loop | None:
-    if not any(_reads_any(f, a, made) for a in s.args):
+    d = None if s.distribution is None else named(s.distribution)
+    if d is None or d.joint:
+        return None
+    # An argument with no more axes than that of a single observation is the same for all.
+    own = [len(a.type.dims) > p.ndim for a, p in zip(s.args, d.params, strict=True)]
+    read = [x for a, each in zip(s.args, own, strict=True) if each for x in _arrays(f, a)]
+    if any(x.random for x in read) and not any(x.name in made for x in read):
         return None
     var = ir.LoopVar(f.fresh("i"))
-    parts = [_element(f, e, var) for e in (s.value, *s.args)]
-    if any(p is None for p in parts):
+    args = [_element(f, a, var) if each else a for a, each in zip(s.args, own, strict=True)]
+    parts = [e for e in (_element(f, s.value, var), *args) if e is not None]
+    if len(parts) <= len(args):
         f.names.discard(var.name)
         return None
-    value, *args = (p for p in parts if p is not None)
-    term = replace(s, value=value, args=tuple(args))
+    term = replace(s, value=parts[0], args=tuple(parts[1:]))
     return ir.Loop(f.new_id(), var, ir.literal(0), s.value.type.dims[0], (term,), (), (), (), s.mask, s.span)
 
 
-def _reads_any(f: Fusion, e: ir.Expr, arrays: set[str]) -> bool:
+def _arrays(f: Fusion, e: ir.Expr) -> Iterator[ir.Var]:
+    """The arrays that an expression is computed from, those aside that are themselves assigned an expression."""
     for x in ir.walk(e):
         if isinstance(x, ir.Var) and x.type.dims:
             definition = f.definitions.get(x.name)
-            if x.name in arrays or (definition is not None and _reads_any(f, definition, arrays)):
-                return True
-    return False
+            yield from (x,) if definition is None else _arrays(f, definition)
 
 
 def _element(f: Fusion, e: ir.Expr, i: ir.Expr) -> ir.Expr | None:

@@ -55,7 +55,7 @@ def _starts(sources: Mapping[str, str], span: Span, word: str) -> bool:
 def no_batches(loops: Sequence[BatchLoop]) -> Diagnostic:
     """Why none of the loops of a program can be taken in minibatches."""
     if not loops:
-        hint = "observe one element at a time: `for i in 0..n { observe y[i] ~ ... }`"
+        hint = "observe the data as a vector, `observe y ~ ...`, or in a loop: `for i in 0..n { observe y[i] ~ ... }`"
         return Diagnostic("PPL807", "no loop observes anything, so there is nothing to take minibatches of", None, hint)
     first = loops[0]
     text = f"no minibatches of this loop: {first.reason}"

@@ -41,8 +41,7 @@ def sorted_sums(
     integrated = {m.term: m for m in marginals}
     out: list[Sorted] = []
     for around, s in ir.blocks(scope.program.body):
-        alone = not around or (len(around) == 1 and around[0].mask is None)
-        if isinstance(s, ir.Term) and alone and s.id not in scored:
+        if isinstance(s, ir.Term) and len(around) <= 1 and s.id not in scored:
             found = _Analysis(scope, infos, around[0] if around else None, s).sorted(integrated.get(s.id))
             if found is not None:
                 out.append(found)

@@ -72,13 +72,20 @@ PROGRAMS = {
             observe y[i] ~ Normal(0.3 * floor(w[1] * x[i]) + k * w[i % 2], 1)
         }
     """,
+    # A vector of data, in one statement.
+    "vector": """
+        a ~ Normal(0, 1)
+        b ~ Normal(0, 1)
+        if a > 0.2 { observe y ~ Normal(a + b * x, 1) } else { observe y ~ StudentT(4, b * y[0], exp(a)) }
+    """,
     # What is unbounded at its guard takes the score estimator.
     "scored": """
         a ~ Normal(0, 1)
         for i in 0..n { if a > x[i] { factor 0.1 * log(a - x[i]) } else { observe y[i] ~ Normal(a, 1) } }
     """,
 }
-GUIDES = {"guards": "fullrank", "ties": "meanfield", "nested": "fullrank", "kinds": "lowrank:1", "scored": "meanfield"}
+GUIDES = {"guards": "fullrank", "ties": "meanfield", "nested": "fullrank", "kinds": "lowrank:1", "vector": "fullrank",
+          "scored": "meanfield"}  # fmt: skip
 
 
 def flat(tree: Tree) -> np.ndarray:
@@ -232,7 +239,7 @@ def test_an_array_that_stays_in_its_loop_is_no_obstacle() -> None:
 
 
 def test_a_program_without_loops_has_nothing_to_take_in_parts() -> None:
-    problem = ppl.compile(f"{DATA}a ~ Normal(0, 1)\nobserve y ~ Normal(a * x, 1)\n").bind()
+    problem = ppl.compile(f"{DATA}a ~ Normal(0, 1)\nobserve y[0] ~ Normal(a, 1)\n").bind()
     with pytest.raises(ppl.PplError, match="no loop observes anything"):
         problem.elbo_loss(minibatch=2)
     with pytest.raises(ValueError, match="at least 1 iteration"):

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy import stats
+from scipy.special import softmax
 
 import ppl
 
@@ -88,6 +89,19 @@ def test_noise_moves_with_its_arguments_and_adds_nothing_to_the_density() -> Non
     given = problem.log_joint({"x": 0.5, "e": 1.5})
     np.testing.assert_allclose(given, stats.norm.logpdf(0.5) + stats.norm.logpdf(1.0, 1.5, 1), rtol=1e-5)
     np.testing.assert_allclose(problem.constrain({"x": 0.5, "e": 0.25})["e"], 1.0, rtol=1e-6)
+
+
+def test_a_vector_that_is_one_argument_is_not_taken_for_one_of_each_observation() -> None:
+    text = """
+        data n: int = 3
+        data z: int[n] = [0, 2, 1]
+        a ~ Normal(0, 1)
+        p = [exp(a * k) / (1 + exp(a) + exp(2 * a)) for k in 0..n]
+        observe z ~ Categorical(p)
+    """
+    p = softmax(0.5 * np.arange(3))
+    value = ppl.compile(text).bind().log_joint({"a": 0.5})
+    np.testing.assert_allclose(value, stats.norm.logpdf(0.5) + np.sum(np.log(p)), rtol=1e-6)
 
 
 def test_data_of_size_zero_is_allowed() -> None:
