@@ -198,7 +198,7 @@ class BoundaryEmitter:
         assert isinstance(info.value, ir.Outcome)
         if b.effect == "global" or not loops:
             self.w.line("def evaluate(side, path):")
-            self.w.line("    return model(at.still(), data, size, path)")
+            self.w.line(f"    return model(at.still({self.at_a_time(b, info)}), data, size, path)")
         else:
             self.local(info, b, loops[-1], position, self.part(b, loops[-1]))
         terms = self.terms(b, info.loops)
@@ -219,7 +219,8 @@ class BoundaryEmitter:
         single = together is not None and "jumps" in self.facts.regions.optimize
         if part is None:
             self.w.line(f"def evaluate({'path' if single else 'side, path'}):")
-            self.w.line(f"    return model(root.point({'' if single else 'side'}), data, size, path)")
+            point = self.at_a_time(b, info, "rows=") if single else "side"
+            self.w.line(f"    return model(root.point({point}), data, size, path)")
         else:
             self.local(info, b, loops[-1], position, part, single)
         levels = info.guard.levels
@@ -235,10 +236,17 @@ class BoundaryEmitter:
             ]
             self.w.line(f'on, off = {{"g{b.guard}": {on}{paths[0]}}}, {{"g{b.guard}": {off}{paths[1]}}}')
             function = "difference" if part is not None else "difference_of_model"
-            self.w.line(f"gap = surface.{function}(evaluate, on, off, {terms})")
+            main = ", main" if part is None and self.at_a_time(b, info) else ""
+            self.w.line(f"gap = surface.{function}(evaluate, on, off, {terms}{main})")
             return
         mates = self.mates(b) if part is None or b.effect != "modes" else self.mates_in_iteration(b, loops[-1], part)
         self.w.line(f'gap = surface.jump(evaluate, slope, "g{b.guard}", {on}, {off}, {terms}{mates})')
+
+    def at_a_time(self, b: Boundary, info: GuardInfo, name: str = "") -> str:
+        """An argument of the point at which the whole program is evaluated: so many iterations of long loops at a time,
+        where a guard outside of loops reaches terms in them."""
+        inside = not info.loops and any(self.scope.flow.term_loops[t] for t in b.terms)
+        return f"{name}at.rows" if inside and "blocks" in self.facts.regions.optimize else ""
 
     def mates_in_iteration(self, b: Boundary, loop: ir.Loop, part: Slice) -> str:
         """As `mates`, where the slice is an iteration and what follows it."""

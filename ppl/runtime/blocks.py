@@ -139,6 +139,27 @@ def summed(values: Sequence[Array | Lazy]) -> Array:
     return jnp.asarray(sum(parts, start=0.0))
 
 
+def difference(above: Sequence[Array | Lazy], below: Sequence[Array | Lazy]) -> Array:
+    """The sum of all elements of ``above - below``, outputs of two evaluations of one program; small differences of
+    large sums keep their digits."""
+    loops: dict[tuple[int, int], list[tuple[Lazy, Lazy]]] = {}
+    parts: list[Array] = []
+    for a, b in zip(above, below, strict=True):
+        if isinstance(a, Lazy) and isinstance(b, Lazy):
+            loops.setdefault((id(a.loop), id(b.loop)), []).append((a, b))
+        else:
+            parts.append(jnp.sum(jnp.asarray(a) - jnp.asarray(b)))
+    for pairs in loops.values():
+        one, other = pairs[0][0].loop, pairs[0][1].loop
+
+        def gap(i: Array, pairs: list[tuple[Lazy, Lazy]] = pairs, one: Loop = one, other: Loop = other) -> Array:
+            there, here = one.body(i, None), other.body(i, None)
+            return jnp.asarray(sum(jnp.sum(a.of(there) - b.of(here)) for a, b in pairs))
+
+        parts.append(total(gap, one.lo, one.extent, min(one.rows, other.rows)))
+    return jnp.asarray(sum(parts, start=0.0))
+
+
 def _rows(values: Sequence[Lazy], out: Outputs) -> Array:
     return jnp.asarray(sum(jnp.sum(v.of(out)) for v in values))
 

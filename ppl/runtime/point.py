@@ -170,7 +170,7 @@ class Point:
         iterations run that stand for all, and each term counts as many times as its iteration stands for."""
         if batch is not None and batch in self.batches:
             return self.batches[batch].each(body, lo, path)
-        rows = self.rows if path is None else None
+        rows = None if path else self.rows
         found = None if rows is None else blocks.each(body, lo, extent, rows, moving)
         return control.each(body, lo, extent, path) if found is None else found
 
@@ -295,13 +295,13 @@ class Point:
 
     # ------------------------------------------------------------------- lines
 
-    def still(self) -> Point:
-        """The same point, through which no gradient flows."""
+    def still(self, rows: int | None = None) -> Point:
+        """The same point, through which no gradient flows; `rows` as of a point, for one evaluation of the program."""
         u, loc, scale, log_q, table = (
             {k: lax.stop_gradient(v) for k, v in m.items()}
             for m in (self.u, self.loc, self.scale, self.log_q, self.log_probabilities)
         )
-        return replace(self, u=u, loc=loc, scale=scale, log_q=log_q, log_probabilities=table, rows=None)
+        return replace(self, u=u, loc=loc, scale=scale, log_q=log_q, log_probabilities=table, rows=rows)
 
     def replacing(self, **sums: Array) -> Point:
         return replace(self, replaced={**self.replaced, **sums})
@@ -463,8 +463,8 @@ class Root:
         delta = jnp.maximum(step * self.spread, 64 * info.eps * jnp.abs(self.u))
         return self.u + side * self.sign * delta
 
-    def point(self, side: ArrayLike = 0) -> Point:
-        return self.start.still().moved(self.site, self.index, self.shifted(side))
+    def point(self, side: ArrayLike = 0, rows: int | None = None) -> Point:
+        return self.start.still(rows).moved(self.site, self.index, self.shifted(side))
 
     def near(self, main: Mapping[str, Any]) -> Mapping[str, Any]:
         """What the guard reads of the evaluation `main`, as it depends on the parameters on the boundary."""

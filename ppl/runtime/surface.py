@@ -140,11 +140,16 @@ def difference_of_model(
     on: Mapping[str, Any],
     off: Mapping[str, Any],
     terms: tuple[str, ...],
+    main: Mapping[str, Any] | None = None,
 ) -> Array:
     """As `difference`, where `evaluate` is the whole program: both sides in one evaluation, so that its loops run once.
 
-    A guard in one of the paths only is decided by its value on the other side.
+    A guard in one of the paths only is decided by its value on the other side. Where terms of `main` are those of long
+    loops in blocks, so are those of both sides, and their differences are added up block by block.
     """
+    if main is not None and any(is_lazy(_value(main[t])) for t in terms):
+        true, false = evaluate(on), evaluate(off)
+        return blocks.difference([_value(true[t]) for t in terms], [_value(false[t]) for t in terms])
     paths: dict[str, Array] = {}
     for k in {**on, **off}:
         sides = [jnp.asarray(p[k]) if k in p else jnp.zeros((), jnp.int8) for p in (on, off)]

@@ -69,8 +69,25 @@ data n: int = 21
 x ~ Normal(0, 1)
 for i in 0..n { observe 0.3 ~ Normal(if x > 0.1 * i then log(x - 0.1 * i) else 0, 1) }
 """
-PROGRAMS = {"shifted": SHIFTED, "change": CHANGE, "nested": NESTED, "arrays": ARRAYS, "smooth": SMOOTH,
-            "singular": SINGULAR}  # fmt: skip
+VECTOR = """
+data n: int = 31
+data x: real[n] = [0.1 * i for i in 0..n]
+a ~ Normal(0, 1)
+b ~ Normal(0, 1)
+if a > 0.1 { mean = a + b * x } else { mean = x }
+observe exp(-x) ~ StudentT(4, mean, exp(b))
+"""
+OUTSIDE = """
+data n: int = 37
+a ~ Normal(0, 1)
+b ~ Normal(0, 1)
+k ~ Binomial(3, 0.4)
+if a + b > 0.1 { m = 0.3 } else { m = 2.0 - k }
+for i in 0..n { observe 0.1 * i ~ Normal(b * m * (i % 3), 1 + m^2) }
+factor -0.1 * m * a
+"""
+PROGRAMS = {"vector": VECTOR, "outside": OUTSIDE, "shifted": SHIFTED, "change": CHANGE, "nested": NESTED,
+            "arrays": ARRAYS, "smooth": SMOOTH, "singular": SINGULAR}  # fmt: skip
 
 
 @pytest.fixture
@@ -123,7 +140,12 @@ def test_blocks_are_taken(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     p = problem(PROGRAMS[name], True)
     jax.eval_shape(p.elbo_loss(samples=4, marginalise=False), p.init_params(), jax.random.key(0))
     # The terms, sums if there are any, and each family of guards. ARRAYS reads arrays as long as its loops are.
-    assert len(taken) == {"shifted": 3, "change": 2, "nested": 3, "smooth": 3, "singular": 2, "arrays": 0}[name]
+    assert (
+        len(taken)
+        == {"vector": 2, "outside": 3, "shifted": 3, "change": 2, "nested": 3, "smooth": 3, "singular": 2, "arrays": 0}[
+            name
+        ]
+    )
 
 
 @pytest.mark.usefixtures("small_blocks")
@@ -138,9 +160,11 @@ def test_draws_and_second_derivatives_are_the_same() -> None:
         same(*found)
 
 
-@pytest.mark.parametrize("options", [{}, {"marginalise": False}])
-def test_memory_does_not_grow_with_the_data(options: dict[str, Any]) -> None:
-    p = ppl.compile(CHANGE).bind({"n": 1_000_000})
+@pytest.mark.parametrize(
+    ("source", "options"), [(CHANGE, {}), (CHANGE, {"marginalise": False}), (VECTOR, {}), (OUTSIDE, {})]
+)
+def test_memory_does_not_grow_with_the_data(source: str, options: dict[str, Any]) -> None:
+    p = ppl.compile(source).bind({"n": 1_000_000})
     fn = jax.value_and_grad(p.elbo_loss(samples=16, **options))
     compiled = jax.jit(fn).lower(p.init_params(dtype=jnp.float32), jax.random.key(0)).compile()
     assert compiled.memory_analysis().temp_size_in_bytes < 2**24  # an array with a number for each sample is 2^26
