@@ -30,7 +30,7 @@ PANELS = 18
 ORDER = 4
 BISECTIONS = 20
 MOST_CHANGES = 2**21  # followed at a time, over all lines
-NEGLIGIBLE = 5.0  # standard deviations; changes further out may be left alone
+NEGLIGIBLE = 3.0  # standard deviations; of what is further out, changes may be left to the average over lines
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(ORDER)
 
 
@@ -171,8 +171,8 @@ def add(out: A, row: A, places: A, value: A, width: A) -> None:
 def find_changes(h: Callable[[A, A], tuple[A, A]], row: A, places: A, path: A, b: A, path_b: A) -> tuple[A, A, float]:
     """Where the path changes: (number of the panel, place), and the largest jump of h there.
 
-    Of more than MOST_CHANGES those nearest to zero: `round(x^2)`, x log-normal, changes a million times far out, where
-    the density of the line is nothing.
+    Of more than MOST_CHANGES those nearest to zero: `round(x^2)`, x log-normal, changes a million times far out. There
+    the nodes fall on either side of a change by chance, and the spread over the scrambles says what that matters.
     """
     grid = np.concatenate([places, b[:, None]], axis=1)
     paths = np.concatenate([path, path_b[:, None]], axis=1)
