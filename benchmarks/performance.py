@@ -17,6 +17,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,7 @@ OURS = {
     "score": ("score", PLAIN),
 }
 SMOOTH = (0.06, 0.14)  # the temperatures of Wagner, Khajwal & Ong (2024)
+FULL_STEPS = 1000  # after so many steps a temperature that decays is lower by the square root of 2
 STEPS_BEFORE_TRAINED = 5000
 DTYPES = {"f32": jnp.float32, "f64": jnp.float64}
 BATCHES = (16, 256)
@@ -84,6 +86,21 @@ def peer(model: Model, name: str, sample: estimators.Sample) -> Method:
 
     return Method(name, make, start, lambda p: jnp.concatenate([p["loc"], p["log_scale"]]),
                   lambda v: dict(zip(("loc", "log_scale"), jnp.split(v, 2), strict=True)))  # fmt: skip
+
+
+def decaying(model: Model, first: float) -> Method:
+    """Smoothing whose temperature falls with the square root of the steps, from `first` at the start."""
+
+    def at_step(batch: int, dtype: Any) -> Any:
+        def fn(params: Any, key: jax.Array, step: jax.Array) -> tuple[jax.Array, Any]:
+            temperature = first * jnp.sqrt(FULL_STEPS / (FULL_STEPS + step)).astype(dtype)
+            sample = estimators.smoothed(model, temperature)
+            return estimators.gradient(sample)(params, *estimators.noise(model, key, batch, dtype))
+
+        return fn
+
+    fixed = peer(model, f"smoothed {first}, decaying", estimators.smoothed(model, first))
+    return replace(fixed, at_step=at_step)
 
 
 def methods(model: Model) -> dict[str, Method]:
@@ -299,6 +316,7 @@ def measure(names: list[str], quick: bool) -> dict[str, Any]:
         trained = train(found["combined"], min(steps, STEPS_BEFORE_TRAINED), 1)[0]
         row["spread"] = spread(model, found, trained, draws)
         optimised = {k: m for k, m in found.items() if k != "score"}
+        optimised |= {m.name: m for m in (decaying(model, t) for t in SMOOTH)}
         row["trained"] = trained_elbos(model, optimised, steps, seeds, 1000 if quick else 100_000)
         source = ppl.load(str(LITERATURE / f"{name}.ppl")).source_code
         row["lines"] = source.count("\n")

@@ -20,13 +20,15 @@ Gradient = Callable[[Params, jax.Array], tuple[jax.Array, Params]]
 @dataclass(frozen=True)
 class Method:
     """`make(batch, dtype)` is ``fn(params, key) -> (elbo, gradient)``, noise included. `flat`: params as a vector
-    (locations, then log scales, each in the order of the hand-written model), `start`: standard normal params."""
+    (locations, then log scales, each in the order of the hand-written model), `start`: standard normal params.
+    `at_step`, of a method that changes on the way: as `make`, of ``fn(params, key, step)``."""
 
     name: str
     make: Callable[[int, Any], Gradient]
     start: Callable[[Any], Params]
     flat: Callable[[Params], jax.Array]
     unflat: Callable[[jax.Array], Params]
+    at_step: Callable[[int, Any], Callable[[Params, jax.Array, jax.Array], tuple[jax.Array, Params]]] | None = None
 
 
 class Moments(NamedTuple):
@@ -103,13 +105,14 @@ def train(
     method: Method, steps: int, seeds: int, lr: float = 0.0015, batch: int = 16, dtype: Any = jnp.float32
 ) -> np.ndarray:
     """Flat params (seeds, parameters) after `steps` Adam steps from standard normal params."""
-    fn = method.make(batch, dtype)
+    plain = method.make(batch, dtype)
+    fn = (lambda p, k, i: plain(p, k)) if method.at_step is None else method.at_step(batch, dtype)
     optimizer = optax.adam(lr)
 
     def run(key: jax.Array) -> jax.Array:
         def step(i: jax.Array, state: tuple[Params, Any]) -> tuple[Params, Any]:
             params, adam = state
-            _, g = fn(params, jax.random.fold_in(key, i))
+            _, g = fn(params, jax.random.fold_in(key, i), i)
             moved, adam = optimizer.update(jax.tree.map(jnp.negative, g), adam)
             return optax.apply_updates(params, moved), adam
 

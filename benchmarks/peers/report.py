@@ -140,7 +140,7 @@ Ong (AISTATS 2024).
 *combined* and *interior* are ours with default options; *plain* means independent draws and every guard as a boundary,
 nothing integrated out, as in the papers. *by hand* is the model in vectorised JAX (`benchmarks/peers/models.py`),
 *LYY18* one random guard per gradient with the whole model evaluated on both sides, *smoothed* every branch blended by a
-sigmoid at that temperature.
+sigmoid at that temperature; *decaying* starts there and falls by the square root of the number of thousand steps.
 
 ## Microseconds per gradient
 
