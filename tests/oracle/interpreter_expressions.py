@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +13,9 @@ from ppl.syntax import ast
 
 A = np.ndarray
 HASH = np.uint64(0x9E3779B97F4A7C15)
+LEVELS: dict[str, Callable[[A], A]] = {
+    "floor": np.floor, "ceil": np.ceil, "round": lambda x: np.floor(x + 0.5)
+}  # fmt: skip
 
 
 class Rejected(Exception):
@@ -183,6 +186,10 @@ class Expressions:
     # ------------------------------------------------------------------ calls
 
     def call(self, e: ast.Call, mask: A) -> A:
+        first = e.args[0].value if e.args else None
+        held = e.name in ("min", "max", "clamp") and len(e.args) > 1 and isinstance(first, ast.Call)
+        if held and first.name in LEVELS and first.name not in self.functions:
+            return self.held(e, first, mask)
         args = [self.expression(a.value, mask) for a in e.args]
         if e.name in self.functions:
             return self.user_call(self.functions[e.name], args, mask)
@@ -193,6 +200,18 @@ class Expressions:
         if e.name == "length":
             return as_value(args[0].shape[1])
         return reduce_axes(e.name, args)
+
+    def held(self, e: ast.Call, level: ast.Call, mask: A) -> A:
+        """``clamp(floor(x), 0, 3)``: of the levels, those that can be told apart."""
+        x = LEVELS[level.name](self.expression(level.args[0].value, mask))
+        x = np.nan_to_num(np.clip(x, -(2.0**30), 2.0**30)).astype(np.int64)
+        args = align(x, *(self.expression(a.value, mask) for a in e.args[1:]))
+        out = {"min": np.minimum, "max": np.maximum, "clamp": lambda x, lo, hi: np.minimum(np.maximum(x, lo), hi)}
+        value = out[e.name](*args)
+        flat = value.reshape(len(value), -1).astype(float).view(np.int64)
+        for column in range(flat.shape[1]):
+            self.decide(flat[:, column], mask)
+        return value
 
     def kink_or_jump(self, name: str, args: list[A], mask: A) -> A:
         if name in ("min", "max") and len(args) == 1:
@@ -208,9 +227,7 @@ class Expressions:
             "abs": lambda: (np.abs(x), [x > 0]),
             "relu": lambda: (np.maximum(x, zero), [x > 0]),
             "clamp": lambda: (np.minimum(np.maximum(x, args[1]), args[-1]), [x < args[1], x > args[-1]]),
-            "floor": lambda: (np.floor(x), [np.floor(x)]),
-            "ceil": lambda: (np.ceil(x), [np.ceil(x)]),
-            "round": lambda: (np.floor(x + 0.5), [np.floor(x + 0.5)]),
+            **{k: lambda level=level: (level(x), [level(x)]) for k, level in LEVELS.items()},
             "sign": lambda: (np.sign(x), [np.sign(x)]),
             "step": lambda: (x > 0, [x > 0]),
         }[name]()
