@@ -26,6 +26,7 @@ FAMILIES: Mapping[str, Family] = MappingProxyType({
         Family("FullRank", "fullrank"),
         Family("LowRank", "lowrank", ("rank",)),
         Family("Chain", "chain", arrays=True),
+        Family("Flow", "flow"),
     )
 })  # fmt: skip
 

@@ -17,8 +17,10 @@ from jax import Array
 from jax.typing import DTypeLike
 
 from ppl.bind.model import GuideBlock
+from ppl.problem.flow import Flow
 from ppl.problem.gaussian import Chain, FullRank, LowRank
 from ppl.problem.guides import Guide, Latents, MeanField, Params, Shape
+from ppl.runtime.coordinates import Warp
 from ppl.runtime.point import Lines, Point
 
 
@@ -54,14 +56,15 @@ class Composite(Guide):
 
     def real_point(self, params: Params, eps: Mapping[str, Array]) -> Point:
         u, loc, scale, log_q = (dict[str, Array]() for _ in range(4))
-        lines: dict[str, Lines] = {}
+        lines, warps = dict[str, Lines](), dict[str, Warp]()
         for part in self.parts:
             own = {k: eps[k if k in part.latents.shapes else _shared(k, part)] for k in part.noise()}
             at = part.real_point(_restricted(params, part), own)
             for all_of_it, more in ((u, at.u), (loc, at.loc), (scale, at.scale), (log_q, at.log_q)):
                 all_of_it.update(more)
             lines.update(at.lines)
-        return Point(u, loc, scale, log_q, lines=lines)
+            warps.update(at.warps)
+        return Point(u, loc, scale, log_q, lines=lines, warps=warps)
 
     def log_density(self, params: Params, u: Mapping[str, Array]) -> dict[str, Array]:
         out: dict[str, Array] = {}
@@ -89,6 +92,8 @@ def _part(block: GuideBlock, latents: Latents) -> Guide:
             return LowRank(latents, block.rank)
         case "Chain":
             return Chain(latents)
+        case "Flow":
+            return Flow(latents, MeanField(latents))
         case _:
             assert block.family == "MeanField", block.family
             return MeanField(latents)

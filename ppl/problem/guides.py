@@ -126,8 +126,8 @@ class Guide(ABC):
         """log q of the continuous latents, spread over elements so that the sum over those of a path is that path's."""
 
     def independent(self, site: str) -> bool:
-        """Whether the unconstrained elements of a site are Gaussians with the point's `loc` and `scale`, independent
-        of each other and of all other latents: then they may be integrated out."""
+        """Whether the unconstrained elements of a site are independent of each other and of all other latents, with the
+        distribution of the point's `coordinate`: then they may be integrated out."""
         del site
         return False
 

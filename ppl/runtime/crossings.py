@@ -19,9 +19,10 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 from jax.scipy import special
-from jax.typing import ArrayLike
+from jax.typing import ArrayLike, DTypeLike
 
 from ppl.runtime import roots
+from ppl.runtime.coordinates import Coordinate
 from ppl.runtime.densities import normal as normal_density
 from ppl.runtime.lines import Along, Cells, Sample, cells, derivative, reach, sample
 from ppl.runtime.point import Index, Noise, Point, Root
@@ -39,17 +40,16 @@ class Line:
     start: Point
     site: str
     index: Index
-    centre: Array
-    spread: Array
+    coordinate: Coordinate
     transform: Transform | Noise
     bounds: tuple[Array, ...]
 
     @property
-    def dtype(self) -> jnp.dtype:
-        return self.centre.dtype
+    def dtype(self) -> DTypeLike:
+        return self.coordinate.dtype
 
-    def _still(self) -> tuple[Array, Array, tuple[Array, ...]]:
-        return jax.tree.map(lax.stop_gradient, (self.centre, self.spread, self.bounds))
+    def _bounds(self) -> tuple[Array, ...]:
+        return jax.tree.map(lax.stop_gradient, self.bounds)
 
     def u(self) -> Array:
         return self.start.u[self.site][self.index] if self.index else self.start.u[self.site]
@@ -66,7 +66,7 @@ class Line:
 
     def z(self, s: ArrayLike) -> Array:
         """The latent's value at noise `s`."""
-        return self.transform.forward(self.place(s), *self._still()[2])
+        return self.transform.forward(self.place(s), *self._bounds())
 
     def live(self, s: ArrayLike) -> Array:
         """The same, differentiable in the parameters at the noise of that place."""
@@ -79,8 +79,7 @@ class Line:
 
     def place(self, s: ArrayLike) -> Array:
         """The unconstrained latent at noise `s`."""
-        centre, spread, _ = self._still()
-        return centre + spread * s
+        return self.coordinate.still().place(s)
 
     def point(self, s: ArrayLike) -> Point:
         """The whole point at noise `s`, through which no gradient flows."""
@@ -90,8 +89,7 @@ class Line:
         return self.start.live_point(self.site, self.index, self.place(s))
 
     def noise(self) -> Array:
-        centre, spread, _ = self._still()
-        return (lax.stop_gradient(self.u()) - centre) / spread
+        return lax.stop_gradient(self.coordinate.noise(self.u()))
 
     def chance(self) -> Array:
         """Uniform on (0, 1)."""
@@ -103,21 +101,17 @@ class Line:
         return jax.jvp(self.z, (s,), (jnp.ones_like(s),))[1]
 
     def root(self, s: Array, ok: Array) -> Root:
-        _, spread, bounds = self._still()
         density = jnp.exp(normal_density(s, 0.0, 1.0))
         one = jnp.ones((), self.dtype)
-        return Root(self.start, self.site, self.index, self.place(s), spread, one, ok, density,
-                    self.live(s), self.transform, bounds)  # fmt: skip
+        return Root(self.start, self.site, self.index, self.place(s), self.coordinate.still().rate(s), one, ok, density,
+                    self.live(s), self.transform, self._bounds())  # fmt: skip
 
 
 def line(at: Point, site: str, transform: Transform | Noise, *bounds: ArrayLike, index: Index = ()) -> Line:
     """The line of a latent's coordinate, or of a noise's that moves with its arguments (`bounds` are those, then)."""
     u = at.u[site][index] if index else at.u[site]
-    if site in at.loc:
-        centre, spread = (x[site][index] if index else x[site] for x in (at.loc, at.scale))
-    else:
-        centre, spread = jnp.zeros_like(u), jnp.ones_like(u)
-    return Line(at, site, index, centre, spread, transform, tuple(jnp.asarray(b, u.dtype) for b in bounds))
+    on = at.coordinate(site, index) if site in at.loc else Coordinate(jnp.zeros_like(u), jnp.ones_like(u))
+    return Line(at, site, index, on, transform, tuple(jnp.asarray(b, u.dtype) for b in bounds))
 
 
 # ------------------------------------------------------------------- searches
@@ -194,9 +188,8 @@ class PolynomialRoots:
             shifted = (self.coefficients[0] - level, *self.coefficients[1:])
             places, ok = roots.polynomial(shifted, jnp.minimum(*ends), jnp.maximum(*ends))
             u, inside = on.transform.inverse_or(places, *jax.tree.map(lax.stop_gradient, on.bounds))
-            centre, spread = lax.stop_gradient((on.centre, on.spread))
             ok &= inside
-            return Roots(jnp.where(ok, (u - centre) / spread, 0.0), ok, jnp.ones_like(places))
+            return Roots(jnp.where(ok, on.coordinate.still().noise(u), 0.0), ok, jnp.ones_like(places))
 
         return find, None
 
@@ -336,7 +329,7 @@ def total_of_model(
             return smooth(replace(at, u={**at.u, **u}))
 
         slopes = jax.grad(of)({k: at.u[k] for k in sites})
-        squares = sum(jnp.sum((slopes[k] * at.scale.get(k, jnp.ones(()))) ** 2) for k in sites)
+        squares = sum(jnp.sum((slopes[k] * at.rate(k)) ** 2) for k in sites)
         root = on.root(s, ok)
         share = slope**2 / _positive(squares)
         return _term(root, weight * share, slope, across(root, slope, *level), smooth(on.live_point(s)))

@@ -3,10 +3,11 @@
 """Terms with a latent integrated out: expectations over the outcomes of the guards on it.
 
 A guard ``slope * z + rest > 0`` splits the line of the latent z at its threshold ``-rest / slope``. Under the guide
-z is ``T(loc + scale * eps)`` with standard normal eps, so the outcomes of all guards on z have the probabilities of the
-intervals between thresholds, differences of ``Phi((T^-1(threshold) - loc) / scale)``. These are differentiable in the
-parameters and in whatever moves a threshold. The expectation of a term is the sum of its values in the intervals, each
-times its probability: the Rao-Blackwell form of the term.
+z is ``T(loc + scale * eps)`` with standard normal eps, or has a warp below T, so the outcomes of all guards on z have
+the probabilities of the intervals between thresholds: without a warp, differences of
+``Phi((T^-1(threshold) - loc) / scale)``. These are differentiable in the parameters and in whatever moves a threshold.
+The expectation of a term is the sum of its values in the intervals, each times its probability: the Rao-Blackwell form
+of the term.
 """
 
 from __future__ import annotations
@@ -56,14 +57,17 @@ class Latent:
         for name, value in (("at", at), ("site", site), ("transform", transform), ("bounds", bounds), ("index", index)):
             object.__setattr__(self, name, value)
 
+    def median(self) -> Array:
+        """No gradient flows to the guide's parameters."""
+        u = lax.stop_gradient(self.at.coordinate(self.site, self.index).median())
+        return self.transform.forward(u, *self.bounds)
+
     def standard(self, t: ArrayLike) -> Array:
-        centre, spread = (
-            x[self.site][self.index] if self.index else x[self.site] for x in (self.at.loc, self.at.scale)
-        )
-        t = jnp.asarray(t, centre.dtype)
+        on = self.at.coordinate(self.site, self.index)
+        t = jnp.asarray(t, on.dtype)
         u, ok = self.transform.inverse_or(t, *self.bounds)
-        d = self.transform.direction * (u - centre) / spread
-        beyond = jnp.where(t > self.transform.forward(lax.stop_gradient(centre), *self.bounds), jnp.inf, -jnp.inf)
+        d = self.transform.direction * on.noise(u)
+        beyond = jnp.where(t > self.median(), jnp.inf, -jnp.inf)
         return jnp.where(ok, d, lax.stop_gradient(beyond))
 
 

@@ -17,6 +17,7 @@ from jax.typing import ArrayLike
 from ppl.runtime import blocks, control, samplers
 from ppl.runtime.batches import Batch
 from ppl.runtime.control import BY_VALUE, Guard, Outputs, Path
+from ppl.runtime.coordinates import Coordinate, Warp
 from ppl.runtime.densities import Density
 from ppl.runtime.densities import normal as normal_density
 from ppl.runtime.empty import wrap
@@ -69,6 +70,7 @@ class Lines(Protocol):
 
     A coordinate moves alone by `distance`, everything else staying where it is. If that takes a change of several
     coordinates of the noise, all that they reach depends on the guide's parameters differently from there on.
+    All coordinates are those before their warps.
     """
 
     @property
@@ -95,16 +97,17 @@ class Point:
 
     `u` maps a site to its unconstrained values (of noise: to standard normal draws, or to the draws themselves where
     the distribution has no such form). With `constrained` it maps to values on the support. `loc` and `scale` are the
-    guide's conditional centre and spread of each coordinate; `log_q` its log density, elementwise. Of a discrete latent
-    `u` has the outcome and `log_probabilities`, last axis the outcomes, the guide's table. `replaced` overrides sums
-    over loops by name. `keys` asks for prior draws, `observing` for observations in full. ``u["?"]``, which is no
-    site's name, is uniform on (0, 1), for boundaries of which a random subset is taken. `lines` has the latents that
-    share noise with others; all others have noise of their own, so that moving one leaves that of the rest as it is,
-    and ``loc + scale * s``, at fixed s, is differentiable in the parameters. `model` evaluates the program at other
-    values of the latents, on the path of this point. `boundaries` weights the gradient that comes from boundaries, None
-    for all of it. `rows` is the number of iterations of a long loop that are evaluated at a time, None for all.
-    `offset` is uniform on (0, 1), one number for all draws of a batch: where evenly spaced samples start.
-    `batches` has the loops, by number, of which a subset of the iterations stands for all.
+    guide's conditional centre and spread of each coordinate, before its warp where the site is in `warps`: see
+    `coordinate`. `log_q` is the guide's log density, elementwise. Of a discrete latent `u` has the outcome and
+    `log_probabilities`, last axis the outcomes, the guide's table. `replaced` overrides sums over loops by name. `keys`
+    asks for prior draws, `observing` for observations in full. ``u["?"]``, which is no site's name, is uniform on
+    (0, 1), for boundaries of which a random subset is taken. `lines` has the latents that share noise with others; all
+    others have noise of their own, so that moving one leaves that of the rest as it is, and ``warp(loc + scale * s)``,
+    at fixed s, is differentiable in the parameters. `model` evaluates the program at other values of the latents, on
+    the path of this point. `boundaries` weights the gradient that comes from boundaries, None for all of it. `rows` is
+    the number of iterations of a long loop that are evaluated at a time, None for all. `offset` is uniform on (0, 1),
+    one number for all draws of a batch: where evenly spaced samples start. `batches` has the loops, by number, of which
+    a subset of the iterations stands for all.
     """
 
     u: Mapping[str, Array]
@@ -117,6 +120,7 @@ class Point:
     keys: Mapping[str, Array] | None = None
     observing: bool = False
     lines: Mapping[str, Lines] = field(default_factory=dict[str, Lines])
+    warps: Mapping[str, Warp] = field(default_factory=dict[str, Warp])
     model: Callable[[Mapping[str, Array]], Mapping[str, Any]] | None = None
     boundaries: ArrayLike | None = None
     rows: int | None = None
@@ -301,10 +305,18 @@ class Point:
             {k: lax.stop_gradient(v) for k, v in m.items()}
             for m in (self.u, self.loc, self.scale, self.log_q, self.log_probabilities)
         )
-        return replace(self, u=u, loc=loc, scale=scale, log_q=log_q, log_probabilities=table, rows=rows)
+        warps = {k: w.still() for k, w in self.warps.items()}
+        return replace(self, u=u, loc=loc, scale=scale, log_q=log_q, log_probabilities=table, warps=warps, rows=rows)
 
     def replacing(self, **sums: Array) -> Point:
         return replace(self, replaced={**self.replaced, **sums})
+
+    def coordinate(self, site: str, index: Index = ()) -> Coordinate:
+        """How one coordinate is distributed where it moves alone; of a whole site, how each of them is."""
+        centre, spread, warp = self.loc[site], self.scale[site], self.warps.get(site)
+        if not index:
+            return Coordinate(centre, spread, warp)
+        return Coordinate(centre[index], spread[index], None if warp is None else warp[index])
 
     def moved(self, site: str, index: Index, u: Array) -> Point:
         """This point with one coordinate at `u`."""
@@ -314,21 +326,29 @@ class Point:
             return replace(self, u={**self.u, site: new})
         lines = self.lines.get(site)
         if lines is None:
-            centre, spread = (x[site][index] if index else x[site] for x in (self.loc, self.scale))
-            q = normal_density(u, centre, spread)
+            q = self.coordinate(site, index).log_density(u)
             log_q = {site: self.log_q[site].at[index].set(q) if index else q}
         elif lines.varies:
-            log_q = lines.log_q(site, index, lax.stop_gradient(u - (old[index] if index else old)))
+            log_q = lines.log_q(site, index, self._distance(site, index, u))
+            for k, warp in self.warps.items():
+                if k in log_q:
+                    log_q[k] = log_q[k] - warp.log_slope(warp.inverse(new if k == site else self.u[k]))
         else:
             log_q = {}  # of latents that exist on all paths it is the same on both sides of any boundary
         return replace(self, u={**self.u, site: new}, log_q={**self.log_q, **log_q})
 
+    def _distance(self, site: str, index: Index, u: Array) -> Array:
+        """How far one coordinate moves before its warp, to `u` after it."""
+        on, here = self.coordinate(site, index), self.u[site][index] if index else self.u[site]
+        return lax.stop_gradient(on.standardised(u) - on.standardised(here))
+
     def live(self, site: str, index: Index, u: Array) -> Array:
         """One coordinate, moved alone to `u`, differentiable in the parameters at the noise of that place."""
-        here, centre, spread = (x[site][index] if index else x[site] for x in (self.u, self.loc, self.scale))
+        on = self.coordinate(site, index)
         if site not in self.lines:
-            return centre + spread * lax.stop_gradient((u - centre) / spread)
-        return self.lines[site].own(site, index, lax.stop_gradient(u - here))
+            return on.place(lax.stop_gradient(on.noise(u)))
+        v = self.lines[site].own(site, index, self._distance(site, index, u))
+        return v if on.warp is None else on.warp.forward(v)
 
     def live_point(self, site: str, index: Index, u: Array) -> Point:
         """The point with one coordinate moved alone to `u`, differentiable at the noise of that place."""
@@ -338,8 +358,16 @@ class Point:
         if site not in self.lines:
             value = self.live(site, index, u)
             return replace(self, u={**self.u, site: old.at[index].set(value) if index else value})
-        distance = lax.stop_gradient(u - (old[index] if index else old))
-        return replace(self, u={**self.u, **self.lines[site].follow(site, index, distance)})
+        moved = self.lines[site].follow(site, index, self._distance(site, index, u))
+        moved = {k: self.warps[k].forward(v) if k in self.warps else v for k, v in moved.items()}
+        return replace(self, u={**self.u, **moved})
+
+    def rate(self, site: str) -> Array:
+        """How fast the coordinates of a site move with their noise, ``du/ds``; of noise that is 1."""
+        if site not in self.loc:
+            return jnp.ones(())
+        on = self.coordinate(site)
+        return on.rate(on.noise(self.u[site]))
 
     def near(self, site: str, index: Index, u: Array, main: Mapping[str, Any]) -> Mapping[str, Any]:
         """The evaluation `main` as it depends on the parameters where one coordinate has moved alone to `u`.
@@ -355,19 +383,19 @@ class Point:
 
     def root(self, site: str, z: ArrayLike, transform: Transform, *bounds: ArrayLike, index: Index = ()) -> Root:
         """The point on the line of one latent coordinate where its value is `z`."""
-        u_here = self.u[site][index] if index else self.u[site]
-        centre, spread = (x[site][index] if index else x[site] for x in (self.loc, self.scale))
-        z = jnp.asarray(z, u_here.dtype)
+        on = self.coordinate(site, index)
+        z = jnp.asarray(z, on.dtype)
         u, ok = transform.inverse_or(lax.stop_gradient(z), *(lax.stop_gradient(b) for b in bounds))
         u = lax.stop_gradient(u)
-        s = lax.stop_gradient((u - centre) / spread)
+        s = lax.stop_gradient(on.noise(u))
+        rate = lax.stop_gradient(on.rate(s))
         slope = lax.stop_gradient(transform.slope(u, *bounds))
-        density = jnp.exp(normal_density(s, 0.0, 1.0)) / lax.stop_gradient(spread) / jnp.abs(slope)
+        density = jnp.exp(normal_density(s, 0.0, 1.0)) / rate / jnp.abs(slope)
         value = transform.forward(self.live(site, index, u), *bounds)
         if site in self.lines and any(isinstance(b, Array) for b in bounds):  # they may follow the latent
             moved = self.near(site, index, u, {})["z"][site]
             value = moved[index] if index else moved
-        return Root(self, site, index, u, lax.stop_gradient(spread), jnp.sign(slope), ok, density, value,
+        return Root(self, site, index, u, rate, jnp.sign(slope), ok, density, value,
                     transform, tuple(lax.stop_gradient(jnp.asarray(b, u.dtype)) for b in bounds))  # fmt: skip
 
     def noise_root(

@@ -36,7 +36,6 @@ from jax.typing import ArrayLike, DTypeLike
 from numpy.typing import NDArray
 
 from ppl.runtime.control import Guard
-from ppl.runtime.densities import normal
 from ppl.runtime.families import Family
 from ppl.runtime.functions import real
 from ppl.runtime.marginal import Latent, weighted
@@ -164,9 +163,9 @@ class Sum:
         assert at.offset is not None
         alone, share = len(self.lines) == 1, 1.0 / len(self.lines)
         _, latent, cut = self.lines[j]
-        loc, scale = at.loc[latent.site], at.scale[latent.site]
+        on = at.coordinate(latent.site, latent.index)
         e, weight = spaced(at.offset, POINTS if alone else POINTS_EACH)
-        u = lax.stop_gradient(loc + scale * jnp.append(e, 0.0))
+        u = lax.stop_gradient(on.place(jnp.append(e, 0.0)))
         ends = self.ends_at(j, u)
         here, there = tuple(x[-1] for x in ends), tuple(x[:-1] for x in ends)
         total, start = share * self.sums(here), here
@@ -176,7 +175,7 @@ class Sum:
             start = tuple(jnp.clip(x, *window) if i == cut else x for i, x in enumerate(there))
             ends = tuple(jnp.append(x, jnp.stack(window if i == cut else (h, h)))
                          for i, (x, h) in enumerate(zip(ends, here, strict=True)))  # fmt: skip
-        log_q = normal(u[:-1], loc, scale)
+        log_q = on.log_density(u[:-1])
         moving = log_q - lax.stop_gradient(log_q)
         moving = moving if at.boundaries is None else at.boundaries * moving
         far = jnp.tensordot(weight * (share + moving), self.difference(there, start), axes=(0, 1)) / e.size
@@ -188,7 +187,7 @@ class Sum:
         """How much the average of the sums differs from what is at the centre of line `j`, as far as thresholds in a
         window about it make the difference; and the ends of the window, in iterations."""
         latent, number = self.lines[j].latent, min(number, self.size)
-        centre = latent.transform.forward(lax.stop_gradient(latent.at.loc[latent.site]), *latent.bounds)
+        centre = latent.median()
 
         def bound(z: Array) -> Array:
             return jnp.asarray(self.cuts(*self.moved(j, z))[cut].bound, z.dtype)

@@ -7,10 +7,7 @@ sum is exact but for the grid.
 
 from __future__ import annotations
 
-import itertools
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -18,8 +15,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.scipy.stats import norm
 from scipy import stats
+from two_latents import CASES, Case, exact, joined
 
 import ppl
 from ppl.problem.existence import ALWAYS, NEVER
@@ -39,10 +36,6 @@ def wide() -> Any:
 def shaken(tree: Tree, seed: int = 3, size: float = 0.5) -> Tree:
     rng = np.random.default_rng(seed)
     return jax.tree.map(lambda x: jnp.asarray(size * rng.normal(size=x.shape)), tree)
-
-
-def joined(tree: Tree) -> Any:
-    return jnp.concatenate([jnp.ravel(x) for x in tree.values()])
 
 
 # ----------------------------------------------------------------------- algebra
@@ -189,164 +182,10 @@ def test_paths_on_which_latents_exist() -> None:
 # ------------------------------------------------------------------- gradients
 
 
-def flat_moments(name: str, params: Tree) -> tuple[Any, Any]:
-    """Mean and covariance of two latents, as the documentation says."""
-    loc, scale = joined(params["loc"]), jnp.exp(joined(params["log_scale"]))
-    if name == "fullrank":
-        root = jnp.eye(2).at[1, 0].set(params["tril"]["latents"][0])
-        v = root @ root.T
-    elif name == "chain":
-        c = params["coupling"]["z"][0]
-        v = jnp.stack([jnp.stack([jnp.ones(()), c]), jnp.stack([c, 1 + c**2])])
-    else:
-        f = jnp.concatenate([x.reshape(-1, x.shape[-1]) for x in params["factor"].values()])
-        v = jnp.eye(2) + f @ f.T
-    return loc, scale[:, None] * v * scale
-
-
-def log_normal(x: Any, mean: Any, covariance: Any) -> Any:
-    """Of two coordinates, last axis."""
-    (a, b), (_, d) = covariance
-    p, q = x[..., 0] - mean[0], x[..., 1] - mean[1]
-    determinant = a * d - b * b
-    return (
-        -0.5 * (d * p * p - 2 * b * p * q + a * q * q) / determinant - 0.5 * jnp.log(determinant) - jnp.log(2 * jnp.pi)
-    )
-
-
-@dataclass(frozen=True)
-class Case:
-    """A program with two latents. ``log_p(u)``: its log density of unconstrained latents with the Jacobian, and whether
-    the second exists. `cuts`: where the density jumps along one axis, unconstrained.
-    """
-
-    source: str
-    log_p: Callable[[Any], tuple[Any, Any]]
-    families: tuple[str, ...] = ("fullrank",)
-    cuts: tuple[tuple[float, ...], tuple[float, ...]] = ((), ())
-
-
-def always(f: Callable[[Any, Any], Any]) -> Callable[[Any], tuple[Any, Any]]:
-    return lambda u: (f(u[..., 0], u[..., 1]), jnp.asarray(True))
-
-
-def oblique(x: Any, y: Any) -> Any:
-    mean = jnp.where(2 * x - 3 * y + 0.5 > 0, x, 4.0)
-    return norm.logpdf(x) + norm.logpdf(y, 1, 2) + norm.logpdf(1.2, mean, 0.7)
-
-
-def circle(x: Any, y: Any) -> Any:
-    return norm.logpdf(x) + norm.logpdf(y) + jnp.log(jnp.where(x**2 + y**2 < 1, 0.9, 0.2))
-
-
-def branch(u: Any) -> tuple[Any, Any]:
-    x, y = u[..., 0], u[..., 1]
-    inside = norm.logpdf(y, x, 0.6) + norm.logpdf(1, y, 1)
-    return norm.logpdf(x) + jnp.where(x > 0.3, inside, norm.logpdf(1, -x, 0.8)), x > 0.3
-
-
-def inside(u: Any, v: Any) -> Any:
-    """a = 2 logistic(u) ~ Uniform(0, 2); b = a logistic(v) ~ Uniform(0, a)."""
-    a = 2 * jax.nn.sigmoid(u)
-    b = a * jax.nn.sigmoid(v)
-    jacobian = sum(jax.nn.log_sigmoid(x) + jax.nn.log_sigmoid(-x) for x in (u, v))
-    return jacobian + norm.logpdf(1.0, jnp.where(b > 0.5, b, 2.0), 0.8)
-
-
-def counting(x: Any, y: Any) -> Any:
-    total = jnp.where(x > 0.3, 1, 0) + jnp.where(y > 0.3, 1, 0)
-    return norm.logpdf(x) + norm.logpdf(y) - 0.4 * total**2 + jnp.where(y > 0.3, norm.logpdf(0.5, x, 1), 0)
-
-
-def walk(x: Any, y: Any) -> Any:
-    first = 0.2 + x
-    second = first + jnp.where(first < 0.4, 0.8, -0.8) + y
-    third = second + jnp.where(second < 0.3, 1.0, -0.7)
-    values = norm.logpdf(x) + norm.logpdf(y, 0.5 * x) + norm.logpdf(0.5, first) + norm.logpdf(0.1, second)
-    return values + norm.logpdf(-0.3, third)
-
-
-CASES = {
-    "oblique": Case(
-        "x ~ Normal(0, 1)\ny ~ Normal(1, 2)\nobserve 1.2 ~ Normal(if 2 * x - 3 * y + 0.5 > 0 then x else 4, 0.7)\n",
-        always(oblique),
-    ),
-    "circle": Case(
-        "x ~ Normal(0, 1)\ny ~ Normal(0, 1)\nobserve 1 ~ Bernoulli(if x^2 + y^2 < 1 then 0.9 else 0.2)\n",
-        always(circle),
-    ),
-    "branch": Case(
-        "x ~ Normal(0, 1)\n"
-        "if x > 0.3 { y ~ Normal(x, 0.6); observe 1 ~ Normal(y, 1) } else { observe 1 ~ Normal(-x, 0.8) }\n",
-        branch, ("lowrank:1",), ((0.3,), ()),
-    ),
-    "bounds": Case(
-        "a ~ Uniform(0, 2)\nb ~ Uniform(0, a)\nobserve 1.0 ~ Normal(if b > 0.5 then b else 2, 0.8)\n",
-        always(inside),
-    ),
-    "counting": Case(
-        """
-        z: real[2] ~ Normal(0, 1)
-        total = 0
-        for i in 0..2 {
-            if z[i] > 0.3 { total = total + 1 }
-            if z[i] > 0.3 and i > 0 { observe 0.5 ~ Normal(z[i - 1], 1) }
-        }
-        factor -0.4 * total * total
-        """,
-        always(counting), ("chain",), ((0.3,), (0.3,)),
-    ),
-    "walk": Case(
-        """
-        data y: real[3] = [0.5, 0.1, -0.3]
-        var z: real[2]
-        pos = 0.2
-        for t in 0..2 {
-            z[t] ~ Normal(if t == 0 then 0 else 0.5 * z[t - 1], 1)
-            pos = pos + z[t]
-            observe y[t] ~ Normal(pos, 1)
-            if t == 0 { if pos < 0.4 { pos = pos + 0.8 } else { pos = pos - 0.8 } }
-            else { if pos < 0.3 { pos = pos + 1 } else { pos = pos - 0.7 } }
-        }
-        observe y[2] ~ Normal(pos, 1)
-        """,
-        always(walk), ("fullrank", "chain"), ((0.2,), ()),
-    ),
-}  # fmt: skip
-
-
-def axis(centre: float, spread: float, cuts: tuple[float, ...], cells: int = 500) -> tuple[np.ndarray, np.ndarray]:
-    """Midpoints and widths of cells that end at the cuts."""
-    ends = [centre - 8 * spread, *sorted(cuts), centre + 8 * spread]
-    edges = [np.linspace(a, b, max(round(cells * (b - a) / (16 * spread)), 2) + 1) for a, b in itertools.pairwise(ends)]
-    middles = np.concatenate([(e[1:] + e[:-1]) / 2 for e in edges])
-    return middles, np.concatenate([np.diff(e) for e in edges])
-
-
-def exact(case: Case, name: str, params: Tree) -> tuple[float, Tree]:
-    """The ELBO and its gradient by quadrature."""
-    mean, covariance = (np.asarray(x) for x in flat_moments(name, params))
-    (x, wx), (y, wy) = (axis(mean[k], covariance[k, k] ** 0.5, case.cuts[k]) for k in range(2))
-    grid = jnp.stack(jnp.meshgrid(jnp.asarray(x), jnp.asarray(y), indexing="ij"), axis=-1)
-    weight = jnp.asarray(wx[:, None] * wy)
-    log_p, exists = case.log_p(grid)
-
-    def elbo(params: Tree) -> Any:
-        m, c = flat_moments(name, params)
-        if case.source == CASES["branch"].source and name.startswith("lowrank"):
-            c = jnp.diag(jnp.exp(2 * joined(params["log_scale"]))).at[0, 0].set(c[0, 0])  # y has no factors
-        log_q = log_normal(grid, m, c)
-        first = norm.logpdf(grid[..., 0], m[0], jnp.sqrt(c[0, 0]))
-        return jnp.sum(weight * jnp.exp(log_q) * (log_p - jnp.where(exists, log_q, first)))
-
-    value, slope = jax.jit(jax.value_and_grad(elbo))(params)
-    return float(value), slope
-
-
 def compare(case: Case, name: str, **options: Any) -> None:
     problem = ppl.compile(case.source).bind()
     params = shaken(problem.init_params(name), 11, 0.45)
-    if name == "fullrank":
+    if name.endswith("fullrank"):
         params["tril"]["latents"] = jnp.asarray([0.8])
     value, slope = exact(case, name, params)
     fn = problem.elbo_and_grad(name, samples=400, **options)
