@@ -77,6 +77,18 @@ for t in 1..n {
     observe z[t] ~ Normal(x[t], 1)
 }
 """
+FEEDBACK = """
+data n: int
+data z: real[n]
+a ~ Normal(0, 1)
+var x: real[n]
+for t in 0..n { x[t] ~ Normal(0, 1) }
+s = 0.0
+for t in 0..n {
+    s = if x[t] + 0.3 * s > 0.2 * a then 0.8 * s + 0.5 else 0.6 * s - 0.4
+    observe z[t] ~ Normal(s, 1)
+}
+"""
 
 
 @dataclass(frozen=True)
@@ -100,6 +112,8 @@ FAMILIES = {
     "regression with a guard": Family(REGRESSION, DATA),
     "regression without": Family(SMOOTH, DATA),
     "thermostat, steps": Family(THERMOSTAT, STEPS),
+    "feedback, steps": Family(FEEDBACK, STEPS),
+    "feedback, steps, all boundaries": Family(FEEDBACK, STEPS[:2], {"boundary_budget": None}),
 }
 
 

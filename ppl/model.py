@@ -12,7 +12,9 @@ from ppl.core.show import show
 from ppl.data.defaults import check_defaults
 from ppl.diagnostics import Diagnostic, Diagnostics, PplError, Span
 from ppl.driver import Compiled, compile_source
+from ppl.language.budget import BOUNDARY_BUDGET
 from ppl.regions import GuardInfo
+from ppl.regions.budget import taken_in_part
 from ppl.regions.prefix import remark
 
 if TYPE_CHECKING:
@@ -50,7 +52,7 @@ class Model:
         bound, notes = self._bind(data)
         guards = tuple(
             Guard(d["text"], d["where"], d["kind"], d["direction"], d["effect"], d["count"], d["status"], d["reason"])
-            for d in self._guards(bound)
+            for d in self._guards(bound, BOUNDARY_BUDGET)
         )
         return Problem(self._compiled, load_module(self._compiled), bound, guards, notes)
 
@@ -60,10 +62,13 @@ class Model:
 
         return fit(self.bind(data), **options)
 
-    def explain(self, data: Data = None) -> dict[str, list[dict[str, Any]]]:
+    def explain(
+        self, data: Data = None, boundary_budget: int | None = BOUNDARY_BUDGET
+    ) -> dict[str, list[dict[str, Any]]]:
         """Sites, guards and loops that observe, with the number of boundaries if sizes are known from data or defaults.
 
-        Without jax. Raises DataError if `data` is given and does not fit.
+        A guard of which a gradient evaluates a random subset under `boundary_budget` has the effect "subset". Without
+        jax. Raises DataError if `data` is given and does not fit.
         """
         needs = any(s.default is None for s in self._compiled.data)
         found = self._measure(data) if data is not None or not needs else None
@@ -76,7 +81,7 @@ class Model:
             }
             for s in self._compiled.regions.program.sites
         ]  # fmt: skip
-        guards = [{**g, "span": place(g["where"])} for g in self._guards(found)]
+        guards = [{**g, "span": place(g["where"])} for g in self._guards(found, boundary_budget)]
         for g in guards:
             del g["where"]
         loops = [
@@ -108,13 +113,16 @@ class Model:
         numbers = Numbers(program, definitions, read_data(c.data, data, sink))
         return measure(c.regions, c.elaborated.sizes, numbers, Findings(program, definitions, sink))
 
-    def _guards(self, found: Bound | Measured | None) -> list[dict[str, Any]]:
+    def _guards(self, found: Bound | Measured | None, budget: int | None) -> list[dict[str, Any]]:
         """Everything the program decides, in source order: guards, kinks, and conditions that need no boundary."""
         regions = self._compiled.regions
         out: list[dict[str, Any]] = []
         for i in regions.guards:
             d = entry(i, None if found is None else found.counts[i.guard.index])
             d["reason"] += remark(regions, i.guard.index, d["count"])
+            if found is not None and taken_in_part(i, d["count"], found.shapes, budget):
+                d["effect"] = "subset"
+                d["reason"] += f"; in each draw {budget} of its {d['count']} instances stand for all, chosen at random"
             out.append(d)
         for k in regions.program.kinks:
             reason = "continuous, so nothing jumps: its kink needs no boundary term"

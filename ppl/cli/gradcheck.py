@@ -14,6 +14,7 @@ from ppl.cli.gradients import Checked, gradient_report
 from ppl.cli.infer import configure_jax, fit_progress
 from ppl.cli.inspect import data_for, load_model
 from ppl.cli.main import BIASED, FINE, INFERENCE
+from ppl.cli.parser import budget_asked
 
 if TYPE_CHECKING:
     from ppl.problem import Problem
@@ -35,7 +36,7 @@ def gradcheck(options: argparse.Namespace) -> int:
     # Without boundaries they are the same function: one check says it of both.
     alone = boundaries == 0 or options.estimator == "interior"
     estimators = [options.estimator] if alone else [options.estimator, "interior"]
-    given: dict[str, Any] = {} if options.draws is None else {"draws": options.draws}
+    given: dict[str, Any] = {**budget_asked(options), **({} if options.draws is None else {"draws": options.draws})}
     try:
         params, guide, where = _parameters(problem, options)
         with _status(options.quiet) as status:

@@ -13,6 +13,7 @@ from ppl.cli.console import UsageError, is_watched, put, show_notes, tell
 from ppl.cli.inspect import data_for, load_model
 from ppl.cli.main import FINE
 from ppl.cli.output import check_writable
+from ppl.cli.parser import budget_asked
 
 if TYPE_CHECKING:
     from ppl.infer import Fit, Progress
@@ -58,6 +59,7 @@ def infer(options: argparse.Namespace) -> int:
                 checkpoint=options.checkpoint,
                 resume=options.resume,
                 require_converged=options.require_converged,
+                **budget_asked(options),
                 **({} if options.draws is None else {"draws": options.draws}),
             )
     except SettingsError as error:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, cast
 
 from ppl.cli.console import UsageError, put, show_error, show_notes, tell
 from ppl.cli.main import FINE, REJECTED, USAGE
+from ppl.cli.parser import budget_asked
 from ppl.diagnostics import Diagnostic, PplError, Span
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ def check(options: argparse.Namespace) -> int:
 
 def explain(options: argparse.Namespace) -> int:
     model = load_model(options.file, options.quiet)
-    report = model.explain(data_for(options.file, options.data))
+    report = model.explain(data_for(options.file, options.data), **budget_asked(options))
     if options.json:
         put(json.dumps(report, indent=2, sort_keys=True, allow_nan=False) + "\n")
     else:

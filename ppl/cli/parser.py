@@ -7,6 +7,7 @@ import math
 from typing import Any, NoReturn
 
 from ppl.cli.console import complain, put
+from ppl.language.budget import BOUNDARY_BUDGET
 
 DESCRIPTION = "A compiler for probabilistic programs that branch, and the inference that goes with it."
 EPILOG = """\
@@ -36,6 +37,7 @@ def build_parser() -> argparse.ArgumentParser:
     check.add_argument("files", metavar="FILE", nargs="+")
     explain = command("explain", "say what becomes of every guard")
     _add_file(explain)
+    _add_budget(explain)
     explain.add_argument("--json", action="store_true", help='print {"sites": [...], "guards": [...]} on stdout')
     emit = command("emit", "print the JAX module that a program compiles to")
     emit.add_argument("file", metavar="FILE")
@@ -94,6 +96,7 @@ def _infer_options(parser: argparse.ArgumentParser) -> None:
            help="how these draws depend on each other (default: antithetic pairs)")  # fmt: skip
     option("--minibatch", type=_count, metavar="M",
            help="iterations of each observation loop that a draw sees, chosen at random (default: all)")  # fmt: skip
+    _add_budget(parser)
     option("--stl", action="store_true", help="sticking the landing: less noise where the guide fits well")
     option("--lr", type=_positive, metavar="X", help="first step in prior standard deviations (default: 0.05)")
     option("--starts", type=_count, metavar="N", help="optimisations side by side, the best is kept (default: 16)")
@@ -120,6 +123,7 @@ def _gradcheck_options(parser: argparse.ArgumentParser) -> None:
     option("--guide", help="family of the approximation, as for infer (default: that of --params)")
     option("--estimator", choices=("combined", "interior", "score"), default="combined",
            help="the one that decides the exit code (default: combined); interior is plain AD")  # fmt: skip
+    _add_budget(parser)
     option("--draws", type=_count, metavar="N", help="draws behind each estimate (default: 100000)")
     option("--seed", type=_seed, default=0, metavar="N", help="default: 0; equal seeds give equal results")
     _add_precision(parser)
@@ -142,6 +146,14 @@ def _compare_options(parser: argparse.ArgumentParser) -> None:
     option("--seed", type=_seed, default=0, metavar="N", help="default: 0; equal seeds give equal results")
     _add_precision(parser)
     option("--json", action="store_true", help="print both and their differences as one JSON object on stdout")
+
+
+def _add_budget(parser: argparse.ArgumentParser) -> None:
+    text = (
+        "instances of a guard that a draw evaluates where each takes the program once more: exact up to there, an "
+        f"unbiased random subset of that size beyond (default: {BOUNDARY_BUDGET})"
+    )
+    parser.add_argument("--boundary-budget", type=_budget, metavar="K|all", help=text)
 
 
 def _add_chains(parser: argparse.ArgumentParser) -> None:
@@ -172,6 +184,16 @@ def _count(text: str) -> int:
     if not 1 <= value < 2**31:
         raise argparse.ArgumentTypeError(f"must be an integer of at least 1, not {text}")
     return value
+
+
+def _budget(text: str) -> int | str:
+    return text if text == "all" else _count(text)
+
+
+def budget_asked(options: argparse.Namespace) -> dict[str, int | None]:
+    """What --boundary-budget says, as an argument of functions; nothing if it is not given."""
+    asked = options.boundary_budget
+    return {} if asked is None else {"boundary_budget": None if asked == "all" else asked}
 
 
 def _seed(text: str) -> int:

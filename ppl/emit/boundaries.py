@@ -52,12 +52,13 @@ class BoundaryEmitter:
             self.only_if(b)
             self.w.line("still = surface.still(main)")
             element = b.search.element if b.search is not None else ()
-            variables = ", ".join([*map(self.instance, loops), *(self.names[x.name] for x in element)])
-            with self.w.block(f"def one({variables}):"):
+            variables = [*map(self.instance, loops), *(self.names[x.name] for x in element)]
+            sizing = ["sizing=False"] if b.repeats and has_sizes(b) else []
+            with self.w.block(f"def one({', '.join([*variables, *sizing])}):"):
                 self.iterations(loops)
                 self.one(info, b, loops)
             ranges = self.ranges(loops, b.part) + self.elements(b)
-            self.w.line(f"return surface.total(one{''.join(', ' + r for r in ranges)}{self.rows(loops)})")
+            self.w.line(f"return surface.total({', '.join(['one', *ranges, *self.how(info, b)])})")
         self.w.line()
         self.w.line()
         return f"{name}(at, data, size, main{rest})"
@@ -118,9 +119,22 @@ class BoundaryEmitter:
             if self.in_batches(x):
                 self.w.line(f"{self.names[x.var.name]} = {self.iteration(x)}")
 
+    def how(self, info: GuardInfo, b: Boundary) -> list[str]:
+        """The arguments that have instances evaluated a block at a time, and if each takes the program, few of them."""
+        in_blocks = (info.loops or b.repeats) and "blocks" in self.facts.regions.optimize
+        out = [f"rows=at.{'program_rows' if b.repeats else 'rows'}"] if in_blocks else []
+        if b.repeats:
+            out += [f"subset=at.subset({self.family(b)})", *(() if has_sizes(b) else ("alike=True",))]
+        return out
+
     def rows(self, loops: list[ir.Loop]) -> str:
-        """The argument that has instances evaluated a block at a time."""
+        """The first of these, for what follows the loops alone."""
         return ", rows=at.rows" if loops and "blocks" in self.facts.regions.optimize else ""
+
+    def family(self, b: Boundary) -> int:
+        """The place of a boundary among all that choose."""
+        found = [x for i in self.facts.regions.guards for x in i.boundaries if x.repeats]
+        return next(k for k, x in enumerate(found) if x is b)
 
     def elements(self, b: Boundary) -> list[str]:
         """The same for the elements of the site that the line runs over."""
@@ -159,6 +173,9 @@ class BoundaryEmitter:
                 self.w.line(f"return {parts}")
         self.w.line(f"slope, rest = {'parts(main)' if reads else parts}")
         self.root(b, live)
+        if b.repeats:
+            with self.w.block("if sizing:"):
+                self.w.line("return surface.size(root, slope)")
         self.jump(info, b, loops, position)
         there = "*parts(root.near(main))" if reads else "slope, rest"
         self.w.line(f"return surface.surface(root, {there}, gap)")
@@ -196,6 +213,11 @@ class BoundaryEmitter:
     def outcomes(self, info: GuardInfo, b: Boundary, loops: list[ir.Loop], position: dict[int, str]) -> None:
         """Every outcome of a discrete latent, each with its probability."""
         assert isinstance(info.value, ir.Outcome)
+        index = f", {tuple_text([self.printer().expr(i) for i in info.value.indices])}" if info.value.indices else ""
+        self.w.line(f'probabilities = at.probabilities("{info.value.site}"{index})')
+        if b.repeats:
+            with self.w.block("if sizing:"):
+                self.w.line("return surface.size_of_outcomes(probabilities)")
         if b.effect == "global" or not loops:
             self.w.line("def evaluate(side, path):")
             self.w.line(f"    return model(at.still({self.at_a_time(b, info)}), data, size, path)")
@@ -204,10 +226,8 @@ class BoundaryEmitter:
         terms = self.terms(b, info.loops)
         where = tuple_text(list(position.values()))
         entry = f'surface.force_level(k, main["g{b.guard}"].on, {where})' if loops and b.effect == "global" else "k"
-        index = f", {tuple_text([self.printer().expr(i) for i in info.value.indices])}" if info.value.indices else ""
-        probabilities = f'at.probabilities("{info.value.site}"{index})'
         path = f'lambda k: {{"g{b.guard}": {entry}}}'
-        self.w.line(f"return surface.outcomes_of(evaluate, {path}, {probabilities}, {terms})")
+        self.w.line(f"return surface.outcomes_of(evaluate, {path}, probabilities, {terms})")
 
     def jump(self, info: GuardInfo, b: Boundary, loops: list[ir.Loop], position: dict[int, str]) -> None:
         """`gap`, the jump at `root`, on which the guard's derivative along the line is `slope`."""
@@ -438,6 +458,11 @@ def docstring(info: GuardInfo, b: Boundary, facts: Facts) -> str:
     reason = info.reason[:1].upper() + info.reason[1:]
     text = f"{info.guard.text} (:{info.guard.span.line}){part}: {info.kind} along {line}, {b.effect}. {reason}."
     return text.replace("\\", "\\\\").replace('"""', "'''")
+
+
+def has_sizes(b: Boundary) -> bool:
+    """Whether the size of a boundary term can be told without evaluating the program."""
+    return b.search is None or bool(b.search.arguments) or b.search.method == "outcomes"
 
 
 def reads_of(facts: Facts, scope: Scope, info: GuardInfo) -> set[str]:

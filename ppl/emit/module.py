@@ -211,7 +211,8 @@ def model(w: Writer, facts: Facts, names: dict[str, str], unpack: tuple[str, ...
 def takes_subsets(info: GuardInfo) -> bool:
     """Whether a guard may have so many boundaries that a random subset of them is taken."""
     searches = [b.search for b in info.boundaries if b.search is not None]
-    return bool(searches) and (info.guard.levels or any(s.method == "smooth" for s in searches))
+    many = bool(searches) and (info.guard.levels or any(s.method == "smooth" for s in searches))
+    return many or any(b.repeats for b in info.boundaries)
 
 
 def noise(w: Writer, facts: Facts, names: dict[str, str], unpack: tuple[str, ...]) -> None:

@@ -53,7 +53,8 @@ class SearchEmitter:
         place = next(k for k, a in enumerate(self.search.arguments) if self.moves(a))
         if self.search.arguments[place] == self.b.line:
             lines[place] = "on"
-        args = f"{place}, {tuple_text(lines)}, {self.method()}, across{flag}"
+        sizing = ", sizing=sizing" if self.b.repeats else ""
+        args = f"{place}, {tuple_text(lines)}, {self.method()}, across{flag}{sizing}"
         self.w.line(f"return crossings.total(value, main, on, {args})")
 
     def moves(self, a: Latent) -> bool:

@@ -24,13 +24,14 @@ from ppl.infer.layout import row_of
 from ppl.infer.loop import CHUNK, lane_keys
 from ppl.infer.machine import DRAWS as _DRAWS
 from ppl.infer.machine import MEASURE as _MEASURE
-from ppl.infer.machine import prepare
+from ppl.infer.machine import gradient_of, prepare
 from ppl.infer.problem import DrawsLike, ProblemLike
 from ppl.infer.result import Fit, Posterior
 from ppl.infer.run import Machine, Run, advance
 from ppl.infer.saved_run import RunFile
 from ppl.infer.settings import DRAWS, MAX_STEPS, Progress, Settings, SettingsError
 from ppl.infer.stopping import Floats
+from ppl.language.budget import BOUNDARY_BUDGET
 from ppl.language.guides import PROGRAM
 
 BLAMED = 1000  # draws among which a statement that is not finite is looked for
@@ -51,6 +52,7 @@ def fit(
     marginalise: bool = True,
     init: Init = "prior",
     minibatch: int | None = None,
+    boundary_budget: int | None = BOUNDARY_BUDGET,
     draws: int = DRAWS,
     progress: Callable[[Progress], None] | None = None,
     checkpoint: str | Path | None = None,
@@ -68,9 +70,11 @@ def fit(
     `init` says where the starts are: "prior" (one at the median, the others at draws), "median", or one place for all,
     as values of the latents by name, a :class:`Fit`, or a file with either. With `minibatch`, each draw behind a
     gradient sees so many iterations of the loops that allow it (`Problem.elbo_loss`); which of the starts and stages is
-    best, the ELBO and the posterior are decided on all of the data. `draws` is the size of the posterior sample, whose
-    draws are independent. Equal arguments give equal results. With `checkpoint`, the run is saved there as it goes;
-    with `resume` it is continued from there, and the result is that of a run that was never interrupted.
+    best, the ELBO and the posterior are decided on all of the data. `boundary_budget` bounds how often a gradient
+    evaluates the program anew for one guard (`Problem.elbo_loss`); None is without a bound. `draws` is the size of the
+    posterior sample, whose draws are independent. Equal arguments give equal results. With `checkpoint`, the run is
+    saved there as it goes; with `resume` it is continued from there, and the result is that of a run that was never
+    interrupted.
 
     Raises :class:`ppl.InferenceError` if the ELBO is not finite (or, under `require_converged`, if the run ends
     before it converged), :class:`CheckpointError` for an unusable checkpoint, :class:`SettingsError` for arguments
@@ -80,7 +84,8 @@ def fit(
     chosen: dict[str, Any] = {"samples": samples, "lr": lr, "starts": starts, "noise": noise, "stl": stl,
                               "marginalise": marginalise, "init": name_of(init), "minibatch": minibatch}  # fmt: skip
     guide = guide_for(problem, guide)
-    settings = Settings(guide, estimator, seed, **{k: v for k, v in chosen.items() if v is not None})
+    given = {k: v for k, v in chosen.items() if v is not None}
+    settings = Settings(guide, estimator, seed, boundary_budget=boundary_budget, **given)
     if steps is not None and steps < 1:
         raise SettingsError(f"steps must be at least 1, not {steps}")
     if draws < 1:
@@ -90,7 +95,8 @@ def fit(
     if guide == "auto":
         if checkpoint is not None:
             raise SettingsError("a checkpoint is of one guide: name one in place of auto")
-        rest: dict[str, Any] = {**chosen, "estimator": estimator, "seed": seed, "steps": steps, "draws": draws}
+        rest: dict[str, Any] = {**chosen, "estimator": estimator, "seed": seed, "steps": steps, "draws": draws,
+                                "boundary_budget": boundary_budget}  # fmt: skip
 
         def fit_one(name: str, start: Fit | None) -> Fit:
             own: dict[str, Any] = {**rest, "guide": name, "init": init if start is None else start}
@@ -259,8 +265,7 @@ def _blame(problem: ProblemLike, settings: Settings, machine: Machine, run: Run)
     key = lane_keys(machine.steps_key, failure.step, machine.lanes)[int(failure.lane)]
     params = machine.layout.unflatten(failure.row)
     when = f"first at step {int(failure.step) + 1}"
-    s = settings
-    fn = problem.elbo_and_grad(s.guide, s.estimator, s.samples, s.noise, s.stl, s.marginalise, s.minibatch)
+    fn = gradient_of(problem, settings)
     elbo, grad = fn(params, key)
     spans = () if np.isfinite(elbo) else problem.not_finite_at(params, key, BLAMED, settings.guide)
     if spans:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -43,8 +44,7 @@ def prepare(problem: ProblemLike, settings: Settings, init: Init = "prior") -> t
     known = known_params(problem, init)
     lanes, layout = settings.starts, Layout.of(like)
     rows = jnp.repeat(rows_of(jax.tree.map(lambda x: x[None], like)), lanes, axis=0)
-    s = settings
-    fn = problem.elbo_and_grad(s.guide, s.estimator, s.samples, s.noise, s.stl, s.marginalise, s.minibatch)
+    fn = gradient_of(problem, settings)
     steps_key = jax.random.fold_in(key, STEPS)
     began = time.perf_counter()
     with Compiling() as compiling:
@@ -72,6 +72,13 @@ def prepare(problem: ProblemLike, settings: Settings, init: Init = "prior") -> t
     )
     rows = place(np.asarray(first[:-1]), layout, init, known)
     return machine, begin(jnp.asarray(rows, first.dtype), settings.lr), time.perf_counter() - began
+
+
+def gradient_of(problem: ProblemLike, s: Settings) -> Callable[..., Any]:
+    """``(params, key) -> (elbo, gradient)``, the estimator that a request asks for."""
+    return problem.elbo_and_grad(
+        s.guide, s.estimator, s.samples, s.noise, s.stl, s.marginalise, s.minibatch, s.boundary_budget
+    )
 
 
 def _starts(problem: ProblemLike, settings: Settings) -> Function:

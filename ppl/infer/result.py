@@ -155,6 +155,7 @@ class Fit:
             "estimator": s.estimator,
             "samples": s.samples,
             "minibatch": s.minibatch,
+            "boundary_budget": s.boundary_budget,
             "lr": s.lr,
             "draws": int(self.log_weight.shape[0]),
             "precision": 8 * int(self.log_weight.dtype.itemsize),

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from ppl.language.budget import BOUNDARY_BUDGET
+
 ESTIMATORS = ("combined", "interior", "score")
 NOISE = ("antithetic", "independent", "qmc")
 INIT = ("prior", "median")  # else a file
@@ -34,7 +36,8 @@ class Settings:
 
     `lr` is the length of a first step in prior standard deviations (for scales: in log units); it falls in stages.
     `init` is "prior", "median" or where the values of the starts came from. `minibatch` is the number of iterations of
-    observation loops behind each draw, None for all.
+    observation loops behind each draw, None for all. `boundary_budget` is the number of instances of a guard that a
+    gradient evaluates where each evaluates the program anew, None for all.
     """
 
     guide: str = "meanfield"
@@ -48,6 +51,7 @@ class Settings:
     marginalise: bool = True
     init: str = "prior"
     minibatch: int | None = None
+    boundary_budget: int | None = BOUNDARY_BUDGET
 
     def __post_init__(self) -> None:
         if self.estimator not in ESTIMATORS:
@@ -60,6 +64,8 @@ class Settings:
             raise SettingsError(f"samples must be at least 1, not {self.samples}")
         if self.minibatch is not None and self.minibatch < 1:
             raise SettingsError(f"a minibatch has at least 1 iteration, not {self.minibatch}")
+        if self.boundary_budget is not None and self.boundary_budget < 1:
+            raise SettingsError(f"the boundary budget must be at least 1, or None for all, not {self.boundary_budget}")
         if self.starts < 1:
             raise SettingsError(f"starts must be at least 1, not {self.starts}")
         if not 0 < self.lr < float("inf"):

@@ -56,14 +56,18 @@ def surrogate(
     rows: int | None = None,
     offset: Array | None = None,
     batches: Mapping[int, Batch] = NO_BATCHES,
+    budget: int | None = None,
 ) -> Array:
     """One sample of the ELBO, with the gradient of `estimator`. The score estimator has nothing that `stl` drops;
     `marginalise` concerns the combined one, and so does `boundaries`, the weight of all that comes from boundaries (1
     if None). With 0 the gradient is on average that of the interior estimator, but for terms that take the score.
     `rows`: how many iterations of a long loop to evaluate at a time, if not all. `offset`: uniform on (0, 1), the same
     for all draws of a batch. `batches`: of which loops a subset of the iterations stands for all; they are drawn
-    independently of all else, so that every estimator, a sum over the iterations in its terms, keeps its mean."""
-    point = replace(guide.point(params, eps, stl), rows=rows, offset=offset, batches=batches)
+    independently of all else, so that every estimator, a sum over the iterations in its terms, keeps its mean.
+    `budget`: how many instances of a boundary are evaluated if each evaluates the program anew, None for all."""
+    point = replace(
+        guide.point(params, eps, stl), rows=rows, offset=offset, batches=batches, budget=budget, program_rows=rows
+    )
     if estimator == "score":
         return score(code, guide, code.TERMS, params, point, noise, data, size)
     at = _with(point, noise)

@@ -17,6 +17,7 @@ from jax.core import Tracer
 from jax.typing import ArrayLike, DTypeLike
 
 from ppl.diagnostics import Span
+from ppl.language.budget import BOUNDARY_BUDGET
 from ppl.problem import assemble
 from ppl.problem.estimators import ESTIMATORS, density, surrogate
 from ppl.problem.guides import Params
@@ -117,6 +118,7 @@ class Problem(Replays):
     def elbo_loss(
         self, guide: str = "meanfield", estimator: str = "combined", samples: int = 8, noise: str = "antithetic",
         stl: bool = False, marginalise: bool = True, minibatch: int | None = None,
+        boundary_budget: int | None = BOUNDARY_BUDGET,
     ) -> Callable[..., Array]:  # fmt: skip
         """``loss(params, key)``: minus an ELBO estimate from `samples` draws. ``jax.grad`` of it is the estimator.
 
@@ -127,7 +129,10 @@ class Problem(Replays):
         `marginalised`), where the guide has them independent; without, they have boundary terms like any other. Both
         are unbiased; the former has the smaller variance. With `minibatch`, each draw sees so many iterations of every
         loop that observes and hands nothing on, chosen at random and weighted: value and gradient stay unbiased, with
-        more noise, and a step costs as if the loop were that short. ``loss(params, key, boundaries)`` weights the part
+        more noise, and a step costs as if the loop were that short. Of a guard of which every instance takes another
+        evaluation of the program (effects `global` and, where loops follow, `incremental`) a gradient evaluates all
+        instances up to `boundary_budget`, and a random, weighted subset of that size beyond: unbiased, in time that
+        grows with the program alone. None evaluates all. ``loss(params, key, boundaries)`` weights the part
         of the combined gradient that comes from boundaries: with 1 (or None) it is whole, and the difference to 0, on
         the same noise, is what plain automatic differentiation misses. Second derivatives and forward mode through the
         boundary terms are not meaningful. Raises ValueError for names that do not exist, and PplError if no loop of the
@@ -140,6 +145,8 @@ class Problem(Replays):
             raise ValueError(f"no noise {noise!r}: one of {', '.join(NOISE)}")
         if samples < 1:
             raise ValueError("samples must be at least 1")
+        if boundary_budget is not None and boundary_budget < 1:
+            raise ValueError(f"the boundary budget must be at least 1, or None for all, not {boundary_budget}")
         loops = {} if minibatch is None else self.batched(minibatch)
 
         def loss(params: Params, key: Array, data: Mapping[str, Any], boundaries: ArrayLike | None) -> Array:
@@ -148,7 +155,7 @@ class Problem(Replays):
 
             def one(eps: dict[str, Array], own: dict[str, Array], chosen: dict[int, Batch]) -> Array:
                 return surrogate(self._code, family, estimator, params, eps, own, data, self.sizes, stl, marginalise,
-                                 boundaries, rows, offset, chosen)  # fmt: skip
+                                 boundaries, rows, offset, chosen, boundary_budget)  # fmt: skip
 
             def subsets(key: Array) -> dict[int, Batch]:
                 return {k: batches.draw(jax.random.fold_in(key, k), n, minibatch or n, dtype) for k, n in loops.items()}
@@ -164,13 +171,14 @@ class Problem(Replays):
     def elbo_and_grad(
         self, guide: str = "meanfield", estimator: str = "combined", samples: int = 1, noise: str = "antithetic",
         stl: bool = False, marginalise: bool = True, minibatch: int | None = None,
+        boundary_budget: int | None = BOUNDARY_BUDGET,
     ) -> Callable[..., tuple[Array, Params]]:  # fmt: skip
         """``fn(params, key)``: an ELBO estimate and an estimate of its gradient, with the structure of `params`.
 
         Arguments as for `elbo_loss`; ``fn(params, key, boundaries)`` as there.
         """
         value_and_grad = jax.value_and_grad(
-            self.elbo_loss(guide, estimator, samples, noise, stl, marginalise, minibatch)
+            self.elbo_loss(guide, estimator, samples, noise, stl, marginalise, minibatch, boundary_budget)
         )
 
         def fn(params: Params, key: Array, boundaries: ArrayLike | None = None) -> tuple[Array, Params]:

@@ -12,6 +12,7 @@ from ppl.elaborate.program import Elaborated
 from ppl.record import record
 from ppl.regions import continuity, lines, score, singular
 from ppl.regions.batches import batch_loops
+from ppl.regions.budget import with_repeats
 from ppl.regions.effects import effect_of, reason_of
 from ppl.regions.fills import check_fills
 from ppl.regions.flow import analyse, influenced
@@ -57,7 +58,7 @@ def extract(elaborated: Elaborated, sink: Diagnostics, optimize: Iterable[str] |
             infos[info.guard.index] = info
     classified = tuple(infos[g.index] for g in program.guards)
     scored = score.scored_terms(scope, classified)
-    guards = with_mates(scope, score.without(scope, classified, scored))
+    guards = with_repeats(scope, with_mates(scope, score.without(scope, classified, scored)))
     integrable = marginals(scope, guards, scored)
     guards = with_statuses(scope, guards, integrable, scored)
     body = hoist(program.body, {k: f.loops for k, f in forms.items() if f.hoisted})

@@ -55,7 +55,8 @@ class Boundary:
     behind a loop: "last", for a loop with iterations, and "empty".
     `effect`: "local" (the slice is re-evaluated), "modes" (it goes on in state of few values, see
     `ppl.regions.modes`), "incremental" (a running sum is updated, then what follows it is
-    re-evaluated) or "global" (all terms are).
+    re-evaluated) or "global" (all terms are). `repeats`: whether there are several instances and each evaluates the
+    program, or loops of it, anew, so that beyond a budget a random subset of them is evaluated.
     """
 
     guard: int
@@ -68,6 +69,7 @@ class Boundary:
     terms: tuple[int, ...]  # the summands of the log density that the guard reaches
     mates: tuple[int, ...]  # guards whose boundary may coincide with this one and that reach the same terms
     search: Search | None = None
+    repeats: bool = False
 
 
 @record

@@ -192,19 +192,19 @@ def total(one: Callable[[Array], Any], lo: ArrayLike, extent: int, rows: int) ->
     return lax.scan(lambda s, k: (jax.tree.map(jnp.add, s, again(k)), None), start, jnp.arange(count) * rows)[0]
 
 
-def rows_of(one: Callable[[Array], Any], extent: int, rows: int) -> int | None:
-    """How many iterations of a loop to evaluate at a time, None for all."""
-    found = _blocks_of(one, extent, rows)
+def rows_of(one: Callable[[Array], Any], extent: int, rows: int, numbers: int = 1) -> int | None:
+    """How many iterations of a loop to evaluate at a time, None for all. An iteration computes some `numbers`."""
+    found = _blocks_of(one, extent, rows, numbers)
     return None if found is None else found[1]
 
 
-def _blocks_of(one: Callable[[Array], Any], extent: int, rows: int) -> tuple[Any, int] | None:
+def _blocks_of(one: Callable[[Array], Any], extent: int, rows: int, numbers: int = 1) -> tuple[Any, int] | None:
     """The shape of what an iteration gives, and how many iterations make a block; None where one block holds all."""
-    if extent * ELEMENTS <= TRACED * rows:
+    if extent * numbers * ELEMENTS <= TRACED * rows:
         return None
     jaxpr, shape = jax.make_jaxpr(one, return_shape=True)(jnp.asarray(0))
     rows = max(rows // _largest(jaxpr.jaxpr), 1)
-    return None if extent <= SHORT * rows else (shape, rows)
+    return None if extent <= (SHORT if numbers == 1 else 1) * rows else (shape, rows)
 
 
 def _largest(jaxpr: Jaxpr) -> int:

@@ -28,7 +28,7 @@ from ppl.runtime.lines import Along, Cells, Sample, cells, derivative, reach, sa
 from ppl.runtime.point import Index, Noise, Point, Root
 from ppl.runtime.roots import Roots
 from ppl.runtime.supports import Transform
-from ppl.runtime.surface import still
+from ppl.runtime.surface import size, still
 
 __all__ = ["Line", "Noise", "all_roots", "line", "only_root", "polynomial_roots", "total", "total_of_model"]
 
@@ -104,7 +104,7 @@ class Line:
         density = jnp.exp(normal_density(s, 0.0, 1.0))
         one = jnp.ones((), self.dtype)
         return Root(self.start, self.site, self.index, self.place(s), self.coordinate.still().rate(s), one, ok, density,
-                    self.live(s), self.transform, self._bounds())  # fmt: skip
+                    density, self.live(s), self.transform, self._bounds())  # fmt: skip
 
 
 def line(at: Point, site: str, transform: Transform | Noise, *bounds: ArrayLike, index: Index = ()) -> Line:
@@ -269,13 +269,14 @@ def total(
     search: Search,
     across: Callable[..., Array],
     levels: bool = False,
+    sizing: bool = False,
 ) -> Array:
     """The boundary terms of one instance of a guard on one line, as a scalar of which only the gradient has a meaning.
 
     ``value(main, *z)`` is the guard's value at values `z` of the latents `arguments`, all else read from the evaluation
     `main`. The line `on` moves argument number `place`, or one element of it. ``across(root, slope)`` is the jump, of a
     guard with `levels` ``across(root, slope, level)``. Where `search` has `pieces`, the value comes with the number of
-    its piece (`control.piece`).
+    its piece (`control.piece`). With `sizing` it is the size of the terms instead, without `across`, as `surface.size`.
     """
     fixed = still(main)
     here = [lax.stop_gradient(a.here()) for a in arguments]
@@ -301,6 +302,8 @@ def total(
             rates = moved(rates, on.rate(s))
             share = slope**2 / _positive(sum(jnp.sum((d * r) ** 2) for d, r in zip(slopes, rates, strict=True)))
         root = on.root(s, ok)
+        if sizing:
+            return size(root, slope, weight * share)
         near = root.near(main)
         # At the root, whatever shares noise with the moved latent depends on the parameters in another way.
         there = moved(live, root.value) if near is main else [a.among(near) for a in arguments]

@@ -18,6 +18,7 @@ from jax import Array, lax
 from jax.typing import ArrayLike, DTypeLike
 
 from ppl.runtime.densities import normal as normal_density
+from ppl.runtime.subsets import mixed
 
 Along = Callable[[Array], Array]
 
@@ -130,7 +131,7 @@ def cells(f: Along, at: Sample, chance: ArrayLike = 0.5, *, levels: bool = False
     """
     a, b = (Sample(*(x[k] for x in at)) for k in (slice(None, -1), slice(1, None)))
     base = jnp.stack([a.s, a.value, a.slope, b.s, b.value, b.slope, jnp.ones_like(a.s)], axis=-1)
-    chances = _chances(chance, DIVISIONS + 1)
+    chances = [mixed(chance, k) for k in range(DIVISIONS + 1)]
     doubt = _doubtful(base, levels) & ~b.ends
     doubt |= _beside(doubt) & ~b.ends & (b.s > a.s)
     few = _chosen(base, doubt, chances[0])
@@ -144,7 +145,7 @@ def cells(f: Along, at: Sample, chance: ArrayLike = 0.5, *, levels: bool = False
         doubt = _doubtful(parts, levels).reshape(-1, PARTS)
         doubt = jnp.any(doubt, axis=1, keepdims=True) & (few[:, WEIGHT, None] > 0) & (k + 1 < DIVISIONS)
         doubt = doubt.repeat(PARTS, axis=1).ravel()
-        return k + 1, _chosen(parts, doubt, chances[k + 1]), found.at[k].set(_without(parts, doubt))
+        return k + 1, _chosen(parts, doubt, jnp.stack(chances)[k + 1]), found.at[k].set(_without(parts, doubt))
 
     found = jnp.zeros((DIVISIONS, MOST_DOUBTFUL * PARTS, base.shape[-1]), base.dtype)
     found = lax.while_loop(unfinished, divide, (jnp.zeros((), int), few, found))[2]
@@ -217,13 +218,3 @@ def first(which: Array, most: int) -> Array:
     """The places of the first `most` items in a mask; some place where there are fewer."""
     place = jnp.searchsorted(jnp.cumsum(which), jnp.arange(1, most + 1), method="compare_all")
     return jnp.minimum(place, which.size - 1)
-
-
-def _chances(chance: ArrayLike, n: int) -> Array:
-    """`n` numbers in (0, 1) from one, for choices that must not depend on each other."""
-    chance = jnp.asarray(chance)
-    mixed = (chance * 2.0**24).astype(jnp.uint32) + jnp.arange(n, dtype=jnp.uint32) * jnp.uint32(0x9E3779B1)
-    for factor in (0x7FEB352D, 0x846CA68B):  # an integer hash: every bit depends on all others
-        mixed = (mixed ^ (mixed >> 16)) * jnp.uint32(factor)
-    mixed ^= mixed >> 16
-    return ((mixed >> 8).astype(chance.dtype) + 0.5) * 2.0**-24

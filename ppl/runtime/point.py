@@ -21,10 +21,13 @@ from ppl.runtime.coordinates import Coordinate, Warp
 from ppl.runtime.densities import Density
 from ppl.runtime.densities import normal as normal_density
 from ppl.runtime.empty import wrap
+from ppl.runtime.subsets import Subset, mixed
 from ppl.runtime.supports import Transform
 from ppl.runtime.vectors import Joint
 
 Index = tuple[ArrayLike, ...]
+
+SUBSETS = 64  # the first stream of random numbers for subsets of boundaries
 
 
 class Draw(NamedTuple):
@@ -107,7 +110,8 @@ class Point:
     the path of this point. `boundaries` weights the gradient that comes from boundaries, None for all of it. `rows` is
     the number of iterations of a long loop that are evaluated at a time, None for all. `offset` is uniform on (0, 1),
     one number for all draws of a batch: where evenly spaced samples start. `batches` has the loops, by number, of which
-    a subset of the iterations stands for all.
+    a subset of the iterations stands for all. `budget` is the number of instances that are evaluated of a boundary of
+    which each evaluates the program anew, None for all; `program_rows` is how many of these are evaluated at a time.
     """
 
     u: Mapping[str, Array]
@@ -126,6 +130,8 @@ class Point:
     rows: int | None = None
     offset: Array | None = None
     batches: Mapping[int, Batch] = field(default_factory=dict[int, Batch])
+    budget: int | None = None
+    program_rows: int | None = None
 
     @property
     def dtype(self) -> jnp.dtype:
@@ -187,6 +193,10 @@ class Point:
         """The value of the loop variable in a row."""
         batch = self.batches.get(loop)
         return lo + (row if batch is None else batch.rows[row])
+
+    def subset(self, family: int) -> Subset:
+        """Which instances of a boundary are evaluated, for `surface.total`; families choose independently."""
+        return Subset(self.budget, lax.stop_gradient(mixed(self.u["?"], SUBSETS + family)))
 
     # ------------------------------------------------------------------ draws
 
@@ -390,13 +400,14 @@ class Point:
         s = lax.stop_gradient(on.noise(u))
         rate = lax.stop_gradient(on.rate(s))
         slope = lax.stop_gradient(transform.slope(u, *bounds))
-        density = jnp.exp(normal_density(s, 0.0, 1.0)) / rate / jnp.abs(slope)
+        height = jnp.exp(normal_density(s, 0.0, 1.0))
+        density = height / rate / jnp.abs(slope)
         value = transform.forward(self.live(site, index, u), *bounds)
         if site in self.lines and any(isinstance(b, Array) for b in bounds):  # they may follow the latent
             moved = self.near(site, index, u, {})["z"][site]
             value = moved[index] if index else moved
-        return Root(self, site, index, u, rate, jnp.sign(slope), ok, density, value,
-                    transform, tuple(lax.stop_gradient(jnp.asarray(b, u.dtype)) for b in bounds))  # fmt: skip
+        return Root(self, site, index, u, rate, jnp.sign(slope), ok, density, height,
+                    value, transform, tuple(lax.stop_gradient(jnp.asarray(b, u.dtype)) for b in bounds))  # fmt: skip
 
     def noise_root(
         self, site: str, density: Density, z: ArrayLike, *args: ArrayLike, index: Index = (), drawn: bool = False
@@ -418,7 +429,8 @@ class Point:
             value = samplers.from_normal(density.name, u, *args)
         p = jnp.where(ok, jnp.exp(jnp.where(ok, log_p, 0.0)), 0.0)
         one = jnp.ones((), u_here.dtype)
-        return Root(self, site, index, u, one, one, ok, p, value, transform, still_args)
+        height = p if drawn else jnp.exp(normal_density(u, 0.0, 1.0))
+        return Root(self, site, index, u, one, one, ok, p, height, value, transform, still_args)
 
 
 class Near(Mapping[str, Any]):
@@ -468,8 +480,9 @@ def _stand_in(mask: Array, density: Density, args: tuple[ArrayLike, ...]) -> tup
 class Root:
     """A point on a boundary: one coordinate moved along its line to where the guard is zero.
 
-    `density`: of the coordinate's value there, under the guide. `value`: that value, differentiable in the parameters
-    at fixed noise. `ok`: whether the line meets the boundary at all; where it does not, everything else is finite.
+    `density`: of the coordinate's value there, under the guide; `height`: of the standard normal noise behind it.
+    `value`: that value, differentiable in the parameters at fixed noise. `ok`: whether the line meets the boundary at
+    all; where it does not, everything else is finite.
     """
 
     start: Point
@@ -480,6 +493,7 @@ class Root:
     sign: Array
     ok: Array
     density: Array
+    height: Array
     value: Array
     transform: Transform | Noise | None
     args: tuple[Array, ...]

@@ -10,6 +10,7 @@ coordinate in place of the guard's normal).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -18,10 +19,11 @@ import jax.numpy as jnp
 from jax import Array, lax
 from jax.typing import ArrayLike
 
-from ppl.runtime import blocks
+from ppl.runtime import blocks, subsets
 from ppl.runtime.blocks import Lazy, is_lazy
 from ppl.runtime.control import BY_VALUE, Guard, floor_of
 from ppl.runtime.point import Draw, Observation, Root
+from ppl.runtime.subsets import Subset
 
 Evaluate = Callable[[ArrayLike, Mapping[str, Any]], dict[str, Any]]
 
@@ -207,13 +209,35 @@ def row(guard: Guard, position: tuple[ArrayLike, ...]) -> Guard:
     return Guard(guard.value[position], guard.on[position])
 
 
-def total(one: Callable[..., Array], *ranges: tuple[Any, ...], rows: int | None = None) -> Array:
+def size(root: Root, slope: ArrayLike, weight: ArrayLike = 1.0) -> Array:
+    """About how large the boundary term at a root is, up to what jumps: positive wherever the term is not zero.
+
+    In units of the noise, the term's gradient in the location of the moved coordinate has the length ``height * jump``.
+    """
+    there = root.ok & (jnp.asarray(slope) != 0) & (root.density != 0)
+    x = weight * jnp.where(there, root.height, 0.0)
+    return lax.stop_gradient(jnp.where(there, jnp.maximum(x, jnp.finfo(x.dtype).tiny), 0.0))
+
+
+def size_of_outcomes(probabilities: Array) -> Array:
+    """As `size`, of a discrete latent: the probability that two draws of it differ."""
+    return lax.stop_gradient(jnp.maximum(1 - jnp.sum(probabilities**2), jnp.finfo(probabilities.dtype).tiny))
+
+
+def total(
+    one: Callable[..., Array], *ranges: tuple[Any, ...], rows: int | None = None, subset: Subset | None = None,
+    alike: bool = False,
+) -> Array:  # fmt: skip
     """The sum of ``one(i, j, ...)`` over the instances of a boundary: (first, number) for each loop around it.
 
     A third entry of a range has the weight of each of its instances. A first index that depends on the loops further
     out is given as a function of their indices. With `rows`, so many instances of a long loop are evaluated at a time,
-    see ppl.runtime.blocks.
+    see ppl.runtime.blocks. If there are more instances than `subset` allows, a random few stand for all, chosen by
+    ``one(i, j, ..., sizing=True)`` or, if `alike`, each as often as any other: see ppl.runtime.subsets.
     """
+    count = math.prod(max(int(r[1]), 0) for r in ranges)
+    if subset is not None and subset.most is not None and count > subset.most:
+        return _of_some(one, ranges, count, subset.most, subset.chance, rows, alike)
 
     def over(outer: tuple[Array, ...], rest: tuple[tuple[Any, ...], ...]) -> Array:
         if not rest:
@@ -227,9 +251,45 @@ def total(one: Callable[..., Array], *ranges: tuple[Any, ...], rows: int | None 
             value = over((*outer, i), inner)
             return value * weights[0][i - first].astype(value.dtype) if weights else value
 
-        at_a_time = None if rows is None or outer else blocks.rows_of(at, extent, rows)
-        if at_a_time is not None:
-            return blocks.total(at, first, extent, at_a_time)
-        return jnp.sum(jax.vmap(at)(first + jnp.arange(extent)))
+        return _sum(at, first, extent, None if outer else rows, 1 if subset is None else count)
 
     return over((), ranges)
+
+
+def _sum(at: Callable[[Array], Array], first: Array, extent: int, rows: int | None, numbers: int) -> Array:
+    at_a_time = None if rows is None else blocks.rows_of(at, extent, rows, numbers)
+    if at_a_time is not None:
+        return blocks.total(at, first, extent, at_a_time)
+    return jnp.sum(jax.vmap(at)(first + jnp.arange(extent)))
+
+
+def _of_some(
+    one: Callable[..., Array], ranges: tuple[tuple[Any, ...], ...], count: int, most: int, chance: Array,
+    rows: int | None, alike: bool,
+) -> Array:  # fmt: skip
+    extents = [int(r[1]) for r in ranges]
+
+    def instance(k: Array) -> tuple[tuple[Array, ...], Any]:
+        """The indices of an instance, and its weight in the sum over all."""
+        indices: tuple[Array, ...] = ()
+        weight: Any = 1.0
+        for (lo, _, *weights), place in zip(ranges, jnp.unravel_index(k, extents), strict=True):
+            weight = weight * weights[0][place] if weights else weight
+            indices = (*indices, jnp.asarray(lo(*indices) if callable(lo) else lo) + place)
+        return indices, weight
+
+    def size_of(k: Array) -> Array:
+        indices, weight = instance(k)
+        return jnp.asarray(weight if alike else weight * one(*indices, sizing=True), chance.dtype)
+
+    each = jnp.arange(count)
+    long = rows is not None and count > blocks.SHORT * rows
+    sizes = lax.map(size_of, each, batch_size=rows) if long else jax.vmap(size_of)(each)
+    places, times = subsets.choose(sizes, most, chance)
+
+    def at(k: Array) -> Array:
+        indices, weight = instance(places[k])
+        value = one(*indices)
+        return value * jnp.asarray(weight * times[k], value.dtype)
+
+    return _sum(at, jnp.asarray(0), places.shape[0], rows, count)  # the program runs a loop as long as that

@@ -17,6 +17,7 @@ from jax import Array
 from ppl.diagnostics import Diagnostic, InferenceError, PplError
 from ppl.infer import SettingsError
 from ppl.infer.start import starting_points
+from ppl.language.budget import BOUNDARY_BUDGET
 from ppl.problem import Problem
 from ppl.testing.batches import BatchFn, Label, Params, Plan, batch_fn, batch_means, flat, labels
 from ppl.testing.judge import AGAIN, components, follow_up
@@ -37,18 +38,22 @@ def check_gradient(
     guide: str = "meanfield",
     draws: int = DRAWS,
     seed: int = 0,
+    boundary_budget: int | None = BOUNDARY_BUDGET,
 ) -> GradientCheck:
     """Whether `estimator` is an unbiased estimator of the gradient of the ELBO at `params`.
 
     `estimator` is the name of one of the problem's own, or a jax function ``fn(params, key) -> (elbo, grad)`` of yours.
     `params` has the structure of ``problem.init_params(guide)``; without it they are where a fit starts, see
     :func:`starting_params`. `draws` is the number of draws behind the estimate; the reference uses up to as many.
-    Equal arguments give equal results. An unbiased estimator is called wrong with a probability below 0.001.
+    `boundary_budget` as for ``problem.elbo_and_grad``. Equal arguments give equal results. An unbiased estimator is
+    called wrong with a probability below 0.001.
 
     Raises :class:`ppl.infer.SettingsError`, a ValueError, for arguments that make no sense, :class:`ppl.InferenceError`
     if the ELBO is not finite here, and :class:`ppl.PplError` for a program without latents.
     """
-    return compare_estimators(problem, params, (estimator,), guide=guide, draws=draws, seed=seed)[0]
+    return compare_estimators(
+        problem, params, (estimator,), guide=guide, draws=draws, seed=seed, boundary_budget=boundary_budget
+    )[0]  # fmt: skip
 
 
 def compare_estimators(
@@ -60,6 +65,7 @@ def compare_estimators(
     draws: int = DRAWS,
     seed: int = 0,
     progress: Callable[[str], None] | None = None,
+    boundary_budget: int | None = BOUNDARY_BUDGET,
 ) -> tuple[GradientCheck, ...]:
     """:func:`check_gradient` of several estimators against one reference.
 
@@ -68,10 +74,10 @@ def compare_estimators(
     """
     for estimator in (e for e in estimators if isinstance(e, str)):
         try:
-            problem.elbo_loss(guide, estimator)
+            problem.elbo_loss(guide, estimator, boundary_budget=boundary_budget)
         except ValueError as error:  # guide or estimator are not known
             raise SettingsError(str(error)) from error
-    bench = _Bench.prepare(problem, params, guide, draws, seed, progress or (lambda _: None))
+    bench = _Bench.prepare(problem, params, guide, draws, seed, progress or (lambda _: None), boundary_budget)
     return tuple(bench.check(e, first=i == 0) for i, e in enumerate(estimators))
 
 
@@ -103,11 +109,13 @@ class _Bench:
     method: Reference
     reference: Estimate
     progress: Callable[[str], None]
+    boundary_budget: int | None
 
     @staticmethod
     def prepare(
-        problem: Problem, params: Params, guide: str, draws: int, seed: int, progress: Callable[[str], None]
-    ) -> _Bench:
+        problem: Problem, params: Params, guide: str, draws: int, seed: int, progress: Callable[[str], None],
+        boundary_budget: int | None,
+    ) -> _Bench:  # fmt: skip
         plan, key = Plan.of(draws), jax.random.key(seed)
         _need_latents(problem)
         like = problem.init_params(guide)
@@ -119,7 +127,8 @@ class _Bench:
         reference = method.estimate(jax.random.fold_in(key, _REFERENCE))
         if not np.all(np.isfinite(reference.mean)):
             raise _not_finite(problem, params, guide, key)
-        return _Bench(problem, params, guide, plan, seed, key, labels(params), units, method, reference, progress)
+        return _Bench(problem, params, guide, plan, seed, key, labels(params), units, method, reference, progress,
+                      boundary_budget)  # fmt: skip
 
     def check(self, estimator: str | Estimator, first: bool) -> GradientCheck:
         name = estimator if isinstance(estimator, str) else "custom"
@@ -162,7 +171,7 @@ class _Bench:
         """Batch means of the ELBO and of the gradient, in one vector."""
         size = self.plan.size
         mean = (
-            self.problem.elbo_and_grad(self.guide, estimator, size)
+            self.problem.elbo_and_grad(self.guide, estimator, size, boundary_budget=self.boundary_budget)
             if isinstance(estimator, str)
             else _mean_of(estimator, size)
         )

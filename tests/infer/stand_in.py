@@ -140,6 +140,7 @@ class StandIn:
         stl: bool = False,
         marginalise: bool = True,
         minibatch: int | None = None,
+        boundary_budget: int | None = None,
     ) -> Callable[[Params, Array], Any]:
         value_and_grad = jax.value_and_grad(self.elbo_loss(guide, estimator, samples))
 
