@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -15,6 +16,7 @@ from jax import Array
 from jax.flatten_util import ravel_pytree
 
 from ppl.diagnostics import Diagnostic, InferenceError
+from ppl.sample.adaptation import TARGET, for_jumps
 from ppl.sample.target import Position, Target
 
 RESAMPLE_AT = 0.9  # of the particles: the effective share at which the next temperature is set
@@ -31,20 +33,25 @@ class Run(NamedTuple):
     log_evidence: np.ndarray | None
 
 
-def nuts(target: Target, key: Array, chains: int, warmup: int, draws: int) -> Run:
-    """The no-U-turn sampler with Stan's window adaptation. A jump of the density is met by its acceptance step."""
+def nuts_chain(
+    log_density: Callable[[Position], Array], warmup: int, draws: int, jumps: bool = True
+) -> Callable[[Array, Position], tuple[tuple[Position, dict[str, Array]], Array]]:
+    """``chain(key, start)``: positions and stats of `draws` steps after `warmup` of Stan's window adaptation, and the
+    step size. Pure: chains, and densities of several data sets, can be vmapped. A jump of `log_density` is met by the
+    acceptance step; `jumps` says whether to expect any, see :mod:`ppl.sample.adaptation`.
+    """
     import blackjax
     from blackjax.adaptation.base import get_filter_adapt_info_fn
 
-    k_start, k_run = jax.random.split(key)
+    algorithm = for_jumps() if jumps else blackjax.nuts
     adaptation = blackjax.window_adaptation(
-        blackjax.nuts, target.log_density, adaptation_info_fn=get_filter_adapt_info_fn()
+        algorithm, log_density, target_acceptance_rate=TARGET, adaptation_info_fn=get_filter_adapt_info_fn()
     )
 
     def chain(key: Array, position: Position) -> Any:
         k_warm, k_draw = jax.random.split(key)
         (state, parameters), _ = adaptation.run(k_warm, position, num_steps=warmup)
-        step = blackjax.nuts(target.log_density, **parameters).step
+        step = blackjax.nuts(log_density, **parameters).step
 
         def one(state: Any, key: Array) -> Any:
             state, info = step(key, state)
@@ -58,7 +65,14 @@ def nuts(target: Target, key: Array, chains: int, warmup: int, draws: int) -> Ru
         (_, out), step_size = jax.lax.scan(one, state, jax.random.split(k_draw, draws)), parameters["step_size"]
         return out, step_size
 
+    return chain
+
+
+def nuts(target: Target, key: Array, chains: int, warmup: int, draws: int) -> Run:
+    """The no-U-turn sampler, `chains` side by side, see `nuts_chain`."""
+    k_start, k_run = jax.random.split(key)
     starts = target.starts(k_start, chains)
+    chain = nuts_chain(target.log_density, warmup, draws, target.jumps)
     (positions, stats), step_size = jax.jit(jax.vmap(chain))(jax.random.split(k_run, chains), starts)
     found = {k: np.asarray(v) for k, v in stats.items()}
     found["step_size"] = np.broadcast_to(np.asarray(step_size)[:, None], (chains, draws))

@@ -65,6 +65,12 @@ class Target:
         """The sites that a sampler moves."""
         return tuple(s.name for s in self.problem.sites if s.name not in self.combinations)
 
+    @property
+    def jumps(self) -> bool:
+        """Whether the density may jump where a sampler moves."""
+        smooth = ("no-jump", "fixed", "data-only")
+        return any(g.status not in smooth and g.kind != "discrete" for g in self.problem.guards)
+
     def log_density(self, x: Position) -> Array:
         """Up to a constant, at one position."""
         if not self.combinations:
@@ -105,14 +111,19 @@ class Target:
             out[name] = x
         return out
 
+    def start(self, key: Array) -> tuple[Position, Array]:
+        """The best of a few prior draws, and its log density, -inf where no draw has a finite one. Pure."""
+        draws = self.prior_draws(key, CANDIDATES)
+        height = jax.lax.map(self.log_density, draws, batch_size=CANDIDATES)
+        height = jnp.where(jnp.isfinite(height), height, -jnp.inf)
+        best = jnp.argmax(height)
+        return {k: v[best] for k, v in draws.items()}, height[best]
+
     def starts(self, key: Array, n: int) -> Position:
-        """`n` positions: each the best of a few prior draws. Raises InferenceError if none has a finite density."""
-        draws = self.prior_draws(key, n * CANDIDATES)
-        height = jax.lax.map(self.log_density, draws, batch_size=min(256, n * CANDIDATES)).reshape(n, CANDIDATES)
-        height = np.where(np.isfinite(height), height, -np.inf)
-        if not np.all(np.isfinite(height.max(axis=1))):
+        """`start` of `n` chains. Raises InferenceError if one has no finite density."""
+        positions, heights = jax.lax.map(self.start, jax.random.split(key, n))
+        if not np.all(np.isfinite(heights)):
             text = f"of {n * CANDIDATES} draws from the prior, too few have a finite log density to start {n} chains"
             hint = "a density may be zero, or undefined, where the prior reaches"
             raise InferenceError([Diagnostic("PPL822", text, None, hint)], self.problem.sources)
-        best = height.argmax(axis=1) + np.arange(n) * CANDIDATES
-        return {k: v[best] for k, v in draws.items()}
+        return positions
