@@ -6,15 +6,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import replace
 from functools import cached_property
 from types import ModuleType
-from typing import Any
+from typing import Any, Self
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jax.core import Tracer
 from jax.typing import ArrayLike, DTypeLike
 
 from ppl.bind import Bound
@@ -81,7 +83,8 @@ class BoundProgram:
             Site(s.name, bound.values[s.name], s.joint or s.support, s.noise, s.span, bound.shapes[s.name])
             for s in program.sites
         )
-        self.data = dict(bound.arrays)
+        self.data: dict[str, Any] = dict(bound.arrays)
+        self._first = dict(bound.arrays)  # what it was bound to, where `observing` has put something else
         self.sizes = dict(bound.static)
         self._code = code
         self._made: dict[tuple[str, str], dict[str, Any]] = {}
@@ -107,6 +110,35 @@ class BoundProgram:
         )  # fmt: skip
         self.read_elsewhere = read_elsewhere(compiled.regions.body, program.guards)
         self.reports = tuple(sorted(jax.eval_shape(self._main_spec, jax.random.key(0))["report"]))
+
+    def observing(self, values: Mapping[str, ArrayLike]) -> Self:
+        """This problem with other observations of the same shape, by data field. Cheap, and pure: the values may be
+        traced, so ``jax.vmap(lambda y: problem.observing({"y": y}).log_density(u))`` is over data sets, compiled once.
+
+        For fields that only the left sides of `observe` read: nothing else depends on these, so nothing has to be
+        checked anew. Raises ValueError for any other field, whose data have to be bound, and for values of another
+        shape or kind, or that are not finite (as far as they are known, that is, not traced).
+        """
+        made = copy(self)
+        made.data = {**self.data, **{k: self._observation(k, v) for k, v in values.items()}}
+        made._made = {}
+        return made
+
+    def _observation(self, name: str, value: ArrayLike) -> Any:
+        if name not in self.data or name not in self._code.OBSERVED:
+            fields = ", ".join(k for k in self._code.OBSERVED if k in self.data)
+            raise ValueError(f"`{name}` is not observed, so its values have to be bound: observed are {fields}")
+        if name in self.read_elsewhere:
+            line = self.read_elsewhere[name].line
+            raise ValueError(f"`{name}` is read in line {line} too, so its values have to be bound")
+        old, new = np.asarray(self._first[name]), jnp.asarray(value)
+        if new.shape != old.shape:
+            raise ValueError(f"`{name}` has shape {new.shape}, expected {old.shape}")
+        if not np.can_cast(new.dtype, old.dtype, "same_kind") or (new.dtype.kind == "b") != (old.dtype.kind == "b"):
+            raise ValueError(f"`{name}` is {new.dtype.name}, expected {old.dtype.name}")
+        if not isinstance(new, Tracer) and not bool(jnp.all(jnp.isfinite(new))):
+            raise ValueError(f"`{name}` has values that are not finite")
+        return new
 
     @property
     def outcomes(self) -> dict[str, int]:
@@ -160,7 +192,7 @@ class BoundProgram:
         terms = [t for k in self._shapes for t in self._code.SITES[k]]
 
         def draws(key: Array) -> dict[str, Any]:
-            data = self._data({"": jnp.zeros((), dtype)})
+            data = self._data({"": jnp.zeros((), dtype)}, self._first)
             eps, own = jax.tree.map(lambda x: x[0], self._base_draws(plain, key, 1, dtype, data))
             point = plain.point(plain.init(dtype), eps)
             out = self._code.model(replace(point, u={**point.u, **own}), data, self.sizes)
@@ -230,7 +262,12 @@ class BoundProgram:
         return jnp.result_type(*leaves) if leaves else jnp.result_type(float)
 
     def _prepared(self, like: Mapping[str, ArrayLike]) -> dict[str, Any]:
-        """Data as arrays, with what estimators need of them that depends on nothing else. Made once."""
+        """Data as arrays, with what estimators need of them that depends on nothing else. Made once.
+
+        Traced data have no such tables, whose size depends on the values: then loops are summed as they are written.
+        """
+        if any(isinstance(v, Tracer) for v in self.data.values()):
+            return self._data(like)
         real = _precision(like)
         kinds = jnp.dtype(real).name, jnp.dtype(jnp.result_type(int)).name
         if kinds not in self._made:
@@ -240,12 +277,12 @@ class BoundProgram:
             self._made[kinds] = {**data, prefix.KEY: tables} if tables else data
         return self._made[kinds]
 
-    def _data(self, like: Mapping[str, ArrayLike]) -> dict[str, Any]:
+    def _data(self, like: Mapping[str, ArrayLike], given: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Data as arrays, reals in the precision of the sites."""
         real = _precision(like)
         out: dict[str, Any] = {}
-        for k, v in self.data.items():
-            x = np.asarray(v)
+        for k, v in (self.data if given is None else given).items():
+            x = v if isinstance(v, Array) else np.asarray(v)
             out[k] = wrap(jnp.asarray(x, real) if x.dtype.kind == "f" else jnp.asarray(x))
         return out
 
