@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ppl.core import ir, poly
 from ppl.core.show import show
+from ppl.regions.lines import is_decided
 from ppl.regions.model import Boundary, GuardInfo
 from ppl.regions.scope import Scope
 
@@ -24,9 +25,9 @@ def may_coincide(scope: Scope, a: GuardInfo, b: GuardInfo, effect: str) -> bool:
     if a.guard.index == b.guard.index:
         if not a.loops or effect != "global":
             return False
-        return _piecewise(a) or not any(_own_coordinate(scope, x, a) for x in poly.atoms(a.normal))
+        return _piecewise(scope, a) or not any(_own_coordinate(scope, x, a) for x in poly.atoms(a.normal))
     mine, other = (scope.flow.of(x.guard.value).smooth for x in (a, b))
-    if _piecewise(a) or _piecewise(b):
+    if _piecewise(scope, a) or _piecewise(scope, b):
         return bool(mine & other)  # they may coincide on some paths only
     if mine != other:
         return False
@@ -38,12 +39,13 @@ def may_coincide(scope: Scope, a: GuardInfo, b: GuardInfo, effect: str) -> bool:
     return _shape(a) == _shape(b) and not _apart(a, b)
 
 
-def _piecewise(info: GuardInfo) -> bool:
-    """Whether a guard's value is not one polynomial: branches decide it, or it is searched for along its line."""
+def _piecewise(scope: Scope, info: GuardInfo) -> bool:
+    """Whether a guard's value is not one polynomial: outcomes decide some of it, as in `x > t[k]` with a random index
+    k, or it is searched for along its line."""
     return (
         info.guard.levels
         or any(b.search is not None for b in info.boundaries)
-        or any(isinstance(x, ir.Select) and x.random for x in poly.atoms(info.normal))
+        or any(x.random and is_decided(scope, x) for x in poly.atoms(info.normal))
     )
 
 

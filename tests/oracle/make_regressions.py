@@ -23,6 +23,7 @@ DATA: dict[str, dict[str, Any]] = {
     "first_state_is_an_outcome": {"n": 2, "t": [0.3, 1.2]},
     "first_state_reads_latents": {"n": 2, "t": [0.3, 1.2]},
     "modes_read_outer_variable": {"n": 2, "t": [0.3, 1.2]},
+    "threshold_at_random_index": {"n": 3, "t": [0.2, -0.4, 0.7]},
     "state_in_branch": {"n": 2, "t": [0.3, 1.2]},
     "state_reads_outer_variable": {"n": 2, "t": [0.3, 1.2]},
     "bounds_with_data_branch": {"k": 1},
