@@ -24,9 +24,10 @@ from jax.typing import ArrayLike, DTypeLike
 from ppl.runtime import roots
 from ppl.runtime.coordinates import Coordinate
 from ppl.runtime.densities import normal as normal_density
-from ppl.runtime.lines import Along, Cells, Sample, cells, derivative, reach, sample
+from ppl.runtime.lines import DIVISIONS, Along, Cells, Sample, cells, derivative, reach, sample
 from ppl.runtime.point import Index, Noise, Point, Root
 from ppl.runtime.roots import Roots
+from ppl.runtime.subsets import mixed
 from ppl.runtime.supports import Transform
 from ppl.runtime.surface import size, still
 
@@ -205,6 +206,7 @@ def polynomial_roots(*coefficients: ArrayLike) -> PolynomialRoots:
 # --------------------------------------------------------------------- levels
 
 MOST_LEVELS = 32
+LARGEST = 2.0**30  # level
 
 
 def attainable(
@@ -213,39 +215,69 @@ def attainable(
     """The integers that a value passes on its line: (levels, whether, inverse of the expected number of times), (32,).
     `at`: the cells in which they are searched.
 
-    All of them, if there are at most MOST_LEVELS. Else a random choice, unbiased under its weights: where the value is
-    monotone, levels are taken as often as the noise comes near them, at the values of stratified normal draws; else
-    at equal steps.
+    All of them, if there are at most MOST_LEVELS. Else a random choice, unbiased under its weights: levels are taken as
+    often as the noise comes near them, by systematic sampling from the normal distribution. Between the ends of a cell
+    the value need not be monotone, so there it is taken for a straight line when a level is chosen; that the weights
+    are those of just this choice makes it unbiased all the same.
     """
-    most, edge = MOST_LEVELS, reach(on.dtype)
-    slots, chance = jnp.arange(most), on.chance()
-    places = jnp.linspace(-edge, edge, 2, dtype=on.dtype)
-    values = jax.vmap(along)(places) if monotone else _reached(on, along, at)
-    lo, hi = (jnp.clip(x, -(2.0**30), 2.0**30) for x in (jnp.nanmin(values), jnp.nanmax(values)))
+    most = MOST_LEVELS
+    slots, chance = jnp.arange(most), mixed(on.chance(), DIVISIONS + 1)
+    values, draw = _of_monotone(on, along, find) if monotone else _of_cells(_reached(on, along, at))
+    lo, hi = (jnp.clip(x, -LARGEST, LARGEST) for x in (jnp.nanmin(values), jnp.nanmax(values)))
     first, count = jnp.floor(lo) + 1, jnp.maximum(jnp.ceil(hi) - 1 - jnp.floor(lo), 0)
     fits = count <= most
-    if monotone:
-        rises = values[1] > values[0]
-        draws = jnp.clip(special.ndtri((slots + chance) / most), -edge, edge)
-        some = jnp.round(jax.vmap(along)(draws))
-
-        def place(level: Array) -> Array:
-            found = find(level)
-            outside = jnp.where((level > hi) == rises, 40.0, -40.0)
-            return jnp.where(found.ok[0], found.s[0], outside)
-
-        mass = jnp.abs(special.ndtr(jax.vmap(place)(some + 0.5)) - special.ndtr(jax.vmap(place)(some - 0.5)))
-        weight = 1.0 / (most * jnp.maximum(mass, jnp.finfo(on.dtype).tiny))
-    else:
-        stride = jnp.maximum(count / most, 1.0)
-        some, weight = first + jnp.floor((slots + chance) * stride), jnp.full((most,), stride)
+    some, mass = draw((slots + chance) / most)
+    inside = (some >= first) & (some < first + count)
     levels = jnp.where(fits, first + slots, some)
-    present = jnp.where(fits, slots < count, (levels >= first) & (levels < first + count))
-    return levels, present, jnp.where(fits, 1.0, weight)
+    weight = 1.0 / (most * jnp.maximum(mass, jnp.finfo(on.dtype).tiny))
+    return levels, jnp.where(fits, slots < count, inside), jnp.where(fits, 1.0, jnp.where(inside, weight, 0.0))
 
 
-def _reached(on: Line, along: Along, at: Cells | None) -> Array:
-    """Values between the least and the greatest of which a function stays in its cells, where it turns too: a parabola
+# Of places uniform on (0, 1): the levels there, and their probabilities.
+Draw = Callable[[Array], tuple[Array, Array]]
+
+
+def _of_monotone(on: Line, along: Along, find: Finder) -> tuple[Array, Draw]:
+    """The values at both ends of a line, and levels at the values of normal draws."""
+    edge = reach(on.dtype)
+    values = jax.vmap(along)(jnp.linspace(-edge, edge, 2, dtype=on.dtype))
+    rises, hi = values[1] > values[0], jnp.clip(jnp.nanmax(values), -LARGEST, LARGEST)
+
+    def place(level: Array) -> Array:
+        found = find(level)
+        outside = jnp.where((level > hi) == rises, 40.0, -40.0)
+        return jnp.where(found.ok[0], found.s[0], outside)
+
+    def draw(places: Array) -> tuple[Array, Array]:
+        some = jnp.round(jax.vmap(along)(jnp.clip(special.ndtri(places), -edge, edge)))
+        return some, jnp.abs(special.ndtr(jax.vmap(place)(some + 0.5)) - special.ndtr(jax.vmap(place)(some - 0.5)))
+
+    return values, draw
+
+
+def _of_cells(at: tuple[Array, Array, Array]) -> tuple[Array, Draw]:
+    """The values in all cells, and levels at values uniform in a cell; cells as often as the noise is there."""
+    lo, hi, mass = at
+    upto = jnp.cumsum(mass)
+
+    def draw(places: Array) -> tuple[Array, Array]:
+        spot = places * upto[-1]
+        k = jnp.minimum(jnp.searchsorted(upto, spot, side="right", method="compare_all"), mass.size - 1)
+        part = (spot - (upto[k] - mass[k])) / jnp.where(mass[k] > 0, mass[k], 1.0)
+        some = jnp.round(lo[k] + jnp.clip(part, 0.0, 1.0) * (hi[k] - lo[k]))
+        return some, jax.vmap(probability)(some)
+
+    def probability(level: Array) -> Array:
+        width = hi - lo
+        overlap = jnp.minimum(hi, level + 0.5) - jnp.maximum(lo, level - 0.5)
+        of_cell = jnp.where(width > 0, jnp.maximum(overlap, 0.0) / jnp.where(width > 0, width, 1.0), overlap >= 0)
+        return jnp.sum(mass * of_cell) / upto[-1]
+
+    return jnp.where(mass > 0, jnp.stack([lo, hi]), jnp.nan), draw
+
+
+def _reached(on: Line, along: Along, at: Cells | None) -> tuple[Array, Array, Array]:
+    """Values between which a function stays in each of its cells, where it turns too, and the noise there: a parabola
     comes no further than the tangent at an end of the cell does in half of it."""
     if at is None:
         grid = sample(along, on.dtype)
@@ -254,7 +286,11 @@ def _reached(on: Line, along: Along, at: Cells | None) -> Array:
     a, b, weight = at
     half = jnp.where((a.slope * b.slope < 0) & ~b.ends, 0.5 * (b.s - a.s), 0.0)
     values = jnp.stack([a.value, b.value, a.value + half * a.slope, b.value - half * b.slope])
-    return jnp.where(weight > 0, values, jnp.nan).ravel()
+    some = (weight > 0) & (b.s > a.s) & jnp.any(jnp.isfinite(values), axis=0)
+    values = jnp.where(some, jnp.clip(values, -LARGEST, LARGEST), 0.0)
+    side = jnp.where(a.s > 0, -1.0, 1.0)  # of the two tails the one that has digits
+    mass = jnp.abs(special.ndtr(side * b.s) - special.ndtr(side * a.s))
+    return jnp.nanmin(values, axis=0), jnp.nanmax(values, axis=0), jnp.where(some, mass, 0.0)
 
 
 # ------------------------------------------------------------- boundary terms

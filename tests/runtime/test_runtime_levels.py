@@ -1,0 +1,56 @@
+"""Which levels a boundary has in reach and, where they are too many, that those taken stand for all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from ppl.runtime import crossings
+from ppl.runtime.lines import Along, cells, sample
+
+
+@pytest.fixture(autouse=True)
+def _double() -> Iterator[None]:
+    with jax.enable_x64(True):
+        yield
+
+
+def attainable(along: Along, chance: Any) -> tuple[Any, Any, Any]:
+    line: Any = SimpleNamespace(dtype=jnp.dtype(float), chance=lambda: chance)
+    at = cells(along, sample(along, line.dtype), chance, levels=True)
+    return crossings.attainable(line, along, lambda level: crossings.roots.Roots(level, level, level), False, at)
+
+
+CURVES: dict[str, Along] = {
+    "both sides": lambda s: jnp.exp(1.5 * s) + jnp.exp(-s),
+    "waves": lambda s: 90 * jnp.sin(2 * s) + s,
+    "unbounded": lambda s: jnp.exp(jnp.exp(s) + jnp.exp(-2 * s)),
+}
+
+
+@pytest.mark.parametrize("name", CURVES)
+def test_levels_taken_stand_for_all(name: str) -> None:
+    along = CURVES[name]
+    lowest = {"both sides": 2, "waves": -98, "unbounded": 7}[name]  # 98: the line ends at 9
+    exact = sum(np.exp(-0.5 * np.log(abs(k) + 1) ** 2) for k in range(lowest, 100_000 if name != "waves" else 99))
+
+    def estimate(chance: Any) -> Any:
+        levels, present, weight = attainable(along, chance)
+        return jnp.sum(jnp.where(present, weight * jnp.exp(-0.5 * jnp.log(jnp.abs(levels) + 1) ** 2), 0.0))
+
+    found = np.asarray(jax.jit(jax.vmap(estimate))(jax.random.uniform(jax.random.key(0), (20_000,))))
+    error = found.std() / np.sqrt(found.size)
+    assert error < 0.01 * exact
+    assert abs(found.mean() - exact) < 4 * error
+
+
+def test_few_levels_are_all_taken_once() -> None:
+    levels, present, weight = attainable(lambda s: 9.7 * jnp.sin(s) + 0.4, 0.3)
+    np.testing.assert_array_equal(levels[present], np.arange(-9, 11))
+    np.testing.assert_array_equal(weight[present], 1.0)
