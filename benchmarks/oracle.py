@@ -3,7 +3,8 @@
     python benchmarks/oracle.py --count 1000 --seed 0 --jobs 2 [--out FILE] [--shrink]
 
 One line per program goes to ``FILE`` (JSON lines, a run goes on where the last one with the same file stopped), the
-summary to stdout. A program is ok, rejected (the compiler says why), or one of the faults crash, density, gradient.
+summary to stdout. A program is ok, rejected (the compiler says why), or one of the faults crash, density, gradient;
+one that has no verdict after LIMIT seconds of processor time is a crash too: gradients that are off take longest.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import json
 import multiprocessing
 import os
 import pathlib
+import signal
 import statistics
 import sys
 import time
@@ -23,6 +25,7 @@ from collections.abc import Iterator
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 FAULTS = ("crash", "density", "gradient")
+LIMIT = 1200
 
 
 def run_one(task: tuple[int, bool]) -> dict[str, object]:
@@ -33,9 +36,15 @@ def run_one(task: tuple[int, bool]) -> dict[str, object]:
     import jax
     import shrinker
 
+    def late(*_: object) -> None:
+        raise TimeoutError(f"no verdict after {LIMIT} seconds")
+
     start = time.process_time()
     program = generator.generate(seed)
+    signal.signal(signal.SIGPROF, late)
+    signal.setitimer(signal.ITIMER_PROF, LIMIT)
     verdict = compare.check(program)
+    signal.setitimer(signal.ITIMER_PROF, 0)
     record: dict[str, object] = {k: v for k, v in dataclasses.asdict(verdict).items() if k != "components"}
     if verdict.status in FAULTS and small:
         tiny = shrinker.shrink(program, compare.same_fault(verdict))
