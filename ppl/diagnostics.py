@@ -114,6 +114,8 @@ CODES: dict[str, str] = {
     "PPL805": "program without latents",
     "PPL806": "initial values that do not belong to the program",
     "PPL807": "no loop that can be taken in minibatches",
+    "PPL808": "devices or processes that cannot share a fit",
+    "PPL809": "a process of a fit has stopped",
     "PPL811": "observation that cannot be replicated",
     "PPL812": "replicates that are drawn given the data",
     "PPL821": "quantity that a sampler cannot move",

@@ -6,43 +6,73 @@ import argparse
 import json
 import os
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from ppl.cli.console import UsageError, is_watched, put, show_notes, tell
+from ppl.cli.hosts import joined
 from ppl.cli.inspect import data_for, load_model
 from ppl.cli.main import FINE
 from ppl.cli.output import check_writable
 from ppl.cli.parser import budget_asked
+from ppl.diagnostics import counted
 
 if TYPE_CHECKING:
     from ppl.infer import Fit, Progress
+    from ppl.problem import Problem
+
+OF_FITS = (
+    "guide", "steps", "samples", "lr", "starts", "minibatch", "boundary_budget", "checkpoint", "resume", "init",
+    "devices", "distributed", "coordinator",
+)  # fmt: skip
 
 
 def infer(options: argparse.Namespace) -> int:
     """Fits, prints, saves. What can be refused is refused before the fit starts."""
     if options.resume and options.checkpoint is None:
         raise UsageError("--resume needs --checkpoint PATH")
+    if options.method != "vi":
+        for name in OF_FITS:
+            if getattr(options, name) not in (None, False):
+                raise UsageError(f"--{name.replace('_', '-')} is for fits: --method {options.method} has no use for it")
+    with joined(options) as hosts:
+        first = hosts is None or hosts.first
+        options.quiet = options.quiet or not first
+        with nullcontext() if hosts is None else hosts.together():
+            problem = _problem(options, first)
+        if options.method != "vi":
+            from ppl.cli.sampling import infer_by_sampling
+
+            return infer_by_sampling(problem, options)
+        result = _fitted(problem, options)
+    if first:
+        try:
+            _show(result, options.json)
+        finally:  # a stdout that cannot be written must not lose the fit
+            if options.out is not None:
+                _save(result, options.out)
+    return FINE
+
+
+def _problem(options: argparse.Namespace, writes: bool) -> Problem:
+    """The program with its data; `writes`: whether this process saves what comes of it."""
     for path in (options.out, options.checkpoint):
-        if path is not None:
+        if path is not None and writes:
             check_writable(path)
     model = load_model(options.file, options.quiet)
     configure_jax(options.precision)
     problem = model.bind(data_for(options.file, options.data))
     show_notes(problem.diagnostics, model.sources, options.quiet)
-    if options.method != "vi":
-        from ppl.cli.sampling import infer_by_sampling
+    return problem
 
-        return infer_by_sampling(problem, options)
-    if options.estimator == "interior" and not options.quiet:
-        tell("the interior estimator ignores every boundary: its gradient, and so this fit, is biased")
-    if problem.own_guide is not None and options.guide not in (None, "program", "auto") and not options.quiet:
-        tell(f"the `guide` block of the program is set aside for --guide {options.guide}")
+
+def _fitted(problem: Problem, options: argparse.Namespace) -> Fit:
+    _remark(problem, options)
     from ppl.infer import SettingsError, fit
 
     try:
         with fit_progress(options.quiet) as progress:
-            result = fit(
+            return fit(
                 problem,
                 guide=options.guide,
                 estimator=options.estimator,
@@ -60,6 +90,7 @@ def infer(options: argparse.Namespace) -> int:
                 resume=options.resume,
                 require_converged=options.require_converged,
                 **budget_asked(options),
+                devices=options.devices,
                 **({} if options.draws is None else {"draws": options.draws}),
             )
     except SettingsError as error:
@@ -70,12 +101,24 @@ def infer(options: argparse.Namespace) -> int:
         if options.checkpoint is not None:
             tell(f"the run so far is in {options.checkpoint}; --resume continues it")
         raise
-    try:
-        _show(result, options.json)
-    finally:  # a stdout that cannot be written must not lose the fit
-        if options.out is not None:
-            _save(result, options.out)
-    return FINE
+
+
+def _remark(problem: Problem, options: argparse.Namespace) -> None:
+    """What the user may not expect of what the options ask for."""
+    if options.quiet:
+        return
+    if options.estimator == "interior":
+        tell("the interior estimator ignores every boundary: its gradient, and so this fit, is biased")
+    if problem.own_guide is not None and options.guide not in (None, "program", "auto"):
+        tell(f"the `guide` block of the program is set aside for --guide {options.guide}")
+    from ppl.infer.devices import share
+    from ppl.infer.settings import Settings
+
+    starts, samples = options.starts or Settings().starts, options.samples or Settings().samples
+    devices = share(options.devices, starts, samples)
+    if devices is not None and devices.idle:
+        work = f"{counted(starts, 'start')} and {counted(samples, 'sample')}"
+        tell(f"{counted(devices.idle, 'device')} idle: {work} share evenly among {devices.mesh.size} at most")
 
 
 def configure_jax(bits: int | None) -> None:

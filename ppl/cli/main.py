@@ -24,19 +24,28 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs ``pplc`` with `argv` (default: the process's) and returns the exit code."""
     try:
         return _run(argv)
-    except SystemExit as stop:  # argparse: 0 after --help, 2 after a usage error
-        return stop.code if isinstance(stop.code, int) else USAGE
-    except KeyboardInterrupt:
-        tell("interrupted")
-        return INTERRUPTED
-    except UsageError as error:
-        tell(str(error))
-        return USAGE
-    except PplError as error:
-        show_error(error)
-        return _code_of(error)
-    except Exception as error:
-        return _bug(error)
+    except BaseException as error:
+        return report(error)
+
+
+def report(error: BaseException) -> int:
+    """Says what went wrong on stderr, and returns the exit code."""
+    match error:
+        case SystemExit():  # argparse: 0 after --help, 2 after a usage error
+            return error.code if isinstance(error.code, int) else USAGE
+        case KeyboardInterrupt():
+            tell("interrupted")
+            return INTERRUPTED
+        case UsageError():
+            tell(str(error))
+            return USAGE
+        case PplError():
+            show_error(error)
+            return _code_of(error)
+        case Exception():
+            return _bug(error)
+        case _:
+            raise error
 
 
 def _code_of(error: PplError) -> int:
@@ -44,7 +53,11 @@ def _code_of(error: PplError) -> int:
         return DATA
     if isinstance(error, InferenceError):
         return INFERENCE
-    return USAGE if any(d.code in ("PPL803", "PPL804", "PPL806", "PPL807") for d in error.diagnostics) else REJECTED
+    return (
+        USAGE
+        if any(d.code in ("PPL803", "PPL804", "PPL806", "PPL807", "PPL808") for d in error.diagnostics)
+        else REJECTED
+    )
 
 
 def _bug(error: Exception) -> int:

@@ -109,6 +109,13 @@ def _infer_options(parser: argparse.ArgumentParser) -> None:
     option("--checkpoint", metavar="PATH", help="save the run there as it goes")
     option("--resume", action="store_true", help="continue from --checkpoint if there is something")
     option("--require-converged", action="store_true", help="exit 4 if the run ends before it converged")
+    option("--devices", type=_count, metavar="N", help="devices of this machine that share the work (default: all)")
+    option("--distributed", action="store_true",
+           help="one of several processes, started by a launcher that jax knows (Slurm, Open MPI, ...)")  # fmt: skip
+    option("--coordinator", metavar="HOST:PORT",
+           help="without such a launcher: where process 0 can be reached, and a free port there")  # fmt: skip
+    option("--processes", type=_count, metavar="N", help="how many there are")
+    option("--process", type=_seed, metavar="I", help="which one this is; process 0 prints and writes files")
     _add_precision(parser)
     option("--json", action="store_true", help="print the result as one JSON object on stdout")
 

@@ -71,7 +71,8 @@ def _facts(fit: Fit) -> Iterator[list[str]]:
     yield ["starts", starts_in_words(fit)]
     if fit.boundaries is not None:
         yield ["boundaries", boundaries_in_words(fit.boundaries)]
-    yield ["seconds", f"{fit.seconds:.1f}, {fit.compile_seconds:.1f} of them compiling"]
+    where = f"; on {fit.devices} devices" if fit.devices > 1 else ""
+    yield ["seconds", f"{fit.seconds:.1f}, {fit.compile_seconds:.1f} of them compiling{where}"]
     if fit.nonfinite_steps:
         where = f"; {fit.nonfinite_where}" if fit.nonfinite_where else ""
         yield ["skipped", f"{fit.nonfinite_steps} gradients that were not finite{where}"]

@@ -134,6 +134,15 @@ RULES = {
         "nothing on: no carried state, no sums, no draws, no array that is read. `pplc explain` says of each loop "
         "whether it is one. Exit code 2."
     ),
+    "PPL808": (
+        "Starts and samples are shared evenly among devices, and among processes with as many devices each; all "
+        "processes need the same program, data and options. Exit code 2."
+    ),
+    "PPL809": (
+        "A process of a fit that several make has failed, was interrupted or cannot be reached; the others cannot go "
+        "on without it. What it said is on its own stderr. With a checkpoint, start all again with --resume. Exit "
+        "code 4."
+    ),
     "PPL811": (
         "A replicate is a draw from the distribution of an `observe`. There is none where the distribution "
         "has no sampler, or where one element is observed twice on one path: then two statements would each"

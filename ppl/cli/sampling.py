@@ -19,14 +19,9 @@ if TYPE_CHECKING:
     from ppl.problem import Problem
     from ppl.sample import Samples
 
-OF_FITS = ("guide", "steps", "samples", "lr", "starts", "minibatch", "boundary_budget", "checkpoint", "resume", "init")
-
 
 def infer_by_sampling(problem: Problem, options: argparse.Namespace) -> int:
     """Samples, prints, saves, as `infer` does with a fit."""
-    for name in OF_FITS:
-        if getattr(options, name) not in (None, False):
-            raise UsageError(f"--{name.replace('_', '-')} is for fits: --method {options.method} has no use for it")
     result = run(problem, options)
     try:
         if options.json:

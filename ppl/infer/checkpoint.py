@@ -5,6 +5,7 @@ What is saved is everything that the next step reads, so a continued run takes t
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import tempfile
@@ -53,9 +54,11 @@ def _umask() -> int:
 def save(path: Path, header: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
     """Writes `arrays` and `header` (JSON) to `path` atomically. Raises :class:`CheckpointError`."""
     text = json.dumps({"format": FORMAT, **header}, sort_keys=True)
+    content = io.BytesIO()  # an archive that cannot be finished, where a disk is full, would complain once more
+    np.savez(content, allow_pickle=False, header=np.array(text), **arrays)
     try:
         with replacing(path) as temporary, temporary.open("wb") as file:
-            np.savez(file, allow_pickle=False, header=np.array(text), **arrays)
+            file.write(content.getbuffer())
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:
@@ -64,13 +67,25 @@ def save(path: Path, header: dict[str, Any], arrays: dict[str, np.ndarray]) -> N
 
 def load(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """What `save` wrote. Raises :class:`CheckpointError` if `path` cannot be read or is something else."""
+    return parse(read(path), path)
+
+
+def read(path: Path) -> bytes:
+    """The content of a file. Raises :class:`CheckpointError` if it cannot be read."""
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-        header = dict[str, Any](json.loads(str(arrays.pop("header"))))
+        return path.read_bytes()
     except OSError as error:
         raise refuse(f"cannot read the checkpoint {path}: {error.strerror or error}") from error
-    except (ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile) as error:
+
+
+def parse(content: bytes, path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """What `save` wrote to `path`, from the content of that file. Raises :class:`CheckpointError` if it is something
+    else."""
+    try:
+        with np.load(io.BytesIO(content), allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+        header = dict[str, Any](json.loads(str(arrays.pop("header"))))
+    except (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile, AttributeError) as error:
         raise refuse(f"{path} is not a checkpoint, or it is damaged") from error
     if header.get("format") != FORMAT:
         raise refuse(f"{path} is not a checkpoint that this version can read")

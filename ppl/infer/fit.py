@@ -6,12 +6,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from ppl.diagnostics import Diagnostic, InferenceError
@@ -19,6 +20,8 @@ from ppl.infer import stopping
 from ppl.infer.boundaries import Boundaries, measure
 from ppl.infer.checkpoint import refuse
 from ppl.infer.choose import PLAIN, fit_best
+from ppl.infer.devices import Devices, Given, share
+from ppl.infer.hosts import Hosts
 from ppl.infer.initial import Init, name_of
 from ppl.infer.layout import row_of
 from ppl.infer.loop import CHUNK, lane_keys
@@ -28,7 +31,7 @@ from ppl.infer.machine import gradient_of, prepare
 from ppl.infer.problem import DrawsLike, ProblemLike
 from ppl.infer.result import Fit, Posterior
 from ppl.infer.run import Machine, Run, advance
-from ppl.infer.saved_run import RunFile
+from ppl.infer.saved_run import ONLY, Checkpoint, RunFile
 from ppl.infer.settings import DRAWS, MAX_STEPS, Progress, Settings, SettingsError
 from ppl.infer.stopping import Floats
 from ppl.language.budget import BOUNDARY_BUDGET
@@ -58,6 +61,7 @@ def fit(
     checkpoint: str | Path | None = None,
     resume: bool = False,
     require_converged: bool = False,
+    devices: Given = None,
 ) -> Fit:
     """Fits the guide to the posterior of `problem` by stochastic ascent on the ELBO.
 
@@ -76,10 +80,15 @@ def fit(
     saved there as it goes; with `resume` it is continued from there, and the result is that of a run that was never
     interrupted.
 
+    `devices` share the starts and samples: how many of each process, or which ones; None is all of them, or the device
+    that `jax.default_device` names. The result is that of one device up to rounding. In a program of several processes
+    (`jax.distributed.initialize`) all have to call this with equal arguments, unless `devices` are those of one; the
+    first one reads and writes the checkpoint, and all of them get the result.
+
     Raises :class:`ppl.InferenceError` if the ELBO is not finite (or, under `require_converged`, if the run ends
     before it converged), :class:`CheckpointError` for an unusable checkpoint, :class:`SettingsError` for arguments
-    that make no sense, :class:`ppl.PplError` for initial values that do not belong to the program, and OSError for a
-    file of them that cannot be opened.
+    that make no sense, :class:`ppl.PplError` for initial values that do not belong to the program and for devices that
+    cannot share the work, and OSError for a file of initial values that cannot be opened.
     """
     chosen: dict[str, Any] = {"samples": samples, "lr": lr, "starts": starts, "noise": noise, "stl": stl,
                               "marginalise": marginalise, "init": name_of(init), "minibatch": minibatch}  # fmt: skip
@@ -92,30 +101,61 @@ def fit(
         raise SettingsError(f"draws must be at least 1, not {draws}")
     if resume and checkpoint is None:
         raise SettingsError("to resume, say from which checkpoint")
-    if guide == "auto":
-        if checkpoint is not None:
-            raise SettingsError("a checkpoint is of one guide: name one in place of auto")
-        rest: dict[str, Any] = {**chosen, "estimator": estimator, "seed": seed, "steps": steps, "draws": draws,
-                                "boundary_budget": boundary_budget}  # fmt: skip
+    shared = share(devices, settings.starts, settings.samples)
+    hosts = Hosts() if shared is None else shared.hosts
+    hosts.same(
+        "was given another program, other data or other options", *_identity(problem, settings), steps, draws, resume
+    )
+    many = guide == "auto"
+    saved = None if checkpoint is None else Checkpoint.open(checkpoint, hosts, resume, many)
+    request = _Request(problem, steps, draws, progress, shared, hosts, saved)
+    if not many:
+        return _checked(_fit(request, settings, init), require_converged)
 
-        def fit_one(name: str, start: Fit | None) -> Fit:
-            own: dict[str, Any] = {**rest, "guide": name, "init": init if start is None else start}
-            return fit(problem, progress=progress, **own)
+    def fit_one(name: str, start: Fit | None) -> Fit:
+        where = init if start is None else start
+        return _fit(request, replace(settings, guide=name, init=name_of(where)), where, name)
 
-        return _checked(fit_best(fit_one, problem.own_guide), require_converged)
-    began = time.perf_counter()
-    machine, run, compile_seconds = prepare(problem, settings, init)
-    file = RunFile.open(checkpoint, settings, machine, run) if checkpoint is not None else None
-    earlier = 0.0
-    if file is not None and resume and file.path.exists():
-        run, earlier = file.load(run)
+    return _checked(fit_best(fit_one, problem.own_guide), require_converged)
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """What fits of one problem have in common."""
+
+    problem: ProblemLike
+    steps: int | None
+    draws: int
+    progress: Callable[[Progress], None] | None
+    devices: Devices | None
+    hosts: Hosts
+    saved: Checkpoint | None
+
+
+def _fit(request: _Request, settings: Settings, init: Init, name: str = ONLY) -> Fit:
+    """The fit of one guide; `name` is that of its run in the checkpoint."""
+    began, hosts, steps = time.perf_counter(), request.hosts, request.steps
+    machine, run, compile_seconds = prepare(request.problem, settings, init, request.devices)
+    hosts.same("starts elsewhere", np.asarray(run.loop.rows).tobytes())
+    file, earlier = None, 0.0
+    if request.saved is not None:
+        mark = machine.evaluate(np.asarray(run.loop.rows)[:1])[0]
+        file = RunFile(request.saved, name, settings, mark)
+        run, earlier = file.load(run) or (run, 0.0)
         if steps is not None and run.step > steps:
             message = f"the checkpoint is at step {run.step}, past the {steps} steps asked for"
             raise refuse(message, "ask for more steps, or start afresh without --resume")
     clock = _Clock(began, earlier)
-    run = _optimise(problem, settings, run, machine, steps, progress, file, clock)
-    result = _finish(problem, settings, machine, run, steps, draws, clock, compile_seconds)
-    return _checked(result, require_converged)
+    run = _optimise(request, settings, run, machine, file, clock)
+    return _finish(request, settings, machine, run, clock, compile_seconds)
+
+
+def _identity(problem: ProblemLike, settings: Settings) -> Iterator[Any]:
+    """What has to be the same in all processes of a run."""
+    yield from (jax.__version__, jnp.result_type(float), settings, problem.name, sorted(problem.sources.items()))
+    for name, value in sorted(problem.data.items()):
+        yield name
+        yield np.asarray(value).tobytes()
 
 
 def guide_for(problem: ProblemLike, guide: str | None) -> str:
@@ -142,41 +182,43 @@ class _Clock:
 
 
 def _optimise(
-    problem: ProblemLike,
-    settings: Settings,
-    run: Run,
-    machine: Machine,
-    steps: int | None,
-    progress: Callable[[Progress], None] | None,
-    file: RunFile | None,
-    clock: _Clock,
+    request: _Request, settings: Settings, run: Run, machine: Machine, file: RunFile | None, clock: _Clock
 ) -> Run:
     """Advances until the steps are made or the stop rule ends the run. Saves on the way, and when interrupted."""
+    steps, hosts = request.steps, request.hosts
     limit = MAX_STEPS if steps is None else steps
     try:
-        while run.step < limit and not (steps is None and _settled(run)):
-            run = advance(run, machine, limit)
-            if _dead(run):
-                made = f"none of {run.step} steps from {settings.starts} starts had a finite ELBO and gradient"
-                raise _not_finite(problem, settings, machine.layout.like, made)
-            if progress is not None:
-                level, se = stopping.elbo_level(run.trace[-1])
-                progress(Progress(run.step, steps, level, se, run.lr, clock.seconds()))
-            if file is not None:
-                file.save_if_due(run, clock.seconds())
-    finally:
+        _check_alive(request.problem, settings, run, machine)
+        with hosts.holding_interrupts() as meet_interrupts:
+            while run.step < limit and not (steps is None and _settled(run)):
+                run = advance(run, machine, limit)
+                _check_alive(request.problem, settings, run, machine)
+                with hosts.together():
+                    meet_interrupts()
+                    if request.progress is not None:
+                        level, se = stopping.elbo_level(run.trace[-1])
+                        request.progress(Progress(run.step, steps, level, se, run.lr, clock.seconds()))
+                    if file is not None:
+                        file.save_if_due(run, clock.seconds())
+    except BaseException:
+        if file is not None:
+            file.save(run, clock.seconds())
+        raise
+    with hosts.together():
         if file is not None:
             file.save(run, clock.seconds())
     return run
 
 
+def _check_alive(problem: ProblemLike, settings: Settings, run: Run, machine: Machine) -> None:
+    """A run that has not had one finite step in any start will never have one: params only move on finite steps."""
+    if run.step >= CHUNK and bool(np.all(np.asarray(run.loop.skipped) >= run.step)):
+        made = f"none of {run.step} steps from {settings.starts} starts had a finite ELBO and gradient"
+        raise _not_finite(problem, settings, machine.layout.like, made)
+
+
 def _settled(run: Run) -> bool:
     return run.converged_at is not None or run.stages >= stopping.STAGES
-
-
-def _dead(run: Run) -> bool:
-    """A run that has not had one finite step in any start will never have one: params only move on finite steps."""
-    return run.step >= CHUNK and bool(np.all(np.asarray(run.loop.skipped) >= run.step))
 
 
 def _not_finite(problem: ProblemLike, settings: Settings, params: Any, message: str) -> InferenceError:
@@ -187,16 +229,10 @@ def _not_finite(problem: ProblemLike, settings: Settings, params: Any, message: 
 
 
 def _finish(
-    problem: ProblemLike,
-    settings: Settings,
-    machine: Machine,
-    run: Run,
-    steps: int | None,
-    draws: int,
-    clock: _Clock,
-    compile_seconds: float,
+    request: _Request, settings: Settings, machine: Machine, run: Run, clock: _Clock, compile_seconds: float
 ) -> Fit:
     """Picks the best params that the run offers and draws from them."""
+    problem, draws = request.problem, request.draws
     row, starts = _best(machine, run)
     params = machine.layout.unflatten(row)
     posterior = _posterior(machine, row, jax.random.fold_in(jax.random.key(settings.seed), _DRAWS), draws)
@@ -221,7 +257,7 @@ def _finish(
         rhat=_rhat(run, machine),
         nonfinite_steps=int(np.sum(run.loop.skipped)),
         converged=run.converged_at is not None,
-        stop_reason=_stop_reason(run, steps),
+        stop_reason=_stop_reason(run, request.steps),
         notes=tuple(str(getattr(d, "message", d)) for d in problem.diagnostics),
         seconds=clock.seconds(),
         compile_seconds=compile_seconds,
@@ -232,6 +268,7 @@ def _finish(
         prior={name: machine.prior[name] for name in names},
         boundaries=_boundaries(problem, settings, machine, row),
         observed=dict(problem.data),
+        devices=1 if request.devices is None else request.devices.mesh.size,
         problem=problem,
     )
 

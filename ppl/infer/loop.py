@@ -24,6 +24,7 @@ import jax
 import jax.numpy as jnp
 import optax  # pyright: ignore[reportMissingTypeStubs]
 
+from ppl.infer.devices import Devices
 from ppl.infer.layout import Layout, row_of
 
 Rows = jax.Array  # (lanes, parameters)
@@ -101,16 +102,25 @@ class Stage(NamedTuple):
     measuring: jax.Array
 
 
-def make_chunk(fn: ElboAndGrad, layout: Layout) -> Callable[..., tuple[LoopState, jax.Array]]:
+def make_chunk(
+    fn: ElboAndGrad, layout: Layout, devices: Devices | None = None
+) -> Callable[..., tuple[LoopState, jax.Array]]:
     """``chunk(state, key, first, steps, stage, unit) -> (state, elbo)``; `elbo` is (CHUNK, lanes), NaN past `steps`.
 
     `fn` maps params of one lane, a key and the weight of boundaries to an ELBO and its gradient. A step moves a
-    parameter by at most about ``lr`` of the lengths that `layout.step_length` gives.
+    parameter by at most about ``lr`` of the lengths that `layout.step_length` gives. With `devices` the function runs
+    on all of them, each of which evaluates gradients of its own lanes.
     """
 
     def lane(row: jax.Array, key: jax.Array, boundaries: jax.Array) -> tuple[jax.Array, jax.Array]:
         elbo, grad = fn(layout.unflatten(row), key, boundaries)
         return elbo, row_of(grad)
+
+    def gradients(rows: Rows, keys: jax.Array, boundaries: jax.Array) -> tuple[jax.Array, Rows]:
+        over = jax.vmap(lane, (0, 0, None))
+        if devices is None:
+            return over(rows, keys, boundaries)
+        return devices.joined(devices.averaged(over(devices.own(rows), devices.own(keys), boundaries)))
 
     def chunk(
         state: LoopState, key: jax.Array, first: jax.Array, steps: jax.Array, stage: Stage, unit: jax.Array
@@ -121,7 +131,7 @@ def make_chunk(fn: ElboAndGrad, layout: Layout) -> Callable[..., tuple[LoopState
         def body(i: jax.Array, carry: tuple[LoopState, jax.Array]) -> tuple[LoopState, jax.Array]:
             state, trace = carry
             keys = lane_keys(key, first + i, lanes)
-            elbo, grad = jax.vmap(lane, (0, 0, None))(state.rows, keys, stage.boundaries)
+            elbo, grad = gradients(state.rows, keys, stage.boundaries)
             ok = jnp.isfinite(elbo) & jnp.all(jnp.isfinite(grad), axis=1)
             failure = _first_failure(state, ok, first + i)
             share = stage.teams * ok

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ppl.diagnostics import Diagnostic, PplError
+from ppl.infer.devices import Devices
 from ppl.infer.hoist import FAST, QUICK, Compiling, Function
 from ppl.infer.initial import Init, known_params, place
 from ppl.infer.layout import Layout, rows_of
@@ -28,8 +29,12 @@ BLOCK = 256  # draws from each lane per call of the one compiled drawing functio
 START, STEPS, COMPARE, DRAWS, SEARCH, MEASURE = range(6)  # streams split off the seed
 
 
-def prepare(problem: ProblemLike, settings: Settings, init: Init = "prior") -> tuple[Machine, Run, float]:
+def prepare(
+    problem: ProblemLike, settings: Settings, init: Init = "prior", devices: Devices | None = None
+) -> tuple[Machine, Run, float]:
     """The compiled machine, the run before its first step, and the seconds that compiling took.
+
+    With `devices` (:func:`ppl.infer.devices.share`) these share the work.
 
     Raises :class:`SettingsError` for a guide that is not known, PplError for a program without latents, for one without
     loops to take minibatches of, and for initial values that do not belong to it.
@@ -44,15 +49,15 @@ def prepare(problem: ProblemLike, settings: Settings, init: Init = "prior") -> t
     known = known_params(problem, init)
     lanes, layout = settings.starts, Layout.of(like)
     rows = jnp.repeat(rows_of(jax.tree.map(lambda x: x[None], like)), lanes, axis=0)
-    fn = gradient_of(problem, settings)
+    fn = gradient_of(problem, settings, devices)
     steps_key = jax.random.fold_in(key, STEPS)
     began = time.perf_counter()
-    with Compiling() as compiling:
+    with Compiling(devices) as compiling:
         start = compiling.add(_starts(problem, settings), key, level=QUICK)
         arguments = (initial_state(rows), steps_key, *loop_arguments(begin(rows, settings.lr), layout, CHUNK))
-        chunk = compiling.add(make_chunk(fn, layout), *arguments, level=FAST)
+        chunk = compiling.add(make_chunk(fn, layout, devices), *arguments, level=FAST)
         keys = jax.random.split(key, lanes)
-        draw = compiling.add(_drawing(problem, settings.guide, layout), rows, keys, level=QUICK)
+        draw = compiling.add(_drawing(problem, settings.guide, layout, devices), rows, keys, level=QUICK)
     first, unit, taken, latents = start.result()(jax.random.fold_in(key, START))
     layout = replace(layout, unit=np.asarray(unit[0], np.float64))
     machine = Machine(
@@ -74,10 +79,12 @@ def prepare(problem: ProblemLike, settings: Settings, init: Init = "prior") -> t
     return machine, begin(jnp.asarray(rows, first.dtype), settings.lr), time.perf_counter() - began
 
 
-def gradient_of(problem: ProblemLike, s: Settings) -> Callable[..., Any]:
-    """``(params, key) -> (elbo, gradient)``, the estimator that a request asks for."""
+def gradient_of(problem: ProblemLike, s: Settings, devices: Devices | None = None) -> Callable[..., Any]:
+    """``(params, key) -> (elbo, gradient)``, the estimator that a request asks for; of a part of the samples on each of
+    `devices`."""
+    axis = None if devices is None else devices.samples_axis
     return problem.elbo_and_grad(
-        s.guide, s.estimator, s.samples, s.noise, s.stl, s.marginalise, s.minibatch, s.boundary_budget
+        s.guide, s.estimator, s.samples, s.noise, s.stl, s.marginalise, s.minibatch, s.boundary_budget, axis
     )
 
 
@@ -98,10 +105,12 @@ def _starts(problem: ProblemLike, settings: Settings) -> Function:
     return start
 
 
-def _drawing(problem: ProblemLike, guide: str, layout: Layout) -> Function:
+def _drawing(problem: ProblemLike, guide: str, layout: Layout, devices: Devices | None) -> Function:
     """``(rows, keys) -> draws``, BLOCK from each row with its key; one row at a time, so that memory stays bounded."""
 
     def draw(rows: jax.Array, keys: jax.Array) -> Any:
         return jax.lax.map(lambda at: problem.draw(layout.unflatten(at[0]), at[1], BLOCK, guide), (rows, keys))
 
-    return draw
+    if devices is None:
+        return draw
+    return lambda rows, keys: devices.joined(draw(devices.own(rows), devices.own(keys)))

@@ -62,7 +62,8 @@ class Fit:
     `text`, `file`, `line`, and the probability that it holds under the `prior` and the `posterior` (in a loop: averaged
     over the iterations). `boundaries` is the part of the gradient that comes from boundaries, None if there is none or
     the estimator does not tell. `prior` has draws of the latents from the prior, (n, *shape). Where the
-    guide was chosen, `guides` has what came of each, and `choice` says why this one.
+    guide was chosen, `guides` has what came of each, and `choice` says why this one. `devices` is how many of them
+    shared the work.
     """
 
     name: str
@@ -91,6 +92,7 @@ class Fit:
     prior: Mapping[str, Array] = field(default_factory=dict[str, Array])
     guides: tuple[Mapping[str, Any], ...] = ()
     choice: str = ""
+    devices: int = 1
     problem: ProblemLike | None = None
 
     @property
@@ -150,13 +152,14 @@ class Fit:
             "trace": advice.trace_points(self.trace),
             "starts": list(self.starts),
             "guide": s.guide,
-            "guides": [dict(g) for g in self.guides],
+            "guides": [{k: v for k, v in g.items() if k != "seconds"} for g in self.guides],
             "choice": self.choice or None,
             "estimator": s.estimator,
             "samples": s.samples,
             "minibatch": s.minibatch,
             "boundary_budget": s.boundary_budget,
             "lr": s.lr,
+            "devices": self.devices,
             "draws": int(self.log_weight.shape[0]),
             "precision": 8 * int(self.log_weight.dtype.itemsize),
             "notes": list(self.notes),

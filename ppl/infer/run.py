@@ -26,7 +26,7 @@ from ppl.infer.layout import Layout
 from ppl.infer.loop import BATCH, CHUNK, LoopState, Stage, initial_state, no_moments
 from ppl.infer.stopping import Chunk, Floats, Verdict
 
-EXPLORE, ANNEAL, CROSS, POLISH = "explore", "anneal", "cross", "polish"
+PHASES = EXPLORE, ANNEAL, CROSS, POLISH = "explore", "anneal", "cross", "polish"
 STRAGGLERS = 0.25  # of the starts may still be on their way when exploring ends
 COMPARED = 4  # blocks of draws behind a comparison of ELBOs
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from ppl.language.budget import BOUNDARY_BUDGET
 
@@ -13,6 +15,10 @@ INIT = ("prior", "median")  # else a file
 
 DRAWS = 4000  # posterior draws: the k-hat diagnostic and 5% quantiles are steady from here on
 MAX_STEPS = 50_000  # without `steps`, a run that is still improving here stops and says so
+
+
+# Of settings that came later: what was done before, where that is not the default.
+BEFORE: Mapping[str, Any] = MappingProxyType({"boundary_budget": None})
 
 
 class SettingsError(ValueError):

@@ -102,6 +102,7 @@ def _header(fit: Fit) -> dict[str, Any]:
         "branches": [dict(b) for b in fit.branches],
         "guides": [dict(g) for g in fit.guides],
         "choice": fit.choice,
+        "devices": fit.devices,
         "boundary_noise": None if fit.boundaries is None else list(fit.boundaries.noise),
     }
 
@@ -148,6 +149,7 @@ def _fit(header: dict[str, Any], tree: xarray.DataTree, problem: ProblemLike | N
         branches=tuple(header["branches"]),
         guides=tuple(header.get("guides", ())),
         choice=header.get("choice", ""),
+        devices=header.get("devices", 1),
         boundaries=boundaries,
         prior=values("prior", 0) if "prior" in tree else {},
         observed={**values("observed_data"), **values("constant_data")},

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array
+from jax import Array, lax
 from jax.core import Tracer
 from jax.typing import ArrayLike, DTypeLike
 
@@ -32,6 +32,8 @@ from ppl.runtime.point import Point
 from ppl.runtime.surface import log_density
 
 SUBSETS = 0x6D696E69  # the stream of minibatches, folded into the key of an estimate
+
+_Tree = TypeVar("_Tree")
 
 
 class Problem(Replays):
@@ -118,7 +120,7 @@ class Problem(Replays):
     def elbo_loss(
         self, guide: str = "meanfield", estimator: str = "combined", samples: int = 8, noise: str = "antithetic",
         stl: bool = False, marginalise: bool = True, minibatch: int | None = None,
-        boundary_budget: int | None = BOUNDARY_BUDGET,
+        boundary_budget: int | None = BOUNDARY_BUDGET, samples_axis: str | None = None,
     ) -> Callable[..., Array]:  # fmt: skip
         """``loss(params, key)``: minus an ELBO estimate from `samples` draws. ``jax.grad`` of it is the estimator.
 
@@ -135,8 +137,10 @@ class Problem(Replays):
         grows with the program alone. None evaluates all. ``loss(params, key, boundaries)`` weights the part
         of the combined gradient that comes from boundaries: with 1 (or None) it is whole, and the difference to 0, on
         the same noise, is what plain automatic differentiation misses. Second derivatives and forward mode through the
-        boundary terms are not meaningful. Raises ValueError for names that do not exist, and PplError if no loop of the
-        program can be taken in minibatches.
+        boundary terms are not meaningful. With `samples_axis`, the function is for the inside of `jax.shard_map` over a
+        mesh that has this axis: each device evaluates an equal part of the samples, the mean over the axis
+        (`jax.lax.pmean`) of values and gradients is what one device would find. Raises ValueError for names that do not
+        exist, and PplError if no loop of the program can be taken in minibatches.
         """
         family = self.guide(guide)
         if estimator not in ESTIMATORS:
@@ -162,6 +166,7 @@ class Problem(Replays):
 
             draws = self._base_draws(family, key, samples, dtype, data, noise)
             chosen = jax.vmap(subsets)(jax.random.split(jax.random.fold_in(key, SUBSETS), samples))
+            draws, chosen = _own_part((draws, chosen), samples_axis)
             # Terms without a latent are computed in jax's default precision.
             return -jnp.mean(jax.vmap(one)(*draws, chosen)).astype(dtype)
 
@@ -171,14 +176,14 @@ class Problem(Replays):
     def elbo_and_grad(
         self, guide: str = "meanfield", estimator: str = "combined", samples: int = 1, noise: str = "antithetic",
         stl: bool = False, marginalise: bool = True, minibatch: int | None = None,
-        boundary_budget: int | None = BOUNDARY_BUDGET,
+        boundary_budget: int | None = BOUNDARY_BUDGET, samples_axis: str | None = None,
     ) -> Callable[..., tuple[Array, Params]]:  # fmt: skip
         """``fn(params, key)``: an ELBO estimate and an estimate of its gradient, with the structure of `params`.
 
         Arguments as for `elbo_loss`; ``fn(params, key, boundaries)`` as there.
         """
         value_and_grad = jax.value_and_grad(
-            self.elbo_loss(guide, estimator, samples, noise, stl, marginalise, minibatch, boundary_budget)
+            self.elbo_loss(guide, estimator, samples, noise, stl, marginalise, minibatch, boundary_budget, samples_axis)
         )
 
         def fn(params: Params, key: Array, boundaries: ArrayLike | None = None) -> tuple[Array, Params]:
@@ -235,6 +240,18 @@ class Problem(Replays):
 
         bad = jax.vmap(one)(*self._base_draws(family, key, n, dtype, data))
         return tuple(self._spans[t] for t in self._code.TERMS if bool(jnp.any(bad[t])))
+
+
+def _own_part(draws: _Tree, axis: str | None) -> _Tree:
+    """The draws, out of all along the leading axes, that this device of a mesh evaluates."""
+    if axis is None:
+        return draws
+
+    def part(x: Array) -> Array:
+        size = x.shape[0] // lax.axis_size(axis)
+        return lax.dynamic_slice_in_dim(x, lax.axis_index(axis) * size, size)
+
+    return jax.tree.map(part, draws)
 
 
 __all__ = ["Draws", "Guard", "Location", "Problem", "Replay", "Site", "Values"]

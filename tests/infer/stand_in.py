@@ -141,6 +141,7 @@ class StandIn:
         marginalise: bool = True,
         minibatch: int | None = None,
         boundary_budget: int | None = None,
+        samples_axis: str | None = None,
     ) -> Callable[[Params, Array], Any]:
         value_and_grad = jax.value_and_grad(self.elbo_loss(guide, estimator, samples))
 

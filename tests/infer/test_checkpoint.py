@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from ppl.infer import CheckpointError, Fit, Progress, fit
+from ppl.infer.checkpoint import load, save
 
 from .stand_in import gaussian
 
@@ -91,6 +92,26 @@ def test_a_checkpoint_of_another_run_is_refused(tmp_path: Path) -> None:
     for other in (gaussian([1.0, 0.3], [0.5, 0.1]), gaussian([1.0], [0.5])):
         with pytest.raises(CheckpointError, match="another model"):
             fit(other, starts=2, seed=1, checkpoint=path, steps=20, resume=True)
+
+
+def test_a_checkpoint_that_lacks_later_settings_is_of_a_run_without_them(tmp_path: Path) -> None:
+    path = tmp_path / "run.ckpt"
+    run(path, steps=200, boundary_budget=None)
+    header, arrays = load(path)
+    for later in ("minibatch", "init", "boundary_budget"):
+        del header["settings"][later]
+    del header["starts_rhat"]
+    save(path, header, arrays)
+    whole = run(steps=333, boundary_budget=None)
+    assert comparable(run(path, steps=333, resume=True, boundary_budget=None)) == comparable(whole)
+    save(path, header, arrays)
+    with pytest.raises(CheckpointError, match=r"made with boundary_budget None \(now 64\)"):
+        run(path, steps=333, resume=True)
+    later = {**header, "settings": {**header["settings"], "momentum": 3}}
+    for changed, why in ((later, "by a later version"), ({**header, "phase": "dance"}, "damaged")):
+        save(path, changed, arrays)
+        with pytest.raises(CheckpointError, match=why):
+            run(path, steps=333, resume=True, boundary_budget=None)
 
 
 @pytest.mark.parametrize("content", [b"", b"not a zip", b"PK\x03\x04 cut"])
