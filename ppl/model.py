@@ -13,6 +13,7 @@ from ppl.data.defaults import check_defaults
 from ppl.diagnostics import Diagnostic, Diagnostics, PplError, Span
 from ppl.driver import Compiled, compile_source
 from ppl.language.budget import BOUNDARY_BUDGET
+from ppl.language.guides import line
 from ppl.regions import GuardInfo
 from ppl.regions.budget import taken_in_part
 from ppl.regions.prefix import remark
@@ -137,7 +138,7 @@ class Model:
 
 def in_source(part: ir.GuidePart) -> str:
     """A part of the program's guide, in its words."""
-    return f"{', '.join(part.sites)} ~ {part.family}({'' if part.rank is None else show(part.rank)})"
+    return line(part.sites, part.family, None if part.rank is None else show(part.rank), part.flow)
 
 
 def entry(i: GuardInfo, count: int | None) -> dict[str, Any]:

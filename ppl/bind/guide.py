@@ -58,5 +58,5 @@ def guide_of(
                 whole = counted(size, "coordinate")
                 message = f"the rank of `{part.family}` is {rank}, and its latents have {whole}: it is from 1 to that"
                 findings.add("PPL311", message, part.span, (part.rank,))
-        out.append(GuideBlock(part.family, part.sites, None if rank is None else int(rank)))
+        out.append(GuideBlock(part.family, part.sites, None if rank is None else int(rank), part.flow))
     return tuple(out)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeAlias
 
 from ppl.core import ir
+from ppl.language.guides import line
 from ppl.record import record
 
 if TYPE_CHECKING:
@@ -45,14 +46,15 @@ class Measured:
 
 @record
 class GuideBlock:
-    """Latents that a family of the program's own guide has together; `rank` of a LowRank."""
+    """Latents that a family of the program's own guide has together; `rank` of a LowRank. `flow`: with a flow."""
 
     family: str
     sites: tuple[str, ...]
     rank: int | None
+    flow: bool = False
 
     def __str__(self) -> str:
-        return f"{', '.join(self.sites)} ~ {self.family}({'' if self.rank is None else self.rank})"
+        return line(self.sites, self.family, self.rank, self.flow)
 
 
 @record

@@ -85,9 +85,9 @@ def _infer_options(parser: argparse.ArgumentParser) -> None:
     option("--method", choices=("vi", "nuts", "smc"), default="vi",
            help="default: vi, a fit; nuts and smc sample with BlackJAX, to check fits against")  # fmt: skip
     option("--guide",
-           help="meanfield (default), fullrank, lowrank, lowrank:RANK or chain; program, the one that it describes in "
-           "a `guide` block (default if it does); a description, such as 'x, y ~ FullRank(); z ~ MeanField()'; or "
-           "auto, which compares")  # fmt: skip
+           help="meanfield (default), fullrank, lowrank, lowrank:RANK or chain; flow, or flow: and one of these, for "
+           "latents with skewed posteriors; program, the one that it describes in a `guide` block (default if it "
+           "does); a description, such as 'x, y ~ FullRank(); z ~ MeanField()'; or auto, which compares")  # fmt: skip
     option("--estimator", choices=("combined", "interior", "score"), default="combined",
            help="default: combined; interior is what plain automatic differentiation gives, and biased")  # fmt: skip
     option("--steps", type=_count, metavar="N", help="make exactly N steps (default: until converged)")

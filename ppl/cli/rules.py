@@ -89,9 +89,9 @@ RULES = {
         "latents, and noise is drawn from its prior."
     ),
     "PPL311": (
-        "The families are MeanField(), FullRank(), LowRank(rank) and Chain(). Chain() is for arrays, along their first "
-        "axis; discrete latents are independent of all others, so theirs is MeanField(). A rank is at least 1 and at "
-        "most the number of coordinates of its latents."
+        "The families are MeanField(), FullRank(), LowRank(rank), Chain() and Flow(), which may be laid over another "
+        "one: Flow(FullRank()). Chain() is for arrays, along their first axis; discrete latents are independent of all "
+        "others, so theirs is MeanField(). A rank is at least 1 and at most the number of coordinates of its latents."
     ),
     "PPL402": (
         "A boundary term needs a coordinate along which the guard's value moves while the branches before "

@@ -406,12 +406,14 @@ class Kink:
 
 @record
 class GuidePart:
-    """Latents that a family of the program's own guide (see ppl.language.guides) has together; `rank` of a LowRank."""
+    """Latents that a family of the program's own guide (see ppl.language.guides) has together; `rank` of a LowRank.
+    `flow`: whether there is a flow over it."""
 
     family: str
     sites: tuple[str, ...]
     rank: Expr | None
     span: Span
+    flow: bool = False
 
 
 @record

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ppl.core import ir
 from ppl.diagnostics import counted, did_you_mean
 from ppl.elaborate import arrays, expressions
 from ppl.elaborate.context import ERROR, ArrayBinding, Context, DataBinding
 from ppl.language.distributions import DISTRIBUTIONS
-from ppl.language.guides import FAMILIES, Family
+from ppl.language.guides import FAMILIES, FLOW, PLAIN, Family
 from ppl.syntax import ast
 
 
@@ -17,13 +19,16 @@ def guide(ctx: Context, s: ast.Guide) -> tuple[ir.GuidePart, ...]:
     seen: dict[str, ast.Name] = {}
     out: list[ir.GuidePart] = []
     for entry in s.entries:
-        family = family_of(ctx, entry.family)
+        flow = entry.family.name == FLOW
+        call = below(ctx, entry.family) if flow else entry.family
+        family = None if call is None else family_of(ctx, call)
         names = [x for x in entry.latents if is_latent(ctx, x) and is_new(ctx, x, seen)]
-        if family is None:
+        if call is None or family is None:
             continue
-        rank = rank_of(ctx, family, entry.family)
-        if all([suits(ctx, family, x) for x in names]) and names and rank is not ERROR:
-            out.append(ir.GuidePart(family.name, tuple(x.name for x in names), rank, entry.span))
+        rank = rank_of(ctx, family, call)
+        own = replace(family, discrete=False) if flow else family
+        if all([suits(ctx, own, entry.family.name, x) for x in names]) and names and rank is not ERROR:
+            out.append(ir.GuidePart(family.name, tuple(x.name for x in names), rank, entry.span, flow))
     missing = [k for k, site in ctx.sites.items() if not site.noise and k not in seen]
     if missing:
         listed = ", ".join(f"`{k}`" for k in missing)
@@ -31,6 +36,18 @@ def guide(ctx: Context, s: ast.Guide) -> tuple[ir.GuidePart, ...]:
         hint = f"every latent has its place in it: write `{', '.join(missing)} ~ MeanField()` for independent ones"
         ctx.error("PPL310", f"{listed} {verb} in the guide", s.span, hint)
     return tuple(out)
+
+
+def below(ctx: Context, call: ast.Call) -> ast.Call | None:
+    """The family that a flow is laid over."""
+    if not call.args:
+        return replace(call, name=PLAIN)
+    node = call.args[0].value
+    if len(call.args) == 1 and call.args[0].name is None and isinstance(node, ast.Call) and node.name != FLOW:
+        return node
+    text = f"`{FLOW}` takes no argument, or the family that it is laid over"
+    ctx.error("PPL203", text, call.span, f"write `{FLOW}()` for independent latents, or `{FLOW}(FullRank())`")
+    return None
 
 
 def family_of(ctx: Context, call: ast.Call) -> Family | None:
@@ -71,11 +88,11 @@ def is_new(ctx: Context, x: ast.Name, seen: dict[str, ast.Name]) -> bool:
     return first is x
 
 
-def suits(ctx: Context, family: Family, x: ast.Name) -> bool:
-    """Whether a latent can have this family."""
+def suits(ctx: Context, family: Family, name: str, x: ast.Name) -> bool:
+    """Whether a latent can have this family, which goes by `name`."""
     site = ctx.sites[x.name]
     if site.type.base == "int" and not family.discrete:
-        text = f"`{x.name}` is discrete, and `{family.name}` is for continuous latents"
+        text = f"`{x.name}` is discrete, and `{name}` is for continuous latents"
         hint = f"discrete latents are independent of all others: write `{x.name} ~ MeanField()`"
         ctx.error("PPL311", text, x.span, hint)
         return False

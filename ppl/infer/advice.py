@@ -17,7 +17,13 @@ if TYPE_CHECKING:
 NEAR = 0.1  # nats: starts this close have found the same optimum
 TRACE_POINTS = 200  # at most this many points of the trace are reported
 DECIDED = 1e-3  # a condition that holds in a smaller share of draws, or in all but that, has been decided
-PARTS = {"loc": "place", "log_scale": "width", "logits": "probability"}  # of a guide's parameters
+PARTS = {
+    "loc": "place",
+    "log_scale": "width",
+    "logits": "probability",
+    "skew": "skewness",
+    "log_tail": "tails",
+}  # of a guide's parameters
 UNDECIDED = 0.02  # ... and was not decided before, if it held in at least this share
 
 

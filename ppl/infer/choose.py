@@ -14,7 +14,7 @@ from ppl.infer.result import Fit
 
 Array = NDArray[Any]
 
-PLAIN = "meanfield"
+PLAIN, FLOW = "meanfield", "flow"
 FULL = 60  # latents up to which all their covariances are fitted; beyond, those along a few directions
 COUPLED = 0.2  # rank correlation of neighbours under the prior from which an array is taken for a time series
 WORTH = 0.1  # nats: a richer guide has to bring more than this, and than twice the error of the difference
@@ -23,16 +23,24 @@ WORTH = 0.1  # nats: a richer guide has to bring more than this, and than twice 
 def fit_best(fit_one: Callable[[str, Fit | None], Fit], own: str | None = None) -> Fit:
     """The best of the fits ``fit_one(guide, start)``, with the comparison in its `guides` and `choice`.
 
-    The mean-field guide comes first, then the program's `own`; all others start where the first ended. Raises
-    :class:`InferenceError` if it fails.
+    The mean-field guide comes first, then the program's `own`; all others start where the first ended. Where both
+    dependence and a flow are worth it, there is one with both, from where the dependent one ended. Raises
+    :class:`InferenceError` if the first fails.
     """
     plain = fit_one(PLAIN, None)
     fits, failed = [plain], list[dict[str, Any]]()
-    for guide in ([] if own is None else [own]) + richer(plain):
+
+    def attempt(guide: str, start: Fit) -> None:
         try:
-            fits.append(fit_one(guide, plain))
+            fits.append(fit_one(guide, start))
         except InferenceError as error:
             failed.append({"guide": guide, "failed": error.diagnostics[0].message})
+
+    for guide in ([] if own is None else [own]) + richer(plain):
+        attempt(guide, plain)
+    dependent = best_of([f for f in fits if f.settings.guide not in (FLOW, own)])
+    if dependent is not plain and any(f.settings.guide == FLOW and clearly(f, plain) for f in fits):
+        attempt(f"{FLOW}:{dependent.settings.guide}", dependent)
     best = best_of(fits)
     rows = [
         {
@@ -51,12 +59,14 @@ def fit_best(fit_one: Callable[[str, Fit | None], Fit], own: str | None = None) 
 
 
 def richer(plain: Fit) -> list[str]:
-    """The guides that a program is fitted with beside the mean-field one, of which `plain` is the fit: the chain for
-    arrays whose neighbours depend on each other under the prior, and full or low rank by the number of latents."""
+    """The guides that a program is fitted with beside the mean-field one, of which `plain` is the fit: a flow, the
+    chain for arrays whose neighbours depend on each other under the prior, and full or low rank by the number of
+    latents."""
     count = sum(int(np.size(x)) for x in plain.params["loc"].values())
+    guides = [FLOW] if count else []
     if count < 2:
-        return []
-    guides = ["chain"] if any(abs(c) > COUPLED for c in _couplings(plain)) else []
+        return guides
+    guides += ["chain"] if any(abs(c) > COUPLED for c in _couplings(plain)) else []
     return [*guides, "fullrank" if count <= FULL else "lowrank"]
 
 
@@ -87,10 +97,15 @@ def best_of(fits: Sequence[Fit]) -> Fit:
     settled = [f for f in fits if f.converged] or list(fits)
     best = settled[0]
     for other in settled[1:]:
-        gain, error = gain_of(other, best)
-        if gain > max(WORTH, 2 * error):
+        if clearly(other, best):
             best = other
     return best
+
+
+def clearly(fit: Fit, other: Fit) -> bool:
+    """Whether the ELBO of the first is higher by more than what is not worth it."""
+    gain, error = gain_of(fit, other)
+    return gain > max(WORTH, 2 * error)
 
 
 def gain_of(fit: Fit, other: Fit) -> tuple[float, float]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 from ppl.record import record
@@ -10,8 +10,8 @@ from ppl.record import record
 
 @record
 class Family:
-    """`parameters`: the names of its arguments, ints from data. `discrete`: whether discrete latents can have it.
-    `arrays`: whether it needs arrays. `option`: what ``--guide`` calls it."""
+    """`parameters`: the names of its arguments, ints from data (FLOW takes a family instead, or nothing). `discrete`:
+    whether discrete latents can have it. `arrays`: whether it needs arrays. `option`: what ``--guide`` calls it."""
 
     name: str
     option: str
@@ -29,5 +29,16 @@ FAMILIES: Mapping[str, Family] = MappingProxyType({
         Family("Flow", "flow"),
     )
 })  # fmt: skip
+
+FLOW, PLAIN = "Flow", "MeanField"  # a flow of nothing else is one of independent latents
+
+
+def line(sites: Sequence[str], family: str, rank: object, flow: bool) -> str:
+    """A line of a guide, as a program has it."""
+    own = f"{family}({'' if rank is None else rank})"
+    if flow:
+        own = f"{FLOW}({'' if family == PLAIN else own})"
+    return f"{', '.join(sites)} ~ {own}"
+
 
 PROGRAM = "program"  # what ``--guide`` calls the guide that a program has of its own

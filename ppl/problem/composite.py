@@ -79,7 +79,8 @@ def composite(blocks: Sequence[GuideBlock], latents: Latents) -> Composite:
     for block in blocks:
         sites = [k for k in block.sites if k not in latents.outcomes]
         if sites:
-            parts.append(_part(block, latents.restricted(sites)))
+            part = _part(block, latents.restricted(sites))
+            parts.append(Flow(part.latents, part) if block.flow else part)
     return Composite(latents, tuple(parts))
 
 
@@ -92,8 +93,6 @@ def _part(block: GuideBlock, latents: Latents) -> Guide:
             return LowRank(latents, block.rank)
         case "Chain":
             return Chain(latents)
-        case "Flow":
-            return Flow(latents, MeanField(latents))
         case _:
             assert block.family == "MeanField", block.family
             return MeanField(latents)

@@ -9,7 +9,8 @@ from ppl.problem.gaussian import Chain, FullRank, LowRank, default_rank
 from ppl.problem.guides import Guide, Latents, MeanField
 
 NAMES = ("meanfield", "fullrank", "lowrank", "lowrank:RANK", "chain", "flow", "flow:GUIDE", "program")
-FLOW = "flow"
+FLOW = "flow"  # of independent latents, or "flow:" and one of these
+BELOW = ("meanfield", "fullrank", "lowrank", "chain")
 POINTS = ("delta", "map", "mle", "point")  # what people ask for that cannot be had
 
 
@@ -22,7 +23,7 @@ def family_of(name: str, latents: Latents) -> Guide:
         if rank < 1 or rank > max(size, 1):
             raise ValueError(f"the rank of the guide {name!r} must be from 1 to {max(size, 1)}, the number of latents")
         return LowRank(latents, rank)
-    if kind == FLOW and option.partition(":")[0] != FLOW and bool(colon) == bool(option):
+    if kind == FLOW and (not colon or option.partition(":")[0] in BELOW):
         return Flow(latents, family_of(option or "meanfield", latents))
     for known, family in (("meanfield", MeanField), ("fullrank", FullRank), ("chain", Chain)):
         if name == known:

@@ -11,7 +11,7 @@ import pytest
 
 import ppl
 from ppl.infer import CheckpointError, Fit, Progress, load_fit
-from ppl.infer.choose import FULL, best_of, in_words, richer
+from ppl.infer.choose import FULL, best_of, fit_best, in_words, richer
 
 TIED = "x: real[3] ~ Normal(0, 1)\nobserve 1.0 ~ Normal(sum(x), 0.3)\n"  # correlated, and alike under the prior
 
@@ -23,7 +23,7 @@ def chosen() -> Fit:
 
 def test_the_richer_guide_is_kept_where_it_is_worth_it(chosen: Fit, tmp_path: Path) -> None:
     tried = {g["guide"]: g for g in chosen.guides}
-    assert list(tried) == ["meanfield", "fullrank"]  # neighbours are independent under the prior: no chain
+    assert list(tried) == ["meanfield", "flow", "fullrank"]  # neighbours are independent under the prior: no chain
     assert chosen.settings.guide == "fullrank" and "tril" in chosen.params
     assert tried["fullrank"]["chosen"] and not tried["meanfield"]["chosen"]
     assert tried["fullrank"]["elbo"] == chosen.elbo
@@ -66,16 +66,34 @@ def test_guides_follow_the_form_of_the_program(chosen: Fit) -> None:
         return replace(chosen, params={"loc": {"x": np.zeros(count)}}, prior={"x": prior})
 
     steps = rng.normal(size=(400, 6))
-    assert richer(plain(6, steps)) == ["fullrank"]
-    assert richer(plain(6, np.exp(np.cumsum(steps, axis=1)))) == ["chain", "fullrank"]
-    assert richer(plain(FULL + 1, steps)) == ["lowrank"]
-    assert richer(plain(1, steps[:, :1])) == []
+    assert richer(plain(6, steps)) == ["flow", "fullrank"]
+    assert richer(plain(6, np.exp(np.cumsum(steps, axis=1)))) == ["flow", "chain", "fullrank"]
+    assert richer(plain(FULL + 1, steps)) == ["flow", "lowrank"]
+    assert richer(plain(1, steps[:, :1])) == ["flow"]
     absent = np.where(rng.random((400, 6)) < 0.5, np.nan, np.cumsum(steps, axis=1))
-    assert richer(plain(6, absent)) == ["chain", "fullrank"]
+    assert richer(plain(6, absent)) == ["flow", "chain", "fullrank"]
 
 
-def test_one_latent_has_nothing_to_compare() -> None:
-    model = ppl.compile("x ~ Normal(0, 1)\nobserve 1.0 ~ Normal(x, 1)\n")
+@pytest.mark.parametrize(("worse", "gain"), [("", 0.0), ("flow", 0.05), ("lowrank", 0.05)])
+def test_a_flow_over_dependence_is_tried_where_both_are_worth_it(chosen: Fit, worse: str, gain: float) -> None:
+    """The fits are made up: what is tried, and from where."""
+    gains = {"meanfield": 0.0, "flow": 0.5, "chain": 0.05, "lowrank": 2.0, "flow:lowrank": 2.6, worse: gain}
+    prior = {"x": np.cumsum(np.random.default_rng(0).normal(size=(400, FULL + 1)), axis=1)}
+    tried: list[tuple[str, str | None]] = []
+
+    def one(guide: str, start: Fit | None) -> Fit:
+        tried.append((guide, start.settings.guide if start else None))
+        return replace(chosen, settings=replace(chosen.settings, guide=guide), elbo=-9 + gains[guide], elbo_se=0.01,
+                       params={"loc": {"x": np.zeros(FULL + 1)}}, prior=prior, converged=True)  # fmt: skip
+
+    best = fit_best(one).settings.guide
+    first = [("meanfield", None), ("flow", "meanfield"), ("chain", "meanfield"), ("lowrank", "meanfield")]
+    assert tried == (first if worse else [*first, ("flow:lowrank", "lowrank")])
+    assert best == {"": "flow:lowrank", "flow": "lowrank", "lowrank": "flow"}[worse]
+
+
+def test_a_program_without_continuous_latents_has_nothing_to_compare() -> None:
+    model = ppl.compile("x ~ Bernoulli(0.5)\nobserve 1.0 ~ Normal(x, 1)\n")
     result = model.infer(guide="auto", starts=2, steps=50, draws=100)
     assert [g["guide"] for g in result.guides] == ["meanfield"]
 
@@ -93,7 +111,7 @@ def test_a_comparison_that_was_interrupted_goes_on(chosen: Fit, tmp_path: Path) 
         model.infer(progress=interrupt, **asked)
     del calls[:]
     again = model.infer(progress=lambda at: calls.append(at.step), resume=True, **asked)
-    assert calls == [300, 400, 500]
+    assert calls == [300, 400, 500, 100, 200, 300, 400, 500]  # and the third guide
     whole, continued = ({k: v for k, v in f.to_json().items() if k != "seconds"} for f in (chosen, again))
     assert continued == whole
     with pytest.raises(CheckpointError, match=r"made with guide auto \(now one guide\)"):

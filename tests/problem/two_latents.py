@@ -31,7 +31,7 @@ def flat_moments(name: str, params: Tree) -> tuple[Any, Any]:
     if name == "meanfield":
         v = jnp.eye(2)
     elif name == "fullrank":
-        root = jnp.eye(2).at[1, 0].set(params["tril"]["latents"][0])
+        root = jnp.eye(2).at[1, 0].set(next(iter(params["tril"].values()))[0])
         v = root @ root.T
     elif name == "chain":
         c = params["coupling"]["z"][0]
@@ -107,7 +107,7 @@ def walk(x: Any, y: Any) -> Any:
 CASES = {
     "oblique": Case(
         "x ~ Normal(0, 1)\ny ~ Normal(1, 2)\nobserve 1.2 ~ Normal(if 2 * x - 3 * y + 0.5 > 0 then x else 4, 0.7)\n",
-        always(oblique), ("fullrank", "flow:fullrank"),
+        always(oblique), ("fullrank", "x, y ~ Flow(FullRank())"),
     ),
     "circle": Case(
         "x ~ Normal(0, 1)\ny ~ Normal(0, 1)\nobserve 1 ~ Bernoulli(if x^2 + y^2 < 1 then 0.9 else 0.2)\n",
@@ -163,8 +163,8 @@ def axis(centre: float, spread: float, cuts: tuple[float, ...], cells: int = 500
 
 def exact(case: Case, name: str, params: Tree) -> tuple[float, Tree]:
     """The ELBO and its gradient by quadrature."""
-    warped = name.startswith("flow:")
-    base = name.removeprefix("flow:")
+    warped = name.startswith("flow:") or "Flow" in name
+    base = "fullrank" if "FullRank" in name else name.removeprefix("flow:")
     gaussian = {**params, **dict.fromkeys(("loc", "log_scale"), jax.tree.map(jnp.zeros_like, params["loc"]))}
 
     def moments(params: Tree) -> tuple[Any, Any]:
