@@ -1,9 +1,10 @@
 """What an unbiased gradient costs: the compiler's estimators beside those of the literature, on five of its models.
 
-    python benchmarks/performance.py [--quick] [--models NAME ...] [--out docs/performance]
+    python benchmarks/performance.py [--quick] [--models NAME ...] [--parts PART ...] [--out docs/performance]
 
-Writes ``OUT.md`` and ``OUT.json``. Everything that is compared is measured in one process, in interleaved rounds, of
-which the median counts. A gradient includes drawing its noise. `--quick` cuts draws and steps to see that it runs.
+Writes ``OUT.md`` and ``OUT.json``. Times that are compared are measured in one process, in interleaved rounds, of which
+the median counts. A gradient includes drawing its noise. `--quick` cuts draws and steps to see that it runs. Of the
+parts, `spread` and `trained` take longest; times want a machine with nothing else to do.
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ OURS = {
 SMOOTH = (0.06, 0.14)  # the temperatures of Wagner, Khajwal & Ong (2024)
 FULL_STEPS = 1000  # after so many steps a temperature that decays is lower by the square root of 2
 STEPS_BEFORE_TRAINED = 5000
+PARTS = ("time", "spread", "trained", "numpyro", "scaling")
 DTYPES = {"f32": jnp.float32, "f64": jnp.float64}
 BATCHES = (16, 256)
 
@@ -305,32 +307,39 @@ def machine() -> str:
     return f"{cpu}, {os.cpu_count()} cores, Python {platform.python_version()}, jax {jax.__version__} on the CPU"
 
 
-def measure(names: list[str], quick: bool) -> dict[str, Any]:
+def measure(names: list[str], parts: list[str], quick: bool, result: dict[str, Any], save: Callable[[], None]) -> None:
+    """Enters the `parts` of these models into `result`, and saves after each."""
     draws, steps, seeds = (1600, 500, 2) if quick else (128_000, 50_000, 5)
-    result: dict[str, Any] = {"machine": machine(), "models": {}}
+    result["machine"] = machine()
     for name in names:
-        model = MODELS[name]()
+        model, row = MODELS[name](), result.setdefault("models", {}).setdefault(name, {})
+        row["lines"] = ppl.load(str(LITERATURE / f"{name}.ppl")).source_code.count("\n")
         found = methods(model)
         check(model, found["combined"])
-        row: dict[str, Any] = {"time": price(model, found)}
-        trained = train(found["combined"], min(steps, STEPS_BEFORE_TRAINED), 1)[0]
-        row["spread"] = spread(model, found, trained, draws)
-        optimised = {k: m for k, m in found.items() if k != "score"}
-        optimised |= {m.name: m for m in (decaying(model, t) for t in SMOOTH)}
-        row["trained"] = trained_elbos(model, optimised, steps, seeds, 1000 if quick else 100_000)
-        source = ppl.load(str(LITERATURE / f"{name}.ppl")).source_code
-        row["lines"] = source.count("\n")
-        result["models"][name] = row
+        if "time" in parts:
+            row["time"] = price(model, found)
+        if "spread" in parts:
+            trained = train(found["combined"], min(steps, STEPS_BEFORE_TRAINED), 1)[0]
+            row["spread"] = spread(model, found, trained, draws)
+        if "trained" in parts:
+            optimised = {k: m for k, m in found.items() if k != "score"}
+            optimised |= {m.name: m for m in (decaying(model, t) for t in SMOOTH)}
+            row["trained"] = trained_elbos(model, optimised, steps, seeds, 1000 if quick else 100_000)
+        save()
         print(f"measured {name}", file=sys.stderr)
-    result["numpyro"] = numpyro_steps(names)
-    result["scaling"] = scaling(quick)
-    return result
+    if "numpyro" in parts:
+        result["numpyro"] = numpyro_steps(names)
+        save()
+    if "scaling" in parts:
+        result["scaling"] = scaling(quick)
+        save()
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="few draws and steps")
     parser.add_argument("--models", nargs="+", choices=list(MODELS), default=list(MODELS))
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS), help="only these, added to OUT.json")
     parser.add_argument("--out", type=Path, help="write OUT.md and OUT.json; without it the tables go to stdout")
     parser.add_argument("--one", nargs=2, metavar=("FAMILY", "N"), help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -338,13 +347,21 @@ def main() -> None:
         print(json.dumps(scale_one(options.one[0], int(options.one[1]))))
         return
     jax.config.update("jax_enable_x64", True)
-    result = measure(options.models, options.quick)
-    text = report.page(result)
-    if options.out is None:
-        print(text)
-        return
-    options.out.with_suffix(".json").write_text(json.dumps(result, indent=1) + "\n")
-    options.out.with_suffix(".md").write_text(text)
+    kept = options.out.with_suffix(".json") if options.out is not None else None
+    result = json.loads(kept.read_text()) if kept is not None and kept.exists() else {}
+
+    def save() -> None:
+        if kept is not None:
+            kept.write_text(json.dumps(result, indent=1) + "\n")
+
+    measure(options.models, options.parts, options.quick, result, save)
+    missing = sorted(p for p in PARTS if p not in result and not all(p in m for m in result["models"].values()))
+    if missing:
+        print(f"no tables yet: {', '.join(missing)} to be measured", file=sys.stderr)
+    elif options.out is None:
+        print(report.page(result))
+    else:
+        options.out.with_suffix(".md").write_text(report.page(result))
 
 
 if __name__ == "__main__":
