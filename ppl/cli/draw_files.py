@@ -42,7 +42,7 @@ def _netcdf(drawn: Predicted, data: Mapping[str, Any], path: Path, prior: bool) 
     if not prior:
         groups["log_likelihood"] = datasets.draws(drawn.log_likelihood)
     root = xarray.Dataset(attrs={"inference_library": "pplc", "sample_dims": ["chain", "draw"]})
-    xarray.DataTree.from_dict({"/": root, **groups}).to_netcdf(path, engine="h5netcdf")
+    datasets.write(xarray.DataTree.from_dict({"/": root, **groups}), path)
 
 
 def _csv(drawn: Predicted, data: Mapping[str, Any], path: Path, prior: bool) -> None:

@@ -13,7 +13,7 @@ from ppl.cli.console import UsageError, is_watched, put, show_notes, tell
 from ppl.cli.hosts import joined
 from ppl.cli.inspect import data_for, load_model
 from ppl.cli.main import FINE
-from ppl.cli.output import check_writable
+from ppl.cli.output import check_writable, why
 from ppl.cli.parser import budget_asked
 from ppl.diagnostics import counted
 
@@ -163,7 +163,7 @@ def _save(fit: Fit, path: str) -> None:
     try:
         fit.save(path)
     except OSError as error:
-        raise UsageError(f"cannot write {path}: {error.strerror or error}") from error
+        raise UsageError(f"cannot write {path}: {why(error)}") from error
 
 
 @contextmanager

@@ -9,6 +9,11 @@ from pathlib import Path
 from ppl.cli.console import UsageError
 
 
+def why(error: OSError) -> str:
+    """The reason in the words of the operating system; libraries have their own, of many lines."""
+    return os.strerror(error.errno) if error.errno else str(error)
+
+
 def check_writable(path: str) -> None:
     """Raises UsageError unless a file can be made at `path`: a fit of an hour must not be lost to a typo."""
     if os.path.isdir(path):
@@ -17,4 +22,4 @@ def check_writable(path: str) -> None:
         with tempfile.TemporaryFile(dir=Path(path).parent):
             pass
     except OSError as error:
-        raise UsageError(f"cannot write {path}: {error.strerror or error}") from error
+        raise UsageError(f"cannot write {path}: {why(error)}") from error

@@ -9,7 +9,7 @@ from typing import Any
 
 from ppl.cli.console import UsageError, put
 from ppl.cli.main import FINE
-from ppl.cli.output import check_writable
+from ppl.cli.output import check_writable, why
 from ppl.cli.saved import open_saved
 
 FORMATS = (".png", ".svg", ".pdf")
@@ -39,6 +39,6 @@ def plot(options: argparse.Namespace) -> int:
         with replacing(Path(target)) as temporary:
             drawn.savefig(temporary, format=kind[1:])
     except OSError as error:
-        raise UsageError(f"cannot write {target}: {error.strerror or error}") from error
+        raise UsageError(f"cannot write {target}: {why(error)}") from error
     put(f"{target}\n")
     return FINE

@@ -12,7 +12,7 @@ from ppl.cli.console import UsageError, put, show_notes
 from ppl.cli.infer import configure_jax
 from ppl.cli.inspect import data_for, load_model
 from ppl.cli.main import FINE
-from ppl.cli.output import check_writable
+from ppl.cli.output import check_writable, why
 
 if TYPE_CHECKING:
     from ppl.predict import Predicted
@@ -79,4 +79,4 @@ def _save(drawn: Predicted, data: Mapping[str, Any], options: argparse.Namespace
     try:
         write(drawn, data, Path(options.out), options.source == "prior")
     except OSError as error:
-        raise UsageError(f"cannot write {options.out}: {error.strerror or error}") from error
+        raise UsageError(f"cannot write {options.out}: {why(error)}") from error

@@ -12,6 +12,7 @@ import numpy as np
 from ppl.cli.columns import aligned
 from ppl.cli.console import UsageError, put
 from ppl.cli.main import FINE
+from ppl.cli.output import why
 from ppl.cli.tables import table
 from ppl.diagnostics import Diagnostic, InferenceError
 
@@ -33,7 +34,7 @@ def infer_by_sampling(problem: Problem, options: argparse.Namespace) -> int:
             try:
                 result.save(options.out)
             except OSError as error:
-                raise UsageError(f"cannot write {options.out}: {error.strerror or error}") from error
+                raise UsageError(f"cannot write {options.out}: {why(error)}") from error
     if options.require_converged and not result.diagnostics["converged"]:
         raise InferenceError(
             [Diagnostic("PPL802", "the chains did not converge: see R-hat and the effective sample size")]

@@ -9,9 +9,10 @@ import io
 import json
 import os
 import tempfile
+import time
 import zipfile
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ import numpy as np
 from ppl.diagnostics import Diagnostic, PplError
 
 FORMAT = "pplc-checkpoint-1"
+LEFTOVER = 600.0  # seconds
+RANDOM = 8  # characters that tempfile adds to a name
 
 
 class CheckpointError(PplError):
@@ -33,7 +36,7 @@ def refuse(message: str, hint: str | None = None) -> CheckpointError:
 @contextmanager
 def replacing(path: Path) -> Generator[Path]:
     """A temporary path beside `path` that takes its name when the block ends well: readers never see half a file."""
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    handle, name = tempfile.mkstemp(prefix=_beside(path), dir=path.parent)
     os.close(handle)
     temporary = Path(name)
     try:
@@ -43,6 +46,21 @@ def replacing(path: Path) -> Generator[Path]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def _beside(path: Path) -> str:
+    return f".{path.name}."
+
+
+def remove_leftovers(path: Path) -> None:
+    """Removes what processes that were killed while they wrote `path` have left beside it. What is younger than
+    LEFTOVER may still be written."""
+    begins, before = _beside(path), time.time() - LEFTOVER
+    with suppress(OSError):
+        for other in path.parent.iterdir():
+            own = other.name.startswith(begins) and len(other.name) == len(begins) + RANDOM
+            if own and other.lstat().st_mtime < before:
+                other.unlink()
 
 
 def _umask() -> int:

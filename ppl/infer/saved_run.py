@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ppl.infer.checkpoint import parse, read, refuse, save
+from ppl.infer.checkpoint import parse, read, refuse, remove_leftovers, save
 from ppl.infer.hosts import Hosts
 from ppl.infer.run import PHASES, Run
 from ppl.infer.settings import BEFORE, Settings
@@ -58,6 +58,8 @@ class Checkpoint:
             if hosts.first and (path.is_dir() or not path.parent.is_dir()):
                 what = "it is a directory" if path.is_dir() else "there is no such directory"
                 raise refuse(f"the checkpoint {path} cannot be written: {what}")
+            if hosts.first:
+                remove_leftovers(path)
         opened = Checkpoint(path, hosts)
         content = hosts.from_first(lambda: read(path) if path.exists() else b"\0") if resume else b"\0"
         if content == b"\0":  # nothing was saved yet

@@ -110,7 +110,7 @@ def _header(fit: Fit) -> dict[str, Any]:
 def save(fit: Fit, path: Path) -> None:
     """Raises OSError if `path` cannot be written; an existing file stays whole in that case."""
     with replacing(path) as temporary:
-        to_tree(fit).to_netcdf(temporary, engine="h5netcdf")
+        datasets.write(to_tree(fit), temporary)
 
 
 def load_fit(path: str | Path, problem: ProblemLike | None = None) -> Fit:

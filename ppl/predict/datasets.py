@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,6 +16,8 @@ import xarray
 from ppl.diagnostics import Diagnostic, PplError
 
 T = TypeVar("T")
+
+SAMPLES = "pplc_samples", "pplc-samples-1"  # header and format of the draws of a sampler
 
 
 def read(path: str | Path, header: str, form: str, build: Callable[[dict[str, Any], xarray.DataTree], T]) -> T:
@@ -36,6 +39,43 @@ def read(path: str | Path, header: str, form: str, build: Callable[[dict[str, An
     except (OSError, KeyError, ValueError, TypeError) as error:
         message = f"{path} is not a fit saved by this program, or it is damaged"
         raise PplError([Diagnostic("PPL804", message)]) from error
+
+
+@dataclass(frozen=True, slots=True)
+class SavedDraws:
+    """The draws of a sampler in a file: of the `latents` by name, (n, *shape), and the same `unconstrained`, (chains,
+    draws, *free shape)."""
+
+    name: str
+    latents: tuple[str, ...]
+    draws: dict[str, Any]
+    unconstrained: dict[str, Any]
+
+
+def read_draws(path: str | Path) -> SavedDraws | None:
+    """The draws that `infer --method --out` saved, None if the file is something else. Raises OSError as `read`."""
+
+    def build(header: dict[str, Any], tree: xarray.DataTree) -> SavedDraws:
+        def values(group: str) -> dict[str, Any]:
+            return {str(k): v.values for k, v in tree[group].data_vars.items()}
+
+        latents, posterior = tuple(header["latents"]), values("posterior")
+        draws = {k: posterior[k].reshape(-1, *posterior[k].shape[2:]) for k in latents}
+        free = values("unconstrained_posterior")
+        return SavedDraws(header["name"], latents, draws, {k: free[k] for k in latents})
+
+    try:
+        return read(path, *SAMPLES, build)
+    except PplError:
+        return None
+
+
+def write(tree: xarray.DataTree, path: Path) -> None:
+    """Writes `tree` as netCDF. Raises OSError if `path` cannot be written.
+
+    The file is made in memory: HDF5 cannot close one on a disk that is full, and complains for as long as it lives.
+    """
+    path.write_bytes(tree.to_netcdf(engine="h5netcdf"))
 
 
 def draws(values: Mapping[str, Any], chains: bool = False) -> xarray.Dataset:

@@ -146,9 +146,10 @@ class Samples:
         Raises OSError if `path` cannot be written.
         """
         from ppl.infer.checkpoint import replacing
+        from ppl.predict import datasets
 
         with replacing(Path(path)) as temporary:
-            self.to_inference_data().to_netcdf(temporary, engine="h5netcdf")
+            datasets.write(self.to_inference_data(), temporary)
 
     def __repr__(self) -> str:
         return f"<Samples of {self.name} by {self.method}: {self.chains} chains of {self.stats['lp'].shape[1]} draws>"

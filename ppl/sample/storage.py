@@ -16,7 +16,7 @@ from ppl.sample.result import Samples
 if TYPE_CHECKING:
     from ppl.problem import Problem
 
-FORMAT = "pplc-samples-1"
+HEADER, FORMAT = datasets.SAMPLES
 _HEADER = ("name", "method", "seed", "warmup", "seconds")
 
 
@@ -35,7 +35,7 @@ def to_tree(samples: Samples) -> xarray.DataTree:
     }  # fmt: skip
     root = xarray.Dataset(attrs={
         "inference_library": "pplc", "sample_dims": ["chain", "draw"],
-        "pplc_samples": json.dumps(header, sort_keys=True),
+        HEADER: json.dumps(header, sort_keys=True),
     })  # fmt: skip
     return xarray.DataTree.from_dict({"/": root, **groups}, name=samples.name)
 
@@ -63,4 +63,4 @@ def load_samples(path: str | Path, problem: Problem | None = None) -> Samples:
             **{k: header[k] for k in _HEADER},
         )
 
-    return datasets.read(path, "pplc_samples", FORMAT, build)
+    return datasets.read(path, HEADER, FORMAT, build)

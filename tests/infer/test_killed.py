@@ -57,6 +57,17 @@ def test_a_run_that_is_killed_again_and_again_ends_where_an_uninterrupted_one_do
     assert finish(tmp_path, "cut") == whole
 
 
+def test_what_a_killed_writer_left_is_removed_later(tmp_path: Path) -> None:
+    path = tmp_path / "run.ckpt"
+    names = (".run.ckpt.abcd1234", ".run.ckpt.efgh5678", ".run.ckpt.mine", ".other.ckpt.abcd1234")
+    for name in names:
+        (tmp_path / name).write_text("half")
+        os.utime(tmp_path / name, (0, 0))
+    os.utime(tmp_path / names[1])  # this one may still be written
+    fit(gaussian([1.0], [0.5]), starts=2, steps=10, checkpoint=path)
+    assert {p.name for p in tmp_path.iterdir()} == {"run.ckpt", *names[1:]}
+
+
 def test_a_disk_that_fails_leaves_the_checkpoint_before_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     problem, path = gaussian([1.0], [0.5]), tmp_path / "run.ckpt"
     fit(problem, starts=2, steps=100, checkpoint=path)
