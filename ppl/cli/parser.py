@@ -101,7 +101,7 @@ def _infer_options(parser: argparse.ArgumentParser) -> None:
     option("--lr", type=_positive, metavar="X", help="first step in prior standard deviations (default: 0.05)")
     option("--starts", type=_count, metavar="N", help="optimisations side by side, the best is kept (default: 16)")
     option("--init", metavar="prior|median|FILE",
-           help="where starts are: prior (default), median, a saved FIT.nc, or values in a .json file")  # fmt: skip
+           help="where starts are: prior (default), median, saved as FIT.nc, or values in a .json file")  # fmt: skip
     option("--seed", type=_seed, default=0, metavar="N", help="default: 0; equal seeds give equal results")
     option("--draws", type=_count, metavar="N", help="posterior draws (default: 4000; of a sampler, 1000 per chain)")
     _add_chains(parser)

@@ -126,8 +126,8 @@ RULES = {
     ),
     "PPL804": "The file is not a fit that `infer --out` saved, or it is damaged. Exit code 2.",
     "PPL806": (
-        "`--init` takes a fit of this program with data of this size, or values of all latents that exist with these"
-        " values, by name, in their shapes, inside their supports. Exit code 2."
+        "`--init` takes a fit or draws of this program with data of this size, or values of all latents that exist with"
+        " these values, by name, in their shapes, inside their supports. Exit code 2."
     ),
     "PPL807": (
         "A minibatch is a random subset of the iterations of a loop that adds observations or factors and hands "

@@ -72,7 +72,8 @@ def fit(
     `noise` how these depend on each other, `stl` whether sticking the landing is used and `marginalise` whether latents
     are integrated out of terms (see `Problem.elbo_loss`), `lr` the length of a first step in prior standard deviations.
     `init` says where the starts are: "prior" (one at the median, the others at draws), "median", or one place for all,
-    as values of the latents by name, a :class:`Fit`, or a file with either. With `minibatch`, each draw behind a
+    as values of the latents by name or a :class:`Fit`, or draws of :func:`ppl.sample.sample`, or a file with any of
+    these. With `minibatch`, each draw behind a
     gradient sees so many iterations of the loops that allow it (`Problem.elbo_loss`); which of the starts and stages is
     best, the ELBO and the posterior are decided on all of the data. `boundary_budget` bounds how often a gradient
     evaluates the program anew for one guard (`Problem.elbo_loss`); None is without a bound. `draws` is the size of the

@@ -5,9 +5,11 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import jax.numpy as jnp
 import numpy as np
@@ -19,11 +21,37 @@ from ppl.infer.result import Fit
 from ppl.infer.settings import INIT
 from ppl.infer.stopping import Floats
 
-Init = str | Path | Mapping[str, Any] | Fit
 Params = Any
+
+
+class Sampled(Protocol):
+    """The draws of a sampler, :class:`ppl.sample.Samples`: `draws` of the latents by name, (n, *shape), not a number
+    where one does not exist, and the same `unconstrained`, (chains, draws, *free shape)."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def latents(self) -> tuple[str, ...]: ...
+    @property
+    def draws(self) -> Mapping[str, Any]: ...
+    @property
+    def unconstrained(self) -> Mapping[str, Any]: ...
+
+
+Init = str | Path | Mapping[str, Any] | Fit | Sampled
 
 LOG_ODDS = 2.0  # of the outcome that is given for a discrete latent, against all others together
 SHARED = ("loc", "logits")  # parts that every start takes over; the first one takes the others as well
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of where starts are. `params`, by part and site: of the first one, and those in SHARED of all.
+    `places` are for the others in turn, if these are to lie in different places, with an axis of places in front.
+    Not a number where nothing is known."""
+
+    params: Params
+    places: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
 def name_of(init: Init) -> str:
@@ -32,19 +60,20 @@ def name_of(init: Init) -> str:
         return "fit"
     if isinstance(init, Mapping):
         return "values"
-    return os.fspath(init)
+    return os.fspath(init) if isinstance(init, str | Path) else "samples"
 
 
-def known_params(problem: ProblemLike, init: Init) -> Params | None:
-    """Parameters by part and site as far as `init` knows them, not a number where it does not; None for the prior and
-    its median.
+def known_of(problem: ProblemLike, init: Init) -> Known | None:
+    """What `init` knows; None for the prior and its median.
 
     Raises OSError for a file that cannot be opened, PplError if it does not belong to the problem.
     """
     if isinstance(init, Fit):
-        return _of_fit(problem, init, "the fit")
+        return Known(_of_fit(problem, init, "the fit"))
     if isinstance(init, Mapping):
-        return _of_values(problem, init)
+        return Known(_of_values(problem, init))
+    if not isinstance(init, str | Path):
+        return _of_samples(problem, init, "the draws")
     if init in INIT:
         return None
     path = os.fspath(init)
@@ -53,13 +82,22 @@ def known_params(problem: ProblemLike, init: Init) -> Params | None:
 
         with open(path, "rb"):
             pass  # a file that is not there is wrong usage, not wrong data
-        return _of_values(problem, load_file(path))
+        return Known(_of_values(problem, load_file(path)))
     from ppl.infer.storage import load_fit
 
-    return _of_fit(problem, load_fit(path), path)
+    try:
+        saved = load_fit(path)
+    except PplError as neither:
+        from ppl.predict.datasets import read_draws
+
+        samples = read_draws(path)
+        if samples is None:
+            raise neither
+        return _of_samples(problem, samples, path)
+    return Known(_of_fit(problem, saved, path))
 
 
-def place(rows: Floats, layout: Layout, init: Init, known: Params | None) -> Floats:
+def place(rows: Floats, layout: Layout, init: Init, known: Known | None) -> Floats:
     """`rows` (starts, parameters), of which the first is at the prior's median and the others at prior draws, moved to
     where `init` wants them. Their widths stay different, so that they find different things from one place."""
     if init == "prior":
@@ -68,9 +106,14 @@ def place(rows: Floats, layout: Layout, init: Init, known: Params | None) -> Flo
     if known is None:
         rows[:, layout.loc] = rows[0, layout.loc]
         return rows
-    given, shared = _row(layout, known), _row(layout, {part: known.get(part, {}) for part in SHARED})
+    given, shared = (_row(layout, p) for p in (known.params, {k: known.params.get(k, {}) for k in SHARED}))
+    rows[1:] = np.where(np.isnan(shared), rows[1:], shared)
     rows[0] = np.where(np.isnan(given), rows[0], given)
-    return np.where(np.isnan(shared), rows, shared)
+    for k in range(1, len(rows)):
+        at = {site: x[k * len(x) // len(rows)] for site, x in known.places.items()}
+        own = _row(layout, {"loc": at})
+        rows[k] = np.where(np.isnan(own), rows[k], own)
+    return rows
 
 
 def _row(layout: Layout, known: Params) -> Floats:
@@ -101,6 +144,46 @@ def _of_fit(problem: ProblemLike, fit: Fit, where: str) -> Params:
         raise _refused(f"{where} is a fit of {fit.name}, whose latents differ from those of this program with this "
                        f"data: {names}")  # fmt: skip
     return fit.params
+
+
+# ---------------------------------------------------------------- draws of a sampler
+
+
+def _of_samples(problem: ProblemLike, samples: Sampled, where: str) -> Known:
+    """The first start has the moments of the draws; the others lie at draws, so that each mode has some."""
+    differs = differing(problem, samples)
+    if differs:
+        names = ", ".join(f"`{name}`" for name in differs)
+        raise _refused(f"{where} has draws of {samples.name}, whose latents differ from those of this program with "
+                       f"this data: {names}")  # fmt: skip
+    params: dict[str, dict[str, Any]] = {"loc": {}, "log_scale": {}, "logits": {}}
+    places: dict[str, Any] = {}
+    for site in problem.sites:
+        if site.noise:
+            continue
+        u = np.asarray(samples.unconstrained[site.name], np.float64)
+        u = u.reshape(-1, *u.shape[2:])
+        there = ~np.isnan(np.asarray(samples.draws[site.name], np.float64))
+        if site.name in problem.outcomes:
+            params["logits"][site.name] = _frequencies(u, there, problem.outcomes[site.name])
+            continue
+        if site.free != site.shape:  # drawn as a whole, or not at all
+            whole = there.reshape(len(u), -1).all(axis=1)
+            there = np.broadcast_to(whole.reshape(-1, *[1] * len(site.free)), u.shape)
+        places[site.name] = x = np.where(there, u, np.nan)
+        with warnings.catch_warnings():  # one that exists in no draw, or in one: not a number is the answer
+            warnings.simplefilter("ignore", RuntimeWarning)
+            spread = np.nanstd(x, axis=0, ddof=1)
+            params["loc"][site.name] = np.nanmean(x, axis=0)
+        params["log_scale"][site.name] = np.log(np.where(spread > 0, spread, np.nan))
+    return Known(params, places)
+
+
+def _frequencies(outcome: Any, there: Any, count: int) -> Any:
+    """Parameters under which outcomes are as frequent as in the draws, with half a draw more of each."""
+    seen = np.stack([np.sum(there & (outcome == k), axis=0) for k in range(count)], axis=-1) + 0.5
+    logs = np.where(there.any(axis=0)[..., None], np.log(seen / seen.sum(axis=-1, keepdims=True)), np.nan)
+    return logs[..., 1] - logs[..., 0] if count == 2 else logs
 
 
 # -------------------------------------------------------------------- given values

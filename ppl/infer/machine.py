@@ -17,7 +17,7 @@ import numpy as np
 from ppl.diagnostics import Diagnostic, PplError
 from ppl.infer.devices import Devices
 from ppl.infer.hoist import FAST, QUICK, Compiling, Function
-from ppl.infer.initial import Init, known_params, place
+from ppl.infer.initial import Init, known_of, place
 from ppl.infer.layout import Layout, rows_of
 from ppl.infer.loop import CHUNK, initial_state, make_chunk
 from ppl.infer.problem import ProblemLike
@@ -46,7 +46,7 @@ def prepare(
         like = problem.init_params(settings.guide)
     except ValueError as error:
         raise SettingsError(str(error)) from error
-    known = known_params(problem, init)
+    known = known_of(problem, init)
     lanes, layout = settings.starts, Layout.of(like)
     rows = jnp.repeat(rows_of(jax.tree.map(lambda x: x[None], like)), lanes, axis=0)
     fn = gradient_of(problem, settings, devices)

@@ -12,10 +12,11 @@ import pytest
 import ppl
 from ppl.diagnostics import PplError
 from ppl.infer import Fit, fit
-from ppl.infer.initial import LOG_ODDS, known_params
+from ppl.infer.initial import LOG_ODDS, known_of
 from ppl.infer.machine import prepare
 from ppl.infer.settings import Settings
 from ppl.problem import Problem
+from ppl.sample import Samples
 
 ALL = """\
 t ~ LogNormal(0, 1)
@@ -46,7 +47,7 @@ def left() -> Fit:
 
 
 def test_values_become_places_and_logits(problem: Problem) -> None:
-    params = known_params(problem, VALUES)
+    params = known_of(problem, VALUES).params
     back = problem.constrain({**params["loc"], "b": 1, "c": 2, "k": 1, "e": 0.0})
     for name in ("t", "x", "o", "y"):
         np.testing.assert_allclose(back[name], VALUES[name], rtol=1e-5)
@@ -59,7 +60,7 @@ def test_values_become_places_and_logits(problem: Problem) -> None:
 
 @pytest.mark.parametrize("given", [{"x": 0.2, "y": None}, {"x": 0.2, "y": 7.0}])
 def test_a_latent_that_does_not_exist_needs_no_value(problem: Problem, given: dict[str, Any]) -> None:
-    assert np.isnan(known_params(problem, {**VALUES, **given})["loc"]["y"])
+    assert np.isnan(known_of(problem, {**VALUES, **given}).params["loc"]["y"])
 
 
 @pytest.mark.parametrize(
@@ -84,15 +85,15 @@ def test_a_latent_that_does_not_exist_needs_no_value(problem: Problem, given: di
 )
 def test_values_that_cannot_be_are_refused(problem: Problem, given: dict[str, Any], message: str) -> None:
     with pytest.raises(PplError, match=message) as refused:
-        known_params(problem, {**VALUES, **given})
+        known_of(problem, {**VALUES, **given})
     assert [d.code for d in refused.value.diagnostics] == ["PPL806"]
 
 
 def test_a_missing_value_is_refused_and_a_misspelt_name_put_right(problem: Problem) -> None:
     with pytest.raises(PplError, match="`t` has no initial value"):
-        known_params(problem, {k: v for k, v in VALUES.items() if k != "t"})
+        known_of(problem, {k: v for k, v in VALUES.items() if k != "t"})
     with pytest.raises(PplError) as refused:
-        known_params(ppl.compile("early ~ Normal(0, 1)\nfactor early").bind(), {"erly": 1.0})
+        known_of(ppl.compile("early ~ Normal(0, 1)\nfactor early").bind(), {"erly": 1.0})
     assert refused.value.diagnostics[0].hint == "did you mean `early`?"
 
 
@@ -118,6 +119,47 @@ def test_a_richer_guide_starts_at_the_fit_of_a_poorer_one() -> None:
     start = model.infer(guide="fullrank", init=plain, steps=1, lr=1e-9, starts=2)
     assert start.starts[0] == pytest.approx(plain.elbo, abs=4 * plain.elbo_se + 1e-3)
     assert start.starts[1] < plain.elbo - 0.5  # narrower, in the same place
+
+
+def sampled(rng: np.random.Generator) -> Samples:
+    """2 chains of 200 draws of ALL, as a sampler could have made them: x in two places, y where x > 0.5."""
+    real = {k: rng.normal(m, s, (2, 200)) for k, m, s in (("t", 0.3, 0.2), ("x", 0.0, 0.1), ("y", 2.0, 0.5))}
+    real["x"] += np.where(rng.random((2, 200)) < 0.5, -2.0, 2.0)
+    outcomes = {"b": rng.random((2, 200)) < 0.25, "c": rng.integers(0, 2, (2, 200)), "k": np.full((2, 200), 3)}
+    u = {**real, "o": rng.normal(1, 3, (2, 200, 2)), "e": rng.normal(size=(2, 200)), **outcomes}
+    values = {k: np.asarray(u[k], float) for k in ("t", "x", "b", "c", "k", "o")}
+    values["y"] = np.where(real["x"] > 0, real["y"], np.nan)
+    latents = ("t", "x", "b", "c", "k", "o", "y")
+    return Samples("all", "nuts", 0, 0, latents, values, {}, u, {"lp": np.zeros((2, 200))}, (), 0.0, {})
+
+
+def test_starts_follow_the_draws_of_a_sampler(problem: Problem, tmp_path: Path) -> None:
+    samples = sampled(np.random.default_rng(3))
+    samples.save(tmp_path / "draws.nc")
+    for init in (samples, tmp_path / "draws.nc"):
+        known = known_of(problem, init)
+        loc, scale, logits = (known.params[part] for part in ("loc", "log_scale", "logits"))
+        assert "e" not in loc  # noise has no parameters
+        np.testing.assert_allclose([loc["t"], np.exp(scale["t"])], [0.3, 0.2], atol=0.05)
+        np.testing.assert_allclose([*loc["o"], *np.exp(scale["o"])], [1, 1, 3, 3], atol=0.6)
+        np.testing.assert_allclose([loc["y"], np.exp(scale["y"])], [2.0, 0.5], atol=0.15)  # over draws where it exists
+        assert logits["b"] == pytest.approx(np.log(1 / 3), abs=0.4)
+        assert np.exp(logits["c"]) == pytest.approx([0.5, 0.5, 0.5 / 401.5], abs=0.1)
+        assert np.argmax(logits["k"]) == 3
+    _, run, _ = prepare(problem, Settings(starts=8, init="samples"), samples)
+    u = [samples.unconstrained["x"].reshape(-1)[k * 50] for k in range(1, 8)]
+    column = sorted(problem.init_params()["loc"]).index("x") + (1 if "o" < "x" else 0)  # `o` has two
+    placed = np.asarray(run.loop.rows)[:, column]
+    assert placed[0] == pytest.approx(np.mean(samples.unconstrained["x"]))
+    np.testing.assert_allclose(placed[1:], u, rtol=1e-6)
+    assert np.min(u) < -1 and np.max(u) > 1  # both modes have starts
+
+
+def test_draws_of_another_program_are_refused(tmp_path: Path) -> None:
+    sampled(np.random.default_rng(3)).save(tmp_path / "draws.nc")
+    with pytest.raises(PplError, match=r"has draws of all, whose latents differ .* `b`, `c`") as refused:
+        known_of(ppl.compile(TWO, "two").bind(), tmp_path / "draws.nc")
+    assert refused.value.diagnostics[0].code == "PPL806"
 
 
 def test_all_starts_at_the_median() -> None:
