@@ -20,10 +20,10 @@ def flips_with(
     """For a guard on carried state: the guards that flip with it, each with the outcome of `b.guard` under which it
     does, and whether it then takes the opposite outcome. None if others may flip on the boundary too.
 
-    Each instance of such a guard sees a coordinate that no other has seen, so no two are zero at once.
+    Unless they are mates, each instance of such a guard sees a coordinate of its own, so no two are zero at once.
     """
     out: dict[int, tuple[bool, bool]] = {}
-    if info.representative != b.guard or info.guard.levels or b.search is not None:
+    if info.representative != b.guard or info.guard.levels or b.search is not None or b.guard in b.mates:
         return None
     if b.part == "last":
         stoppers = {t.stopper for t in tested_again(scope, info.normal)}

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from ppl.core import ir, poly
+from ppl.core.rewrite import rebuild
 from ppl.record import record
 from ppl.regions.frozen import known_before, resolve, tested_again
 from ppl.regions.model import Latent
@@ -178,8 +179,16 @@ def through_state(scope: Scope, normal: poly.Poly, mask: ir.Expr | None) -> Iter
 
 def shift(e: ir.Expr, var: ir.LoopVar) -> ir.Expr:
     """`e` as the previous iteration saw it."""
-    before = poly.add(poly.atom(var), poly.constant(-1.0))
-    return poly.to_expr(poly.substitute(poly.to_poly(e), {var: before}), ir.INT)
+    return at_iteration(e, var, poly.add(poly.atom(var), poly.constant(-1.0)))
+
+
+def at_iteration(e: ir.Expr, var: ir.LoopVar, value: poly.Poly) -> ir.Expr:
+    """An index where a loop variable has a value, in an index of data such as ``k[t]`` too."""
+
+    def rule(x: ir.Expr) -> ir.Expr | None:
+        return poly.to_expr(value, ir.INT) if x == var else None
+
+    return poly.to_expr(poly.to_poly(rebuild(e, rule)), ir.INT)
 
 
 def after_loop(scope: Scope, normal: poly.Poly) -> Iterator[tuple[Candidate, poly.Poly]]:
@@ -197,8 +206,8 @@ def after_loop(scope: Scope, normal: poly.Poly) -> Iterator[tuple[Candidate, pol
                 continue
             if not all(scope.independent(x, latent) for x in (*poly.atoms(inner[1]), *t.known)):
                 continue
-            last: dict[ir.Expr, poly.Poly] = {t.loop.var: poly.add(scope.normal(t.loop.hi), poly.constant(-1.0))}
-            where = tuple(poly.to_expr(poly.substitute(poly.to_poly(i), last), ir.INT) for i in latent.indices)
+            last = poly.add(scope.normal(t.loop.hi), poly.constant(-1.0))
+            where = tuple(at_iteration(i, t.loop.var, last) for i in latent.indices)
             slope = poly.number(poly.value(split[0]) * poly.value(inner[0]))
             taken = ir.Select(t.going, slope, ir.literal(0.0), ir.REAL, True)
             empty = poly.substitute(normal, {t.final: scope.normal(t.init)})

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Mapping
+
 from ppl.core import ir, poly
-from ppl.core.show import show
-from ppl.regions.lines import is_decided
-from ppl.regions.model import Boundary, GuardInfo
+from ppl.regions.lines import at_iteration, is_decided, latent_of
+from ppl.regions.model import Boundary, GuardInfo, Latent
 from ppl.regions.scope import Scope
+
+Parts = Mapping[poly.Monomial, poly.Poly]  # products of random atoms, each with the data that it is multiplied by
+Pattern = tuple[tuple[tuple[str, int], int], ...]  # a product of latents: site, element as far as told apart, and power
 
 
 def may_move(scope: Scope, info: GuardInfo, b: Boundary) -> bool:
@@ -19,24 +24,20 @@ def may_move(scope: Scope, info: GuardInfo, b: Boundary) -> bool:
 def may_coincide(scope: Scope, a: GuardInfo, b: GuardInfo, effect: str) -> bool:
     """Whether an instance of `b` (another one, if it is the same guard) may flip exactly where one of `a` does.
 
-    Two affine guards coincide only if their latent parts are proportional, so distinct latents, or equal parts
-    with different constants, rule it out.
+    They may, unless it is ruled out for all data: data can make two factors equal, or zero, and two elements one.
     """
     if a.guard.index == b.guard.index:
-        if not a.loops or effect != "global":
-            return False
-        return _piecewise(scope, a) or not any(_own_coordinate(scope, x, a) for x in poly.atoms(a.normal))
-    mine, other = (scope.flow.of(x.guard.value).smooth for x in (a, b))
-    if _piecewise(scope, a) or _piecewise(scope, b):
-        return bool(mine & other)  # they may coincide on some paths only
-    if mine != other:
+        return bool(a.loops) and effect == "global" and not _has_own_coordinate(scope, a)
+    if _piecewise(scope, a) or _piecewise(scope, b):  # they may coincide on some paths only
+        return bool(scope.flow.of(a.guard.value).smooth & scope.flow.of(b.guard.value).smooth)
+    together = a.loops == b.loops and (not a.loops or effect != "global")
+    if together and _differ_by_number(a.normal, b.normal):
         return False
-    if a.loops == b.loops and (not a.loops or effect != "global"):
-        return _proportional(a, b)
-    if _through_state(scope, a) or _through_state(scope, b):
-        return True
-    # One element may be read by several iterations: `x[t]` by the next one as `x[t - 1]`.
-    return _shape(a) == _shape(b) and not _apart(a, b)
+    p, q = parts(a.normal), parts(b.normal)
+    if any(latent_of(scope, x) is None for m in (*p, *q) for x, _ in m):
+        sites = _sites(scope, p), _sites(scope, q)
+        return bool(sites[0] & sites[1]) and _moving(scope, p) <= sites[1] and _moving(scope, q) <= sites[0]
+    return _may_be_multiples(scope, a.normal, b.normal, together)
 
 
 def _piecewise(scope: Scope, info: GuardInfo) -> bool:
@@ -49,59 +50,150 @@ def _piecewise(scope: Scope, info: GuardInfo) -> bool:
     )
 
 
-def _own_coordinate(scope: Scope, atom: ir.Expr, info: GuardInfo) -> bool:
-    """Whether an atom is an element, or state, that differs from iteration to iteration."""
-    if isinstance(atom, ir.Cell) and atom.random:
-        return all(len(atom.indices) == 1 and scope.offset(atom.indices[0], scope.loops[x]) is not None
-                   for x in info.loops)  # fmt: skip
-    return isinstance(atom, ir.Var) and atom.name in scope.entries
+def parts(normal: poly.Poly) -> Parts:
+    """A value without what the data alone decide."""
+    out: dict[poly.Monomial, dict[poly.Monomial, float]] = {}
+    for m, c in normal.items():
+        out.setdefault(tuple(x for x in m if x[0].random), {})[tuple(x for x in m if not x[0].random)] = c
+    return {m: c for m, c in out.items() if m}
 
 
-def _through_state(scope: Scope, info: GuardInfo) -> bool:
-    """Whether a guard reads what a loop carries or leaves, in which other iterations may have left the same."""
-    sites = {s.name for s in scope.program.sites}
-    return any(x.through for x in info.boundaries) or any(
-        isinstance(x, ir.Var) and x.random and x.name not in sites for x in poly.atoms(info.normal)
-    )
+# ---------------------------------------------------------- instances of one guard
 
 
-def _apart(a: GuardInfo, b: GuardInfo) -> bool:
-    """Whether both compare one latent with a number, and these differ."""
-    roots = [_number(x) for x in (a, b)]
-    if roots[0] is None or roots[1] is None:
+def _has_own_coordinate(scope: Scope, info: GuardInfo) -> bool:
+    """Whether the value moves in each iteration with an element with which no other iteration's moves alike."""
+    if len(info.loops) != 1:
         return False
-    return abs(roots[0] - roots[1]) > 1e-9 * max(abs(roots[0]), abs(roots[1]))
+    loop = scope.loops[info.loops[0]]
+    through = [b.line for b in info.boundaries if b.through]
+    if through:
+        return all(_differs_by_iteration(scope, x, loop) and _begins_without(scope, x, loop) for x in through)
+    if _piecewise(scope, info):
+        return False
+    value = parts(info.normal)
+    for atom in poly.atoms(info.normal):
+        line = latent_of(scope, atom)
+        if line is None or not _differs_by_iteration(scope, line, loop):
+            continue
+        moved = [m for m in value if any(x == atom for x, _ in m)]
+        steady = any(poly.is_constant(value[m]) and all(latent_of(scope, x) for x, _ in m) for m in moved)
+        others = {x for m in value for x, _ in m} - {atom}
+        if (steady or len(moved) == len(value)) and all(scope.independent(x, line) for x in others):
+            return True
+    return False
 
 
-def _number(info: GuardInfo) -> float | None:
-    """The c of ``latent > c``, if the guard is of that form."""
-    (moving,) = _random_part(info).items() if len(_random_part(info)) == 1 else ((None, 0.0),)
-    rest = {m: c for m, c in info.normal.items() if not any(e.random for e, _ in m)}
-    if moving[0] is None or len(moving[0]) != 1 or moving[0][0][1] != 1 or not poly.is_constant(rest):
-        return None
-    return -(poly.value(rest) if rest else 0.0) / moving[1]
+def _differs_by_iteration(scope: Scope, latent: Latent, loop: ir.Loop) -> bool:
+    return len(latent.indices) == 1 and scope.offset(latent.indices[0], loop) is not None
 
 
-def _random_part(info: GuardInfo) -> dict[poly.Monomial, float]:
-    return {m: c for m, c in info.normal.items() if any(e.random for e, _ in m)}
+def _begins_without(scope: Scope, before: Latent, loop: ir.Loop) -> bool:
+    """Whether the first state of a loop does not move with what iterations leave; the last of these left `before`."""
+    here = poly.add(poly.atom(loop.var), poly.constant(1.0))
+    latent = Latent(before.site, tuple(at_iteration(i, loop.var, here) for i in before.indices))
+    return all(scope.independent(c.init, latent) for c in loop.carries)
 
 
-def _proportional(a: GuardInfo, b: GuardInfo) -> bool:
-    """Two guards of one iteration: parallel, and not with constants that differ."""
-    p, q = _random_part(a), _random_part(b)
+# ------------------------------------------------------------------------ two guards
+
+
+def _differ_by_number(a: poly.Poly, b: poly.Poly) -> bool:
+    """Whether one value, in the same iteration, is a multiple of the other and a number more."""
+    p, q = ({m: c for m, c in x.items() if any(e.random for e, _ in m)} for x in (a, b))
     if not p or set(p) != set(q):
         return False
     ratio = next(iter(p.values())) / q[next(iter(p))]
-    if any(abs(p[m] - ratio * q[m]) > 1e-9 * abs(p[m]) for m in p):
+    rest, other = ({m: c for m, c in x.items() if m not in p} for x in (a, b))
+    return all(abs(p[m] - ratio * q[m]) <= 1e-9 * abs(p[m]) for m in p) and _apart(rest, other, ratio)
+
+
+def _apart(rest: poly.Poly, other: poly.Poly, ratio: float) -> bool:
+    """Whether ``rest - ratio * other`` is a number other than zero."""
+    difference = poly.add(rest, other, -ratio)
+    scale = max((abs(c) for c in rest.values()), default=0.0)
+    return poly.is_constant(difference) and abs(poly.value(difference)) > 1e-9 * scale
+
+
+def _sites(scope: Scope, p: Parts) -> frozenset[str]:
+    """The sites that may move a value."""
+    return scope.flow.many(x for m in p for x, _ in m).smooth
+
+
+def _moving(scope: Scope, p: Parts) -> frozenset[str]:
+    """Sites that do, whatever the data are."""
+    out: set[str] = set()
+    for m, c in p.items():
+        ((atom, power), *more) = m
+        latent = latent_of(scope, atom)
+        others = scope.flow.many(x for n in p for x, _ in n if x != atom)
+        if latent is not None and power == 1 and not more and poly.is_constant(c) and latent.site not in others.smooth:
+            out.add(latent.site)
+    return frozenset(out)
+
+
+def _may_be_multiples(scope: Scope, a: poly.Poly, b: poly.Poly, together: bool) -> bool:
+    """Whether two polynomials in latents may be proportional; `together`: in the same iteration."""
+    numbers = _numbered(scope, [*poly.atoms(a), *poly.atoms(b)]) if together else {}
+    p, q = (_by_pattern(scope, parts(x), numbers) for x in (a, b))
+    if not p.keys() & q.keys() or _certain(scope, p) - q.keys() or _certain(scope, q) - p.keys():
         return False
-    difference = poly.add(
-        {m: c for m, c in a.normal.items() if m not in p}, {m: c for m, c in b.normal.items() if m not in q}, -ratio
-    )
-    scale = max((abs(c) for m, c in a.normal.items() if m not in p), default=0.0)
-    return not (poly.is_constant(difference) and abs(poly.value(difference)) > 1e-9 * scale)
+    if p.keys() != q.keys() or not all(_single(x) for y in (p, q) for x in y.values()):
+        return True
+    factors = {k: _number(p[k]) / _number(q[k]) for k in p}
+    ratio = next(iter(factors.values()))
+    if any(abs(f - ratio) > 1e-9 * abs(ratio) for f in factors.values()):
+        return False
+    rest, other = ({m: c for m, c in x.items() if not any(e.random for e, _ in m)} for x in (a, b))
+    return not (poly.is_constant(rest) and poly.is_constant(other) and _apart(rest, other, ratio))
 
 
-def _shape(info: GuardInfo) -> tuple[str, ...]:
-    """The latent part with indices left out."""
-    atoms = [x for m in _random_part(info) for x, _ in m]
-    return tuple(sorted({x.array if isinstance(x, ir.Cell) else show(x) for x in atoms}))
+def _numbered(scope: Scope, atoms: list[ir.Expr]) -> dict[ir.Expr, int]:
+    """A number for each element of the arrays of which all elements are known to be the same or to differ."""
+    out: dict[ir.Expr, int] = {}
+    cells = [x for x in atoms if isinstance(x, ir.Cell) and x.random]
+    for array in dict.fromkeys(c.array for c in cells):
+        found = [c for c in cells if c.array == array]
+        pairs = itertools.combinations(found, 2)
+        if all(scope.same_element(x.indices, y.indices) or scope.different_element(x.indices, y.indices)
+               for x, y in pairs):  # fmt: skip
+            for c in found:
+                out[c] = next(k for k, x in enumerate(found) if scope.same_element(x.indices, c.indices))
+    return out
+
+
+def _by_pattern(scope: Scope, p: Parts, numbers: Mapping[ir.Expr, int]) -> Mapping[Pattern, Parts]:
+    out: dict[Pattern, dict[poly.Monomial, poly.Poly]] = {}
+    for m, c in p.items():
+        powers: dict[tuple[str, int], int] = {}
+        for x, k in m:
+            latent = latent_of(scope, x)
+            assert latent is not None
+            key = latent.site, numbers.get(x, -1)
+            powers[key] = powers.get(key, 0) + k
+        out.setdefault(tuple(sorted(powers.items())), {})[m] = c
+    return out
+
+
+def _number(monomials: Parts) -> float:
+    (c,) = monomials.values()
+    return poly.value(c)
+
+
+def _single(monomials: Parts) -> bool:
+    """Whether a pattern is that of one product, times a number."""
+    return len(monomials) == 1 and all(poly.is_constant(c) for c in monomials.values())
+
+
+def _certain(scope: Scope, p: Mapping[Pattern, Parts]) -> set[Pattern]:
+    """Patterns that are there whatever the data are: of one product, or of single elements that differ."""
+
+    def differ(m: poly.Monomial, n: poly.Monomial) -> bool:
+        cells = [x for k in (m, n) for x, power in k if isinstance(x, ir.Cell) and power == 1]
+        return len(m) == len(n) == 1 and len(cells) == 2 and scope.different_element(*(c.indices for c in cells))
+
+    return {
+        k
+        for k, x in p.items()
+        if all(poly.is_constant(c) for c in x.values()) and all(differ(*y) for y in itertools.combinations(x, 2))
+    }
