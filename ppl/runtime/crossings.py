@@ -229,7 +229,8 @@ def attainable(
     some, mass = draw((slots + chance) / most)
     inside = (some >= first) & (some < first + count)
     levels = jnp.where(fits, first + slots, some)
-    weight = 1.0 / (most * jnp.maximum(mass, jnp.finfo(on.dtype).tiny))
+    inside &= mass > 0  # it is not where levels are too close together to be told apart in this precision
+    weight = 1.0 / (most * jnp.where(mass > 0, mass, 1.0))
     return levels, jnp.where(fits, slots < count, inside), jnp.where(fits, 1.0, jnp.where(inside, weight, 0.0))
 
 
@@ -250,7 +251,7 @@ def _of_monotone(on: Line, along: Along, find: Finder) -> tuple[Array, Draw]:
 
     def draw(places: Array) -> tuple[Array, Array]:
         some = jnp.round(jax.vmap(along)(jnp.clip(special.ndtri(places), -edge, edge)))
-        return some, jnp.abs(special.ndtr(jax.vmap(place)(some + 0.5)) - special.ndtr(jax.vmap(place)(some - 0.5)))
+        return some, _mass(jax.vmap(place)(some - 0.5), jax.vmap(place)(some + 0.5))
 
     return values, draw
 
@@ -288,9 +289,13 @@ def _reached(on: Line, along: Along, at: Cells | None) -> tuple[Array, Array, Ar
     values = jnp.stack([a.value, b.value, a.value + half * a.slope, b.value - half * b.slope])
     some = (weight > 0) & (b.s > a.s) & jnp.any(jnp.isfinite(values), axis=0)
     values = jnp.where(some, jnp.clip(values, -LARGEST, LARGEST), 0.0)
-    side = jnp.where(a.s > 0, -1.0, 1.0)  # of the two tails the one that has digits
-    mass = jnp.abs(special.ndtr(side * b.s) - special.ndtr(side * a.s))
-    return jnp.nanmin(values, axis=0), jnp.nanmax(values, axis=0), jnp.where(some, mass, 0.0)
+    return jnp.nanmin(values, axis=0), jnp.nanmax(values, axis=0), jnp.where(some, _mass(a.s, b.s), 0.0)
+
+
+def _mass(a: Array, b: Array) -> Array:
+    """The noise between two places, by the tail in which that has digits."""
+    side = jnp.where(jnp.minimum(a, b) > 0, -1.0, 1.0)
+    return jnp.abs(special.ndtr(side * b) - special.ndtr(side * a))
 
 
 # ------------------------------------------------------------- boundary terms

@@ -54,3 +54,19 @@ def test_few_levels_are_all_taken_once() -> None:
     levels, present, weight = attainable(lambda s: 9.7 * jnp.sin(s) + 0.4, 0.3)
     np.testing.assert_array_equal(levels[present], np.arange(-9, 11))
     np.testing.assert_array_equal(weight[present], 1.0)
+
+
+def test_levels_of_a_monotone_function_have_their_weights_in_single_precision() -> None:
+    def one(chance: Any) -> Any:
+        line: Any = SimpleNamespace(dtype=jnp.dtype(jnp.float32), chance=lambda: chance)
+        levels, present, weight = crossings.attainable(line, lambda s: 2000 * s, root, True)
+        return jnp.where(present, weight * jnp.exp(-0.5 * (levels / 2000) ** 2), 0.0)
+
+    def root(level: Any) -> Any:
+        s = jnp.reshape(level / 2000, (1,)).astype(jnp.float32)
+        return crossings.roots.Roots(s, jnp.abs(s) < 6.5, jnp.ones_like(s))
+
+    terms = np.asarray(jax.jit(jax.vmap(one))(jax.random.uniform(jax.random.key(0), (20_000,), jnp.float32)))
+    exact = 2000 * np.sqrt(2 * np.pi)
+    assert np.all(terms < 0.2 * exact)  # each of 32 is about a 32nd of it
+    np.testing.assert_allclose(terms.sum(axis=1).mean(), exact, rtol=1e-3)
