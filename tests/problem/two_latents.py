@@ -107,7 +107,7 @@ def walk(x: Any, y: Any) -> Any:
 CASES = {
     "oblique": Case(
         "x ~ Normal(0, 1)\ny ~ Normal(1, 2)\nobserve 1.2 ~ Normal(if 2 * x - 3 * y + 0.5 > 0 then x else 4, 0.7)\n",
-        always(oblique), ("fullrank", "x, y ~ Flow(FullRank())"),
+        always(oblique), ("fullrank", "lowrank:1", "flow:lowrank:1", "x, y ~ Flow(FullRank())"),
     ),
     "circle": Case(
         "x ~ Normal(0, 1)\ny ~ Normal(0, 1)\nobserve 1 ~ Bernoulli(if x^2 + y^2 < 1 then 0.9 else 0.2)\n",
