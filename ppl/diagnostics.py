@@ -118,6 +118,7 @@ CODES: dict[str, str] = {
     "PPL809": "a process of a fit has stopped",
     "PPL811": "observation that cannot be replicated",
     "PPL812": "replicates that are drawn given the data",
+    "PPL813": "prior that cannot be drawn from",
     "PPL821": "quantity that a sampler cannot move",
     "PPL822": "sampler that did not start, move or arrive",
 }

@@ -36,7 +36,12 @@ def _branches(fit: Fit) -> str:
     """How probable every condition of the program is, before and after seeing the data."""
     rows = [["condition", "line", "prior", "posterior"]]
     rows += [
-        [_short(b["text"]), str(b["line"]), f"{b['prior']:.3f}", f"{b['posterior']:.3f}"]
+        [
+            _short(b["text"]),
+            str(b["line"]),
+            "-" if np.isnan(b["prior"]) else f"{b['prior']:.3f}",
+            f"{b['posterior']:.3f}",
+        ]
         for b in fit.branches[:CONDITIONS]
     ]
     more = len(fit.branches) - CONDITIONS

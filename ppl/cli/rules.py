@@ -153,6 +153,11 @@ RULES = {
         "drawn given the values in the data, one element at a time: predictions of each, not a new data "
         "set."
     ),
+    "PPL813": (
+        "A latent is drawn from a distribution that a function of the program makes: a density, which says how "
+        "probable values are and not how to draw them. So there are no draws from the prior, no `--method smc`, which "
+        "starts from them, and no probabilities of conditions under the prior. Fits and `--method nuts` need none."
+    ),
     "PPL821": (
         "Samplers move along gradients. Discrete latents are summed out where they have at most 256 "
         "combinations of outcomes; noise that is drawn as it is cannot be moved. Fit the program instead: "

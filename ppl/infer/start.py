@@ -26,7 +26,7 @@ class HasPrior(Protocol):
     """The part of a problem that this module uses."""
 
     def init_params(self, guide: str, dtype: Any = None) -> Params: ...
-    def prior(self, key: jax.Array, n: int) -> dict[str, jax.Array]: ...
+    def prior_draws(self, key: jax.Array, n: int) -> dict[str, jax.Array]: ...
 
 
 def starting_points(problem: HasPrior, guide: str, starts: int, key: jax.Array) -> tuple[Params, Params]:
@@ -36,7 +36,7 @@ def starting_points(problem: HasPrior, guide: str, starts: int, key: jax.Array) 
     (long chains), draws find the other optima of a density with several. Widths differ: a guide as wide as the prior
     smooths small optima away, and sometimes the good one with them; a narrow one finds what is near.
     """
-    return place_starts(problem.init_params(guide), problem.prior(key, PRIOR_DRAWS + starts), starts)
+    return place_starts(problem.init_params(guide), problem.prior_draws(key, PRIOR_DRAWS + starts), starts)
 
 
 def place_starts(base: Params, draws: Mapping[str, jax.Array], starts: int) -> tuple[Params, Params]:

@@ -70,7 +70,8 @@ def _params(flat: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def with_predictions(fit: Fit, tree: xarray.DataTree, seed: int) -> xarray.DataTree:
-    """`tree` with what the program predicts and how well, under the prior and under the posterior draws.
+    """`tree` with what the program predicts and how well, under the posterior draws, and under the prior where that can
+    be drawn from.
 
     Raises as :meth:`Fit.predict`.
     """
@@ -80,14 +81,15 @@ def with_predictions(fit: Fit, tree: xarray.DataTree, seed: int) -> xarray.DataT
         raise ValueError("a fit read from a file has no model to predict with; pass load_fit(path, problem=...)")
     k_prior, k_posterior = jax.random.split(jax.random.key(seed))
     posterior = fit.predict(k_posterior)
-    prior = predict_prior(fit.problem, k_prior, int(fit.log_weight.shape[0]))
     groups = {
         "posterior_predictive": datasets.draws(posterior.observations),
         "log_likelihood": datasets.draws(posterior.log_likelihood),
-        "prior": datasets.draws({**prior.latents, **prior.reports}),
-        "prior_predictive": datasets.draws(prior.observations),
         **datasets.data(fit.observed, posterior.observed),
     }
+    if not fit.problem.priors_by_functions:
+        prior = predict_prior(fit.problem, k_prior, int(fit.log_weight.shape[0]))
+        groups["prior"] = datasets.draws({**prior.latents, **prior.reports})
+        groups["prior_predictive"] = datasets.draws(prior.observations)
     return tree.assign({k: xarray.DataTree(v, name=k) for k, v in groups.items()})
 
 

@@ -48,6 +48,8 @@ class Replayable(Protocol):
     @property
     def observed_by_functions(self) -> tuple[Span, ...]: ...
     @property
+    def priors_by_functions(self) -> tuple[Span, ...]: ...
+    @property
     def read_elsewhere(self) -> Mapping[str, Span]: ...
     @property
     def reports(self) -> tuple[str, ...]: ...
@@ -59,6 +61,7 @@ class Replayable(Protocol):
     def sources(self) -> Mapping[str, str]: ...
 
     def replays(self, u: Mapping[str, Any], n: int, key: jax.Array | None = None) -> Replay: ...
+    def known_prior(self) -> None: ...
     def prior_draws(self, key: jax.Array, n: int) -> dict[str, jax.Array]: ...
 
 
@@ -117,8 +120,10 @@ def predict(problem: Replayable, u: Mapping[str, Any], n: int, key: jax.Array | 
 
 
 def predict_prior(problem: Replayable, key: jax.Array, n: int, *, replicate: bool = True) -> Predicted:
-    """`predict` for `n` draws from the prior."""
+    """`predict` for `n` draws from the prior. Raises PplError where it cannot be drawn from."""
     import jax
+
+    problem.known_prior()
 
     k_prior, k_data = jax.random.split(key)
     return predict(problem, problem.prior_draws(k_prior, n), n, k_data if replicate else None)

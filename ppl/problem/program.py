@@ -108,6 +108,10 @@ class BoundProgram:
             s.span for _, s in ir.blocks(compiled.regions.body)
             if isinstance(s, ir.Term) and s.distribution is None and _starts(self.sources, s.span, "observe")
         )  # fmt: skip
+        self.priors_by_functions = tuple(
+            s.span for _, s in ir.blocks(compiled.regions.body)
+            if isinstance(s, ir.Sample) and named(s.distribution).function == "flat"
+        )  # fmt: skip
         self.read_elsewhere = read_elsewhere(compiled.regions.body, program.guards)
         self.reports = tuple(sorted(jax.eval_shape(self._main_spec, jax.random.key(0))["report"]))
 

@@ -29,12 +29,28 @@ class Replays(BoundProgram):
     """A bound program that draws from its prior and replays draws."""
 
     def prior(self, key: Array, n: int, dtype: DTypeLike | None = None) -> dict[str, Array]:
-        """`n` unconstrained draws of all latents from the program's prior, 0 where a latent does not exist."""
+        """`n` unconstrained draws of all latents from the program's prior, 0 where a latent does not exist.
+
+        Raises PplError as `known_prior`.
+        """
+        self.known_prior()
         u = self.prior_draws(key, n, dtype)
         return {k: v for k, v in u.items() if k in self._shapes}
 
+    def known_prior(self) -> None:
+        """Raises PplError if a latent is drawn from a distribution that a function of the program makes."""
+        for span in self.priors_by_functions:
+            text = (
+                "this distribution is made by a function of the program: it has a density, and no way to draw from it"
+            )
+            hint = (
+                "the prior cannot be drawn from; a fit can: `pplc infer --out FIT.nc`, then `pplc sample --from FIT.nc`"
+            )
+            raise PplError([Diagnostic("PPL813", text, span, hint)], self.sources)
+
     def prior_draws(self, key: Array, n: int, dtype: DTypeLike | None = None) -> dict[str, Array]:
-        """As `prior`, with the draws of the noise that each was given: what `replay` takes.
+        """As `prior`, with the draws of the noise that each was given: what `replay` takes. In place of draws that
+        there is no way to make, see `known_prior`, there are zeros: somewhere to start from, and nothing else.
 
         Every draw is given its own key, so the program's draws are a fixed point of "draw each site given the others";
         sweeps find it, each one step further down the program. Chains longer than 200 steps are cut there.
@@ -78,7 +94,7 @@ class Replays(BoundProgram):
 
     def prior_path(self, u: Values) -> tuple[dict[str, Array], dict[str, Array]]:
         """At the draws `u` that `prior_draws` made: the latents on their supports, NaN where one does not exist; and
-        for each of `branches`, whether its condition holds.
+        for each of `branches`, whether its condition holds. All NaN where the prior cannot be drawn from.
         """
         zero, rows = self._zeros(u), blocks.iterations(max((np.shape(x)[0] for x in u.values()), default=1))
 
@@ -87,7 +103,8 @@ class Replays(BoundProgram):
             out = self._model(point)
             return self._existing(out, point.dtype), self._taken(out)
 
-        return jax.vmap(one)({k: jnp.asarray(v) for k, v in u.items()})
+        found = jax.vmap(one)({k: jnp.asarray(v) for k, v in u.items()})
+        return jax.tree.map(lambda x: jnp.full(x.shape, jnp.nan), found) if self.priors_by_functions else found
 
     @property
     def observed(self) -> tuple[str, ...]:
@@ -108,7 +125,9 @@ class Replays(BoundProgram):
         return self._replay({k: jnp.asarray(v) for k, v in u.items()}, key, self._data(u))
 
     def prior_predictive(self, key: Array, n: int) -> Replay:
-        """`n` draws from the prior and observations under each; axis 0 the draws. Raises PplError as `replay`."""
+        """`n` draws from the prior and observations under each; axis 0 the draws. Raises PplError as `replay`, and as
+        `known_prior`."""
+        self.known_prior()
         k_prior, k_data = jax.random.split(key)
         return self.replays(self.prior_draws(k_prior, n), n, k_data)
 

@@ -91,11 +91,12 @@ def smc(target: Target, key: Array, chains: int, draws: int) -> Run:
     """Adaptive tempered sequential Monte Carlo from the prior to the posterior (Del Moral, Doucet & Jasra 2006), moved
     by HMC with the spread of the particles as its metric. Each chain is a run of its own, of `draws` particles.
 
-    Raises InferenceError if a run does not arrive.
+    Raises InferenceError if a run does not arrive, PplError where the prior cannot be drawn from.
     """
     import blackjax
     from blackjax.smc import resampling
 
+    target.problem.known_prior()
     k_start, k_run = jax.random.split(key)
     x = target.prior_draws(k_start, chains * draws)
     x = jax.tree.map(lambda v: v.reshape(chains, draws, *v.shape[1:]), x)

@@ -15,6 +15,8 @@ from scipy.special import logsumexp
 from test_truncation import agrees, average
 
 import ppl
+from ppl.predict import predict_prior
+from ppl.sample import sample
 
 
 def test_functions_of_the_tables() -> None:
@@ -120,3 +122,21 @@ def test_a_fit_of_a_density_of_the_program() -> None:
     fit = ppl.compile(source).infer(seed=0)
     np.testing.assert_allclose(fit.params["loc"]["x"], 1.5, atol=0.05)
     np.testing.assert_allclose(np.exp(fit.params["log_scale"]["x"]), 0.5, atol=0.05)
+
+
+def test_the_prior_of_a_latent_with_such_a_density_is_not_made_up() -> None:
+    source = "fn Pull_lpdf(y: real, m: real) -> real { return -2 * square(y - m) }\nx ~ Pull(1.5)\n"
+    source += "observe 1 ~ Normal(if x > 1 then x else 0, 1)\n"
+    problem = ppl.compile(source).bind()
+    key = jax.random.key(0)
+    for refused in (problem.prior, problem.prior_predictive, lambda k, n: predict_prior(problem, k, n)):
+        with pytest.raises(ppl.PplError, match="no way to draw from it") as caught:
+            refused(key, 10)
+        assert caught.value.diagnostics[0].code == "PPL813" and caught.value.diagnostics[0].span.line == 2
+    with pytest.raises(ppl.PplError, match="PPL813"):
+        sample(problem, "smc", chains=1, draws=20)
+    fit = ppl.compile(source).infer(steps=100, seed=0)
+    assert np.all(np.isnan(fit.prior["x"])) and np.isnan(fit.branches[0]["prior"])
+    assert 0 < fit.branches[0]["posterior"] < 1
+    groups = fit.to_inference_data(predictive=True)
+    assert "posterior_predictive" in groups and "prior_predictive" not in groups
