@@ -267,8 +267,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=["run", "page"])
     parser.add_argument("names", nargs="*", metavar="NAME", help="one of " + ", ".join(studies()))
-    parser.add_argument("--nuts", type=int, default=500, help="data sets for NUTS")
-    parser.add_argument("--fit", type=int, default=200, help="data sets for fits")
+    parser.add_argument("--nuts", type=int, default=1000, help="data sets for NUTS")
+    parser.add_argument("--fit", type=int, default=100, help="data sets for fits")
     parser.add_argument("--out", type=Path, default=RESULTS, help="where ranks are kept")
     args = parser.parse_intermixed_args()
     if unknown := set(args.names) - set(studies()):
