@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from ppl.bind.blame import Findings, place
-from ppl.bind.evaluate import Evaluator, Mask, both
+from ppl.bind.evaluate import Evaluator, Mask, Space, both
 from ppl.bind.functions import Array
 from ppl.core import ir
 from ppl.core.show import show
@@ -116,6 +116,15 @@ def _argument(
     findings.add("PPL301", f"{message}, it must be {WANTED[p.domain]}", s.span, (e,), key=(p.name, show(e)))
 
 
+def _observed(s: ir.Term, space: Space, found: tuple[int, ...]) -> str:
+    """The element of an observation and where it is; of a vector that is observed in one statement, as `y[1]`."""
+    where = place(space, found[0])
+    loop = space.loops[-1] if space.loops else None
+    if loop is not None and loop.span == s.span and isinstance(s.value, ir.Index) and s.value.indices == (loop.var,):
+        return f"`{show(s.value.base)}[{where.rpartition(' ')[2]}]`"
+    return f"`{show(s.value)}{element_index(found)}`{where}"
+
+
 def observation(s: ir.Term, args: Sequence[Array | None], ev: Evaluator, active: Mask, findings: Findings) -> None:
     """Reports observed values where the density is zero or infinite."""
     assert s.distribution is not None
@@ -131,8 +140,7 @@ def observation(s: ir.Term, args: Sequence[Array | None], ev: Evaluator, active:
     for bad, wanted, limits in outside:
         found = worst(bad, active)
         if found is not None:
-            name = show(s.value) + element_index(found)
-            came = f"the observed `{name}`{place(ev.space, found[0])} is {number(v, found)}"
+            came = f"the observed {_observed(s, ev.space, found)} is {number(v, found)}"
             if isinstance(s.value, ir.Lit):
                 came = f"the observed value{place(ev.space, found[0])} is {number(v, found)}"
             message = f"{came}, outside the support of `{d.family}`: it must be {wanted}"
