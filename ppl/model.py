@@ -7,11 +7,12 @@ from collections.abc import Iterable, Mapping
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from ppl.bind.indices import check_indices
 from ppl.core import ir
 from ppl.core.show import show
 from ppl.data.defaults import check_defaults
 from ppl.diagnostics import Diagnostic, Diagnostics, PplError, Span
-from ppl.driver import Compiled, compile_source
+from ppl.driver import Compiled, compile_source, deep_recursion
 from ppl.language.budget import BOUNDARY_BUDGET
 from ppl.language.guides import line
 from ppl.regions import GuardInfo
@@ -203,6 +204,8 @@ def _model(text: str, file: str, name: str, folder: str | None, optimize: Iterab
     compiled = compile_source(text, file, name, folder, optimize)
     sink = Diagnostics(dict(compiled.sources), list(compiled.diagnostics))
     check_defaults(compiled.data, sink)
+    with deep_recursion():
+        check_indices(compiled.regions.program, compiled.regions.definitions, sink)
     sink.raise_if_errors()
     return Model(compiled)
 

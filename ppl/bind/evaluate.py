@@ -79,16 +79,18 @@ def both(a: Mask, b: Mask) -> Mask:
 
 @dataclass
 class Evaluator:
-    """`types` are those of every array variable."""
+    """`types` are those of every array variable. `certain`: what a condition on data that are not known leads to is not
+    looked at; else both of its branches are."""
 
     data: Mapping[str, Array]
     definitions: Mapping[str, ir.Expr]
     types: Mapping[str, ir.Type]
     space: Space
     watcher: Watcher | None = None
+    certain: bool = False
 
     def at(self, space: Space, watcher: Watcher | None = None) -> Evaluator:
-        return Evaluator(self.data, self.definitions, self.types, space, watcher)
+        return Evaluator(self.data, self.definitions, self.types, space, watcher, self.certain)
 
     def number(self, e: ir.Expr) -> int | float | bool | None:
         """The value of a scalar that is the same in all iterations."""
@@ -135,7 +137,8 @@ class Evaluator:
                 return self.space.truths[e.name]
             case _:
                 v = self.value(e, active)
-                return (np.ones(1, bool), np.ones(1, bool)) if v is None else (v, ~v)
+                either = np.full(1, e.random or not self.certain)
+                return (either, either) if v is None else (v, ~v)
 
     def mask(self, e: ir.Expr | None) -> Mask:
         """Where a statement with this mask may be executed."""

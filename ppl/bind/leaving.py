@@ -1,0 +1,73 @@
+"""The statements with an index that data do not change, in all their iterations."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ppl.bind.blame import Findings
+from ppl.bind.evaluate import Evaluator, Mask, array_types, top
+from ppl.bind.indices import Decided, own
+from ppl.bind.iterate import pieces, range_of, width_of
+from ppl.bind.ranges import Ranges, ranges_of
+from ppl.bind.watch import Watch
+from ppl.core import ir
+from ppl.diagnostics import Diagnostics
+
+MAX_WORK = 10**6  # elements computed for one loop; beyond, it is left to binding
+
+
+def check(
+    program: ir.Program, definitions: Mapping[str, ir.Expr], decided: Decided, found: frozenset[int], sink: Diagnostics
+) -> None:
+    """Reports to `sink` what can leave its array in the statements with these id()s."""
+    findings = Findings(program, definitions, sink)
+    walk = _Walk(program, decided, found, findings, ranges_of(program))
+    walk.block(program.body, Evaluator({}, definitions, array_types(program), top(), certain=True))
+
+
+@dataclass
+class _Watch(Watch):
+    """Data are not known, so indices that they move are passed over."""
+
+    decided: Decided
+
+    def may_leave(self, text: str, i: ir.Expr, n: int, active: Mask) -> None:
+        if self.decided.index(i):
+            super().may_leave(text, i, n, active)
+
+
+@dataclass
+class _Walk:
+    program: ir.Program
+    decided: Decided
+    found: frozenset[int]
+    findings: Findings
+    ranges: Ranges
+
+    def block(self, body: tuple[ir.Statement, ...], ev: Evaluator) -> None:
+        for s in body:
+            if isinstance(s, ir.Loop):
+                self.loop(s, ev)
+            elif id(s) in self.found:
+                self.look(s, ev)
+
+    def look(self, s: ir.Statement, ev: Evaluator) -> None:
+        active = None if isinstance(s, ir.Report) else ev.mask(s.mask)
+        watch = _Watch(
+            ev.types, {}, self.findings, s.span, ev.space, ev.space.time, self.ranges, ev.quiet(), self.decided
+        )
+        for e in own(s, self.program.guards):
+            ev.at(ev.space, watch).value(e, active)
+
+    def loop(self, s: ir.Loop, ev: Evaluator) -> None:
+        if not any(id(x) in self.found for _, x in ir.blocks((s,))):
+            return
+        r, width = range_of(s, ev), width_of(s, ev, self.program.guards)
+        if r is None or r.total * width > MAX_WORK:
+            return
+        for space in pieces(s, r, ev.space, width, 0, 0):
+            inner = ev.at(space)
+            self.block(s.body, inner)
+            if id(s) in self.found:
+                self.look(s, inner)

@@ -1,0 +1,99 @@
+"""Indices that depend on a latent: what is certain before there is data, and what is left to binding."""
+
+import pytest
+from binding import bound
+
+import ppl
+from ppl.bind.indices import check_indices
+from ppl.diagnostics import Diagnostics, PplError
+from ppl.driver import compile_source
+
+# Wrong whatever the data. With data, so that binding can say the same.
+CERTAIN = {
+    "unbounded": ("x ~ Normal(0, 1)\nr = [1.0, 2.0]\nobserve 1 ~ Normal(r[floor(x)], 1)", {}),
+    "bounds that are too wide": ("x ~ Uniform(0, 3)\nr = [1.0, 2.0]\nobserve 1 ~ Normal(r[floor(x)], 1)", {}),
+    "support whose ends data do not move": (
+        "data m: real\nx ~ Normal(m, 1)\ndata y: real[2]\nobserve 1 ~ Normal(y[floor(x)], 1)",
+        {"m": 1.0, "y": [1.0, 2.0]},
+    ),
+    "some iterations of a loop": (
+        "data y: real[4]\nx ~ Uniform(0, 3)\nfor i in 0..4 { if i > 1 { observe y[i] ~ Normal(y[i - floor(x)], 1) } }\n"
+        "for i in 0..4 { for j in 0..i { observe y[i] ~ Normal(y[j + floor(x)], 1) } }", {"y": [1.0, 2.0, 3.0, 4.0]},
+    ),
+    "what a comprehension reads": (
+        "data y: real[4]\nx ~ Uniform(0, 3)\nobserve 1 ~ Normal(sum([y[i + floor(x)] for i in 0..3]), 1)",
+        {"y": [1.0, 2.0, 3.0, 4.0]},
+    ),
+    "a discrete latent": (
+        "m: real[3] ~ Normal(0, 1)\nvar k: int[5]\nfor i in 0..5 { k[i] ~ Categorical([0.1, 0.2, 0.3, 0.4])\n"
+        "observe 1 ~ Normal(m[k[i]], 1) }", {},
+    ),
+    "an inner index": (
+        "k ~ Binomial(2, 0.5)\nx ~ Uniform(0, 3)\ny = [[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]\nreport r = y[k, floor(x)]",
+        {},
+    ),
+    "state that a loop carries": (
+        "x: real[3] ~ Normal(0, 1)\nr = [1.0, 2.0]\nk = 0\nfor i in 0..3 { k = if x[i] > 0 then k + 1 else 0 }\n"
+        "factor r[k]",
+        {},
+    ),
+}  # fmt: skip
+
+# Wrong for some data: they compile.
+LEFT = {
+    "the size": ("data n: int\ndata y: real[n]\nx ~ Normal(0, 1)\nfactor y[floor(x)]", {"y": [1.0]}),
+    "the end of a support": (
+        "data n: int\nx ~ Uniform(0, n)\nr = [1.0, 2.0]\nfactor r[floor(x)]", {"n": 3},
+    ),
+    "a number in the index": (
+        "data n: int\nx ~ Uniform(0, 1)\nr = [1.0, 2.0]\nm = n + 1\nfactor r[m + floor(x)]", {"n": 3},
+    ),
+    "a sum in the index": (
+        "data k: int[2]\nx ~ Uniform(0, 1)\nr = [1.0, 2.0]\nfactor r[sum(k) + floor(x)]", {"k": [1, 1]},
+    ),
+    "a count in the index": (
+        "data k: int[2]\nc = 0\nfor i in 0..2 { if k[i] > 0 { c = c + 1 } }\nx ~ Uniform(0, 1)\nr = [1.0, 2.0]\n"
+        "factor r[c + floor(x)]", {"k": [1, 1]},
+    ),
+    "how often a loop runs": (
+        "data n: int\nx ~ Normal(0, 1)\nr = [1.0, 2.0]\nfor i in 0..n { factor r[floor(x)] }", {"n": 1},
+    ),
+    "a condition around it": (
+        "data n: int\nx ~ Normal(0, 1)\nr = [1.0, 2.0]\nif n > 0 and x > 0 { factor r[floor(x)] }", {"n": 1},
+    ),
+    "a condition in the expression": (
+        "data n: int\nx ~ Normal(0, 1)\nr = [1.0, 2.0]\nfactor if n > 0 then r[floor(x)] else x", {"n": 1},
+    ),
+    "a condition inside an index": (
+        "data n: int\nx ~ Uniform(0, 1)\nr = [1.0, 2.0]\nfactor r[floor(x) + (if n > 0 then 2 else 0)]", {"n": 1},
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CERTAIN)
+def test_found_before_there_is_data_in_the_words_of_binding(name: str) -> None:
+    text, data = CERTAIN[name]
+    with pytest.raises(PplError) as before:
+        ppl.compile(text)
+    assert {d.code for d in before.value.diagnostics} == {"PPL603"}
+    with pytest.raises(PplError) as at_bind:
+        bound(text, data)
+    assert str(before.value).replace("model.ppl", "m.ppl") == str(at_bind.value)
+
+
+@pytest.mark.parametrize("name", LEFT)
+def test_what_data_decide_is_left_to_binding(name: str) -> None:
+    text, data = LEFT[name]
+    model = ppl.compile(text)
+    with pytest.raises(PplError) as caught:
+        model.bind(data)
+    assert [d.code for d in caught.value.diagnostics] == ["PPL603"]
+
+
+def test_long_loops_are_left_to_binding() -> None:
+    compiled = compile_source(
+        "x ~ Normal(0, 1)\nr = [1.0, 2.0]\nfor i in 0..100000000 { factor r[floor(x)] }", "m.ppl", "m"
+    )
+    sink = Diagnostics({})
+    check_indices(compiled.regions.program, compiled.regions.definitions, sink)
+    assert not sink.items
