@@ -39,7 +39,7 @@ def _netcdf(drawn: Predicted, data: Mapping[str, Any], path: Path, prior: bool) 
     groups = {kind: datasets.draws({**drawn.latents, **drawn.reports}), **datasets.data(data, drawn.observed)}
     if drawn.observations:
         groups[f"{kind}_predictive"] = datasets.draws(drawn.observations)
-    if not prior:
+    if not prior and drawn.log_likelihood:
         groups["log_likelihood"] = datasets.draws(drawn.log_likelihood)
     root = xarray.Dataset(attrs={"inference_library": "pplc", "sample_dims": ["chain", "draw"]})
     datasets.write(xarray.DataTree.from_dict({"/": root, **groups}), path)

@@ -144,9 +144,9 @@ RULES = {
         "code 4."
     ),
     "PPL811": (
-        "A replicate is a draw from the distribution of an `observe`. There is none where the distribution "
-        "has no sampler, or where one element is observed twice on one path: then two statements would each"
-        " give it a value."
+        "A replicate is a draw from the distribution of an `observe`. There is none where one element is observed "
+        "twice on one path: then two statements would each give it a value. Nor where the distribution has no "
+        "sampler: then a warning says so, and all else is drawn, with the log likelihoods of every observation."
     ),
     "PPL812": (
         "The program reads a field that it also observes, as an autoregression does. Its replicates are "

@@ -249,6 +249,7 @@ class Sample:
     noise: bool
     span: Span
     outcome: Expr | None = None  # of a discrete latent: the guard that decides it
+    custom: CustomLaw | None = None
 
 
 @record
@@ -263,8 +264,21 @@ class Fill:
 
 
 @record
+class CustomLaw:
+    """A distribution that functions of the program make (see `Custom`), with its arguments. Of an observation,
+    `value` is what is observed; of the density of a latent, `site` is the latent. Only draws and pointwise log
+    likelihoods read it: the density itself is an expression like any other."""
+
+    name: str
+    args: tuple[Expr, ...]
+    value: Expr | None = None
+    site: str = ""
+
+
+@record
 class Term:
-    """A summand of the log density: an observation (`distribution` given) or a factor."""
+    """A summand of the log density: an observation from a `distribution` of the tables, or a factor. The density that
+    a function of the program gives is a factor too; `custom` says what it is the density of."""
 
     id: int
     distribution: str | None
@@ -272,6 +286,14 @@ class Term:
     args: tuple[Expr, ...]
     mask: Expr | None
     span: Span
+    custom: CustomLaw | None = None
+
+    @property
+    def observed(self) -> Expr | None:
+        """What an observation observes; None for a factor."""
+        if self.distribution is not None:
+            return self.value
+        return None if self.custom is None else self.custom.value
 
 
 @record
@@ -417,6 +439,15 @@ class GuidePart:
 
 
 @record
+class Custom:
+    """A distribution that functions of the program make: the dimensions of its value and of its arguments."""
+
+    name: str
+    event: int
+    events: tuple[int, ...]
+
+
+@record
 class Program:
     name: str
     data: tuple[DataField, ...]
@@ -427,6 +458,7 @@ class Program:
     body: tuple[Statement, ...]
     fixed_conditions: tuple[Guard, ...]  # comparisons of data or ints: no boundary, listed by `explain`
     guide: tuple[GuidePart, ...] = ()  # of a `guide` block: every latent is in one part
+    customs: tuple[Custom, ...] = ()  # those that are observed or drawn from
 
 
 def blocks(body: tuple[Statement, ...]) -> Iterator[tuple[tuple[Loop, ...], Statement]]:

@@ -11,6 +11,9 @@ def expressions_of(s: ir.Statement, guards: Sequence[ir.Guard]) -> Iterator[ir.E
     """Every expression a statement evaluates, those of inner loops included."""
     if isinstance(s, ir.Let | ir.Decide | ir.Sample | ir.Fill | ir.Term | ir.Loop) and s.mask is not None:
         yield s.mask
+    if isinstance(s, ir.Sample | ir.Term) and s.custom is not None:
+        yield from s.custom.args
+        yield from () if s.custom.value is None else (s.custom.value,)
     match s:
         case ir.Let() | ir.Report():
             yield s.value

@@ -42,6 +42,12 @@ def rebuild_statement(s: ir.Statement, rule: Rule) -> ir.Statement:
     def many(items: tuple[ir.Expr, ...]) -> tuple[ir.Expr, ...]:
         return tuple(rebuild(x, rule) for x in items)
 
+    def law(custom: ir.CustomLaw | None) -> ir.CustomLaw | None:
+        if custom is None:
+            return None
+        value = None if custom.value is None else rebuild(custom.value, rule)
+        return replace(custom, args=many(custom.args), value=value)
+
     mask = None if isinstance(s, ir.Report) or s.mask is None else rebuild(s.mask, rule)
     match s:
         case ir.Let():
@@ -50,11 +56,12 @@ def rebuild_statement(s: ir.Statement, rule: Rule) -> ir.Statement:
             return replace(s, mask=mask)
         case ir.Sample():
             outcome = None if s.outcome is None else rebuild(s.outcome, rule)
-            return replace(s, indices=many(s.indices), args=many(s.args), mask=mask, outcome=outcome)
+            made = law(s.custom)
+            return replace(s, indices=many(s.indices), args=many(s.args), mask=mask, outcome=outcome, custom=made)
         case ir.Fill():
             return replace(s, indices=many(s.indices), value=rebuild(s.value, rule), mask=mask)
         case ir.Term():
-            return replace(s, value=rebuild(s.value, rule), args=many(s.args), mask=mask)
+            return replace(s, value=rebuild(s.value, rule), args=many(s.args), mask=mask, custom=law(s.custom))
         case ir.Report():
             return replace(s, value=rebuild(s.value, rule))
         case ir.Loop():

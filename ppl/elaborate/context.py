@@ -116,6 +116,7 @@ class Context:
     sizes: list[SameSize] = field(default_factory=list[SameSize])
     definitions: dict[str, ir.Expr] = field(default_factory=dict[str, ir.Expr])
     guide: tuple[ir.GuidePart, ...] = ()
+    customs: dict[str, ir.Custom] = field(default_factory=dict[str, ir.Custom])
     # Elements of discrete latents: to read one where it is drawn is to read its outcome, not the array.
     drawn: dict[tuple[str, tuple[ir.Expr, ...]], ir.Expr] = field(
         default_factory=dict[tuple[str, tuple[ir.Expr, ...]], ir.Expr]

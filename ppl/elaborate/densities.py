@@ -6,13 +6,12 @@ tables but a summand of the density; a latent from it is drawn from nothing and 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from ppl.core import ir
 from ppl.diagnostics import Span, counted
 from ppl.elaborate import arrays, expressions, laws, statements
 from ppl.elaborate.context import ERROR, Context, Local
 from ppl.language.distributions import DISTRIBUTIONS, PARTS, DensityFunction
+from ppl.record import record
 from ppl.syntax import ast
 
 # ------------------------------------------------------------------ of the tables
@@ -112,53 +111,87 @@ def check_signature(ctx: Context, f: ast.Function) -> None:
         ctx.error("PPL201", f"`{f.name}` is a logarithm, so it returns a real", f.result.span, form)
 
 
-def add(ctx: Context, f: ast.Function, law: ast.Call, value: ast.Expr, t: ir.Type, span: Span) -> None:
-    """Adds the density of `value`, of type `t`, element by element if the function takes one number."""
-    name, count = law.name, len(f.parameters) - 1
-    signature = f"{name}({', '.join(p.name for p in f.parameters[1:])})"
-    named = next((a for a in law.args if a.name is not None), None)
+@record
+class Applied:
+    """A distribution that a function makes, applied to `args`; `operands` are hidden variables that hold them."""
+
+    function: ast.Function
+    call: ast.Call
+    args: tuple[ir.Expr, ...]
+    operands: tuple[ast.Name, ...]
+
+    @property
+    def name(self) -> str:
+        return self.call.name
+
+
+def applied(ctx: Context, f: ast.Function, call: ast.Call) -> Applied | None:
+    """Evaluates the arguments; None if reported."""
+    name, params = call.name, f.parameters[1:]
+    signature = f"{name}({', '.join(p.name for p in params)})"
+    named = next((a for a in call.args if a.name is not None), None)
     if named is not None:
         ctx.error("PPL112", f"`{name}` has arguments in order, without names", named.span, signature)
-        return
-    if len(law.args) != count:
-        ctx.error("PPL203", f"`{name}` takes {counted(count, 'argument')}, got {len(law.args)}", law.span, signature)
-        return
-    args = [a.value for a in law.args if not isinstance(a.value, ast.Truncated)]
-    loops = len(t.dims) - len(f.parameters[0].type.dims)
-    if len(args) < count or loops < 0:
+        return None
+    if len(call.args) != len(params):
+        given = f"`{name}` takes {counted(len(params), 'argument')}, got {len(call.args)}"
+        ctx.error("PPL203", given, call.span, signature)
+        return None
+    args: list[ir.Expr] = []
+    operands: list[ast.Name] = []
+    for k, (a, p) in enumerate(zip(call.args, params, strict=True)):
+        if isinstance(a.value, ast.Truncated):
+            ctx.error("PPL104", f"a distribution is no argument of `{name}`", a.span, signature)
+            return None
+        value = expressions.expression(ctx, a.value)
+        if value is ERROR:
+            return None
+        args.append(ctx.let(p.name, value, a.span))
+        # Names made up here start with an underscore, as no name in a program does.
+        operands.append(ast.Name(a.span, f"_argument_{call.span.line}_{call.span.column}_{k}"))
+    ctx.customs.setdefault(name, ir.Custom(name, dims(f.parameters[0]), tuple(dims(p) for p in params)))
+    return Applied(f, call, tuple(args), tuple(operands))
+
+
+def dims(p: ast.Parameter) -> int:
+    return len(p.type.dims)
+
+
+def add(ctx: Context, own: Applied, value: ast.Expr, t: ir.Type, span: Span, site: str = "") -> None:
+    """Adds the density of `value`, of type `t`, element by element if the function takes one number. It is that of the
+    latent `site`, or of what is observed."""
+    f, call = own.function, own.call
+    loops = len(t.dims) - dims(f.parameters[0])
+    if loops < 0:
         what = expressions.describe(t)
-        ctx.error("PPL202", f"the value of `{name}` has {counted(-loops, 'dimension')} more than {what}", span)
+        ctx.error("PPL202", f"the value of `{own.name}` has {counted(-loops, 'dimension')} more than {what}", span)
         return
-    if loops == 0:
-        density = ast.Call(
-            law.span, f.name, tuple(ast.Argument(x.span, None, x) for x in (value, *args)), law.name_span
-        )
-        statements.statement(ctx, ast.Factor(span, density))
-        return
-    given = [expressions.expression(ctx, a) for a in args]
-    if any(a is ERROR for a in given):
-        return
-    # Names made up here start with an underscore, as no name in a program does.
+    outside = dict(ctx.env)
+    for local, a in zip(own.operands, own.args, strict=True):
+        ctx.env[local.name] = Local(a, local.span, (local.span,))
     indices = tuple(ast.Name(span, f"_element_{span.line}_{span.column}_{k}") for k in range(loops))
-    operands: list[ast.Expr] = [ast.Index(value.span, value, indices)]
-    hidden = dict(ctx.env)
-    for k, (a, node, p) in enumerate(zip(given, args, f.parameters[1:], strict=True)):
-        local = ast.Name(node.span, f"_argument_{span.line}_{span.column}_{k}")
-        ctx.env[local.name] = Local(ctx.let(p.name, a, node.span), node.span, (node.span,))
-        each = len(a.type.dims) > len(p.type.dims)
-        operands.append(ast.Index(node.span, local, indices) if each else local)
-    body: ast.Statement = ast.Factor(span, _call(law, f, operands))
+    each = [loops and len(a.type.dims) > dims(p) for a, p in zip(own.args, f.parameters[1:], strict=True)]
+    operands = [ast.Index(x.span, x, indices) if e else x for x, e in zip(own.operands, each, strict=True)]
+    one = ast.Index(value.span, value, indices) if loops else value
+    named = tuple(ast.Argument(x.span, None, x) for x in (one, *operands))
+    body: ast.Statement = ast.Scored(span, ast.Call(call.span, f.name, named, call.name_span), site)
     for k in reversed(range(loops)):
         size = ast.Name(span, f"_size_{span.line}_{span.column}_{k}")
         ctx.mark_static(t.dims[k])
         ctx.env[size.name] = Local(t.dims[k], span, (span,))
         body = ast.For(span, indices[k].name, ast.Range(span, ast.Number(span, 0), size), None, (body,), span)
     statements.statement(ctx, body)
-    ctx.env = hidden
+    ctx.env = outside
 
 
-def _call(law: ast.Call, f: ast.Function, operands: Sequence[ast.Expr]) -> ast.Call:
-    return ast.Call(law.span, f.name, tuple(ast.Argument(x.span, None, x) for x in operands), law.name_span)
+def scored(ctx: Context, s: ast.Scored) -> None:
+    """The term that a density of the program adds."""
+    value = expressions.expression(ctx, s.density)
+    if value is ERROR:
+        return
+    observed, *args = (expressions.expression(ctx, a.value) for a in s.density.args)
+    law = ir.CustomLaw(s.density.name.rpartition("_")[0], tuple(args), None if s.site else observed, s.site)
+    ctx.block.append(ir.Term(ctx.new_id(), None, value, (), ctx.mask, s.span, law))
 
 
 def observe(ctx: Context, f: ast.Function, law: ast.Call, s: ast.Observe, value: ir.Expr) -> None:
@@ -169,7 +202,9 @@ def observe(ctx: Context, f: ast.Function, law: ast.Call, s: ast.Observe, value:
         hint = "declare the data as int" if wanted == "int" and value.type.base == "real" else None
         ctx.error("PPL305", f"`{law.name}` observes {kind}, this is {what}", s.value.span, hint)
         return
-    add(ctx, f, law, s.value, value.type, s.span)
+    own = applied(ctx, f, law)
+    if own is not None:
+        add(ctx, own, s.value, value.type, s.span)
 
 
 def latent(ctx: Context, f: ast.Function, law: ast.Call, s: ast.Sample) -> bool:

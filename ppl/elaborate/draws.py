@@ -31,15 +31,15 @@ def sample(ctx: Context, s: ast.Sample) -> None:
     if vectors.is_joint(s):
         vectors.sample(ctx, s)
         return
-    own = program_density(ctx, s.distribution)
-    if own is None:
-        found = laws.law(ctx, s.distribution)
-    else:
-        found = (by_density(own[1].name), ()) if densities.latent(ctx, own[0], own[1], s) else None
+    f = program_density(ctx, s.distribution)
+    if f is None:
+        place(ctx, s, laws.law(ctx, s.distribution))
+        return
+    own = densities.applied(ctx, *f) if densities.latent(ctx, *f, s) else None
     failed = len(ctx.sink.errors)
-    place(ctx, s, found)
-    if own is not None and found is not None and len(ctx.sink.errors) == failed:
-        add_density(ctx, own[0], own[1], s)
+    place(ctx, s, None if own is None else (by_density(own.name), ()), own)
+    if own is not None and len(ctx.sink.errors) == failed:
+        add_density(ctx, own, s)
 
 
 def program_density(ctx: Context, law: ast.Law) -> tuple[ast.Function, ast.Call] | None:
@@ -48,19 +48,24 @@ def program_density(ctx: Context, law: ast.Law) -> tuple[ast.Function, ast.Call]
     return None if f is None or not f.parameters or isinstance(law, ast.Truncated) else (f, law)
 
 
-def add_density(ctx: Context, f: ast.Function, law: ast.Call, s: ast.Sample) -> None:
+def add_density(ctx: Context, own: densities.Applied, s: ast.Sample) -> None:
     """The density of a latent that a function of the program gives."""
     name: ast.Expr = ast.Name(s.target.span, s.target.name)
     t = ctx.sites[s.target.name].type
     if s.target.indices:
         name, t = ast.Index(s.target.span, name, s.target.indices), ir.Type(t.base)
-    densities.add(ctx, f, law, name, t, s.span)
+    densities.add(ctx, own, name, t, s.span, s.target.name)
 
 
-def place(ctx: Context, s: ast.Sample, found: tuple[Distribution, tuple[ir.Expr, ...]] | None) -> None:
-    """Enters the latent or noise that a statement draws from a distribution."""
+def place(
+    ctx: Context, s: ast.Sample, found: tuple[Distribution, tuple[ir.Expr, ...]] | None,
+    own: densities.Applied | None = None,
+) -> None:  # fmt: skip
+    """Enters the latent or noise that a statement draws from a distribution; `own`: what a density of the program is
+    applied to."""
+    law = None if own is None else ir.CustomLaw(own.name, own.args, None, s.target.name)
     if s.target.indices or isinstance(ctx.env.get(s.target.name), ArrayBinding):
-        sample_element(ctx, s, found)
+        sample_element(ctx, s, found, law)
         return
     name, span = s.target.name, s.target.span
     if ctx.loops:
@@ -91,11 +96,14 @@ def place(ctx: Context, s: ast.Sample, found: tuple[Distribution, tuple[ir.Expr,
     if d.discrete and not s.noise:
         ctx.env[name] = discrete.whole(ctx, variable, d, args, s)
         return
-    ctx.block.append(ir.Sample(ctx.new_id(), name, variable, (), d.name, args, ctx.mask, s.noise, s.span))
+    draw = ir.Sample(ctx.new_id(), name, variable, (), d.name, args, ctx.mask, s.noise, s.span, custom=law)
+    ctx.block.append(draw)
     ctx.env[name] = SiteBinding(variable, span)
 
 
-def sample_element(ctx: Context, s: ast.Sample, found: tuple[Distribution, tuple[ir.Expr, ...]] | None) -> None:
+def sample_element(
+    ctx: Context, s: ast.Sample, found: tuple[Distribution, tuple[ir.Expr, ...]] | None, law: ir.CustomLaw | None
+) -> None:
     """``z[t] ~ D(...)`` of a `var` array."""
     binding = ctx.env.get(s.target.name)
     if not isinstance(binding, ArrayBinding):
@@ -127,9 +135,8 @@ def sample_element(ctx: Context, s: ast.Sample, found: tuple[Distribution, tuple
         old = ctx.arrays[binding.name]
         ctx.arrays[binding.name] = ir.FilledArray(old.name, old.type, True, old.span)
         variable = ir.Var(binding.name, binding.type, True)
-        ctx.block.append(
-            ir.Sample(ctx.new_id(), binding.name, variable, indices, d.name, args, ctx.mask, s.noise, s.span)
-        )
+        where = ctx.new_id(), binding.name, variable, indices, d.name, args, ctx.mask, s.noise, s.span
+        ctx.block.append(ir.Sample(*where, custom=law))
 
 
 def site_type(ctx: Context, s: ast.Sample, d: Distribution, t: ir.Type) -> bool:

@@ -59,6 +59,7 @@ def assembled(name: str, ctx: Context) -> ir.Program:
         reductions(tuple(ctx.block), ctx.guards),
         tuple(ctx.fixed),
         ctx.guide,
+        tuple(ctx.customs.values()),
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from ppl.core import ir
 from ppl.diagnostics import Span, counted, did_you_mean
-from ppl.elaborate import arrays, draws, expressions, whiles
+from ppl.elaborate import arrays, densities, draws, expressions, whiles
 from ppl.elaborate.context import (
     ERROR,
     ArrayBinding,
@@ -38,6 +38,8 @@ def statement(ctx: Context, s: ast.Statement) -> None:
             draws.observe(ctx, s)
         case ast.Factor():
             factor(ctx, s)
+        case ast.Scored():
+            densities.scored(ctx, s)
         case ast.If():
             if_statement(ctx, s)
         case ast.For():

@@ -15,7 +15,7 @@ from ppl.emit.observed import groups
 from ppl.emit.prefix import PrefixEmitter, reads_of_sum
 from ppl.emit.printer import Printer
 from ppl.emit.shape import Facts, facts_of
-from ppl.emit.statements import Emitter, tuple_text
+from ppl.emit.statements import Emitter, custom_name, tuple_text
 from ppl.emit.writer import Writer
 from ppl.language.distributions import named
 from ppl.regions.flow import analyse
@@ -116,6 +116,12 @@ def header(w: Writer, regions: Regions, file: str, names: dict[str, str], consta
             sites[s.site].append(s.id)
     w.line(f"SITES = {{{table(sites)}}}  # latents with the terms that draw them")
     w.line(f"OBSERVED = {{{table(groups(program, regions.body))}}}  # data with the terms that observe them")
+    priors = [s.id for _, s in ir.blocks(regions.body) if isinstance(s, ir.Term) and s.custom and s.custom.site]
+    if priors:
+        listed = tuple_text([f'"t{t}"' for t in priors])
+        w.line(f"PRIORS = {listed}  # terms with the density of latents that functions of the program give")
+    for c in program.customs:
+        w.line(f'{custom_name(c.name)} = dist.Custom("{c.name}", {c.event}, {tuple_text([str(n) for n in c.events])})')
     for line in constants:
         w.line(line)
     w.line()

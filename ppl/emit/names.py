@@ -7,17 +7,17 @@ import re
 from collections.abc import Iterable
 
 _OURS = re.compile(
-    r"((g|t|loop_|before_|state_|rest_|rest_of_loop_|MODES_|boundary_|slice_|at_|seen_|expected_|row_|sum_)\d+|.*_at_\d+)$"
+    r"((g|t|loop_|before_|state_|rest_|rest_of_loop_|MODES_|boundary_|slice_|at_|seen_|expected_|row_|sum_)\d+|.*_at_\d+|law_\w+)$"
 )
 # fmt: off
 _RESERVED = frozenset(
     {
         "jax", "jnp", "fn", "sums", "dist", "supports", "samplers", "control", "surface", "at", "data", "size", "path",
         "out", "more", "main", "root", "slope", "rest", "side", "one", "model", "boundary", "noise",
-        "noise_log_density", "still", "state", "evaluate", "gap", "after", "rest_of_path", "u", "key", "dtype", "k",
-        "v", "TERMS", "SITES", "OBSERVED", "min", "jump", "None", "True", "False", "crossings", "value", "on", "across",
-        "outcomes", "row", "modes", "step", "marginal", "given", "integrated", "expected", "terms", "INTEGRABLE",
-        "vectors", "prefix", "families", "prepare", "cuts", "summed", "SUMMED", "there", "loops",
+        "noise_log_density", "still", "state", "evaluate", "gap", "after", "rest_of_path", "u", "key", "dtype",
+        "k", "v", "TERMS", "SITES", "OBSERVED", "PRIORS", "min", "jump", "None", "True", "False", "crossings", "value",
+        "on", "across", "outcomes", "row", "modes", "step", "marginal", "given", "integrated", "expected", "terms",
+        "INTEGRABLE", "vectors", "prefix", "families", "prepare", "cuts", "summed", "SUMMED", "there", "loops",
     }
 )
 # fmt: on

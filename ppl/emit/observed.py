@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from ppl.core import ir
 from ppl.core.reads import expressions_of
@@ -11,18 +11,25 @@ from ppl.emit.printer import Printer
 from ppl.emit.writer import tuple_text
 
 
-def field_of(value: ir.Expr) -> str | None:
-    """The data field of which `value` is an element or a part, if it is one."""
-    found = _parts(value)
+def field_of(s: ir.Term) -> str | None:
+    """The data field of which an observation observes an element or a part, if it does."""
+    found = _observed(s)
     return None if found is None else found[0]
 
 
-def places(value: ir.Expr, printer: Printer) -> str | None:
-    """Python for the indices of `value` in its field, ``()`` for the whole of it; None if it is computed."""
-    found = _parts(value)
+def places(s: ir.Term, printer: Printer) -> str | None:
+    """Python for the indices of what is observed in its field, ``()`` for the whole of it; None if it is computed."""
+    found = _observed(s)
     if found is None:
         return None
     return tuple_text([_place(i, printer) for i in found[1]])
+
+
+def _observed(s: ir.Term) -> tuple[str, tuple[ir.Expr | ir.Slice, ...]] | None:
+    """The field and the indices of what is observed in it. A part of a field that is observed as one vector has no
+    place of its own among the elements, so it counts as computed."""
+    found = None if s.observed is None else _parts(s.observed)
+    return None if found is None or (s.custom and any(isinstance(i, ir.Slice) for i in found[1])) else found
 
 
 def groups(program: ir.Program, body: tuple[ir.Statement, ...]) -> dict[str, list[int]]:
@@ -32,8 +39,8 @@ def groups(program: ir.Program, body: tuple[ir.Statement, ...]) -> dict[str, lis
     """
     out: dict[str, list[int]] = {d.name: [] for d in program.data}
     for _, s in ir.blocks(body):
-        if isinstance(s, ir.Term) and s.distribution is not None:
-            name = field_of(s.value)
+        if isinstance(s, ir.Term) and s.observed is not None:
+            name = field_of(s)
             if name is None:
                 name = f"observe_{s.span.line}"
                 while name in out:
@@ -43,24 +50,69 @@ def groups(program: ir.Program, body: tuple[ir.Statement, ...]) -> dict[str, lis
 
 
 def read_elsewhere(body: tuple[ir.Statement, ...], guards: Sequence[ir.Guard]) -> dict[str, Span]:
-    """The data fields that are observed and also read by something else, with the first place that reads them."""
+    """The data fields that are observed and also read by something else, with the first place that reads them.
+
+    What a density of the program reads of the value that it is the density of is not something else.
+    """
+    terms = [s for _, s in ir.blocks(body) if isinstance(s, ir.Term) and s.observed is not None]
+    own = {field_of(s) for s in terms}
+    readers = [list(_readers(s, guards)) for _, s in ir.blocks(body)]
+    live = _live([r for found in readers for r in found])
     found: dict[str, Span] = {}
-    own: set[str] = set()  # the fields observed
-    for _, s in ir.blocks(body):
-        parts: list[ir.Expr] = []
-        if isinstance(s, ir.Loop):  # its body comes by itself
-            parts = [s.lo, s.hi, *(x for c in s.carries for x in (c.init, c.out)), *(r.delta for r in s.reductions),
-                     *(r.init for r in s.reductions), *(c.element for c in s.collects)]  # fmt: skip
-        elif isinstance(s, ir.Term) and s.distribution is not None:  # left sides change no distribution
-            own |= {field_of(s.value) or ""}
-            parts = [*s.args, *(() if s.mask is None else (s.mask,))]
-        else:
-            parts = list(expressions_of(s, guards))
-        for e in parts:
-            for x in ir.walk(e):
-                if isinstance(x, ir.DataRef):
+    for (_, s), parts in zip(ir.blocks(body), readers, strict=True):
+        for name, read in parts:
+            if name is None or name in live:
+                for x in (x for e in read for x in ir.walk(e) if isinstance(x, ir.DataRef)):
                     found.setdefault(x.name, s.span)
     return {k: v for k, v in found.items() if k in own}
+
+
+_Reader = tuple[str | None, tuple[ir.Expr, ...]]
+
+
+def _readers(s: ir.Statement, guards: Sequence[ir.Guard]) -> Iterator[_Reader]:
+    """What a statement evaluates, and for which variable, array or guard; None for the program itself. Left sides are
+    left out: they change no distribution."""
+    mask = () if isinstance(s, ir.Report) or s.mask is None else (s.mask,)
+    match s:
+        case ir.Let():
+            yield s.var.name, (s.value, *mask)
+        case ir.Decide():
+            yield _guard(s.index), (guards[s.index].value, *mask)
+        case ir.Fill():
+            yield s.array, (*s.indices, s.value, *mask)
+        case ir.Loop():  # its body comes by itself
+            yield None, (s.lo, s.hi)
+            for c in s.carries:
+                yield c.entry.name, (c.init, c.out)
+                yield c.final.name, (c.init, c.out)
+            yield from ((r.final.name, (r.init, r.delta)) for r in s.reductions)
+            yield from ((c.final.name, (c.element,)) for c in s.collects)
+        case ir.Term() if s.observed is not None:
+            yield None, (*(s.args if s.custom is None else s.custom.args), *mask)
+        case _:
+            yield None, tuple(expressions_of(s, guards))
+
+
+def _live(readers: Sequence[_Reader]) -> set[str]:
+    """The variables, arrays and guards that the program itself needs."""
+    reads: dict[str | None, list[ir.Expr]] = {}
+    for name, read in readers:
+        reads.setdefault(name, []).extend(read)
+    live: set[str] = set()
+    queue = reads.get(None, [])
+    while queue:
+        for x in ir.walk(queue.pop()):
+            name = _guard(x.index) if isinstance(x, ir.GuardRef) else x.name if isinstance(x, ir.Var) else ""
+            name = x.array if isinstance(x, ir.Cell) else name
+            if name in reads and name not in live:
+                live.add(name)
+                queue.extend(reads[name])
+    return live
+
+
+def _guard(index: int) -> str:
+    return f"guard {index}"
 
 
 def _parts(value: ir.Expr) -> tuple[str, tuple[ir.Expr | ir.Slice, ...]] | None:
@@ -74,6 +126,9 @@ def _parts(value: ir.Expr) -> tuple[str, tuple[ir.Expr | ir.Slice, ...]] | None:
         case ir.Index():
             base = _parts(value.base)
             inside = value.indices
+            if base is not None and base[1] and isinstance(base[1][-1], ir.Slice):
+                first = ir.Op("add", (base[1][-1].lo, inside[0]), ir.INT, False)
+                base, inside = (base[0], base[1][:-1]), (first, *inside[1:])
         case ir.Slice():
             base = _parts(value.base)
             inside = (value,)

@@ -173,6 +173,13 @@ class Emitter:
 
     def term(self, s: ir.Term) -> None:
         value = self.printer.expr(s.value, s.mask)
+        if s.custom is not None and s.custom.value is not None and self.split:
+            law, places = s.custom, observed.places(s, self.printer)
+            seen = self.printer.expr(s.custom.value)
+            call = f"{custom_name(law.name)}, {value}, {seen}, {self.tuple(law.args)}, {places}"
+            call += "" if s.mask is None else f", {self.printer.expr(s.mask)}"
+            self.w.line(f'out["t{s.id}"] = at.scored({call})', f":{s.span.line}")
+            return
         if s.distribution is None:
             text = (
                 f"jnp.asarray({value})" if s.mask is None else f"jnp.where({self.printer.expr(s.mask)}, {value}, 0.0)"
@@ -180,7 +187,7 @@ class Emitter:
             self.w.line(f'out["t{s.id}"] = {text}', f":{s.span.line}  {show(s.value)[:40]}")
             return
         d = named(s.distribution)
-        call = f"dist.{d.function}, {value}, {self.tuple(s.args, s.mask)}, {observed.places(s.value, self.printer)}"
+        call = f"dist.{d.function}, {value}, {self.tuple(s.args, s.mask)}, {observed.places(s, self.printer)}"
         if s.mask is not None:
             call += f", {self.printer.expr(s.mask)}"
         self.w.line(f'out["t{s.id}"] = at.observe({call})', f":{s.span.line}")
@@ -301,6 +308,11 @@ class Emitter:
 
     def tuple(self, items: tuple[ir.Expr, ...], mask: ir.Expr | None = None) -> str:
         return tuple_text([self.printer.expr(x, mask) for x in items])
+
+
+def custom_name(name: str) -> str:
+    """What holds a distribution that functions of the program make."""
+    return f"law_{name}"
 
 
 def line_of(s: ir.Sample, d: Distribution) -> tuple[str, tuple[ir.Expr, ...]]:

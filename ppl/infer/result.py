@@ -194,8 +194,9 @@ class Fit:
         """Latents, reports, replicated observations and pointwise log likelihoods of `n` fresh draws, of :attr:`draws`
         if `n` is None. `key` is a JAX key or an integer seed.
 
-        Raises ValueError for a fit read from a file without its problem, and PplError if the observations cannot be
-        drawn (see :func:`ppl.predict.predict`).
+        Observations from a distribution without a sampler have no replicates. Raises ValueError for a fit read from a
+        file without its problem, and PplError if an element is observed twice on one path (see
+        :func:`ppl.predict.predict`).
         """
         import jax
 
@@ -212,7 +213,12 @@ class Fit:
         return predict(self.problem, u, n, k_data if replicate else None)
 
     def predictive(self, key: Any, n: int | None = None) -> dict[str, Array]:
-        """Draws of the observations from the posterior predictive distribution, (n, *shape of the data field)."""
+        """Draws of the observations from the posterior predictive distribution, (n, *shape of the data field). A
+        warning names those that have none, see :meth:`predict`."""
+        from ppl.predict import warn_of
+
+        if self.problem is not None:
+            warn_of(self.problem)
         return self.predict(key, n).observations
 
     def log_likelihood(self, key: Any = 0) -> dict[str, Array]:
@@ -220,10 +226,6 @@ class Fit:
 
         `key` is for the noise of the program, if it has any.
         """
-        from ppl.predict import known_laws
-
-        if self.problem is not None:
-            known_laws(self.problem)
         return self.predict(key, replicate=False).log_likelihood
 
     def to_inference_data(self, predictive: bool = False, seed: int = 0) -> xarray.DataTree:

@@ -22,7 +22,7 @@ from ppl.infer.checkpoint import replacing
 from ppl.infer.problem import ProblemLike
 from ppl.infer.result import Fit, Posterior
 from ppl.infer.settings import Settings
-from ppl.predict import datasets, predict_prior
+from ppl.predict import datasets, predict_prior, warn_of
 
 FORMAT = "pplc-fit-1"
 _SCALARS = ("name", "elbo", "elbo_se", "steps", "rhat", "nonfinite_steps", "converged", "stop_reason", "seconds")
@@ -69,6 +69,9 @@ def _params(flat: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     return params
 
 
+DRAWN = "posterior_predictive", "prior_predictive", "log_likelihood"  # groups that are left out where they are empty
+
+
 def with_predictions(fit: Fit, tree: xarray.DataTree, seed: int) -> xarray.DataTree:
     """`tree` with what the program predicts and how well, under the posterior draws, and under the prior where that can
     be drawn from.
@@ -79,6 +82,7 @@ def with_predictions(fit: Fit, tree: xarray.DataTree, seed: int) -> xarray.DataT
 
     if fit.problem is None:
         raise ValueError("a fit read from a file has no model to predict with; pass load_fit(path, problem=...)")
+    warn_of(fit.problem)
     k_prior, k_posterior = jax.random.split(jax.random.key(seed))
     posterior = fit.predict(k_posterior)
     groups = {
@@ -90,7 +94,7 @@ def with_predictions(fit: Fit, tree: xarray.DataTree, seed: int) -> xarray.DataT
         prior = predict_prior(fit.problem, k_prior, int(fit.log_weight.shape[0]))
         groups["prior"] = datasets.draws({**prior.latents, **prior.reports})
         groups["prior_predictive"] = datasets.draws(prior.observations)
-    return tree.assign({k: xarray.DataTree(v, name=k) for k, v in groups.items()})
+    return tree.assign({k: xarray.DataTree(v, name=k) for k, v in groups.items() if v.data_vars or k not in DRAWN})
 
 
 def _header(fit: Fit) -> dict[str, Any]:

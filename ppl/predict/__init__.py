@@ -1,5 +1,5 @@
 """Predictive draws and pointwise log likelihoods as NumPy arrays, tables and files."""
 
-from ppl.predict.predicted import Predicted, known_laws, notes_on, predict, predict_prior
+from ppl.predict.predicted import Predicted, notes_on, predict, predict_prior, warn_of
 
-__all__ = ["Predicted", "known_laws", "notes_on", "predict", "predict_prior"]
+__all__ = ["Predicted", "notes_on", "predict", "predict_prior", "warn_of"]

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ppl.diagnostics import Diagnostic, PplError, Span
+from ppl.diagnostics import Diagnostic, PplError, Span, render
 
 if TYPE_CHECKING:
     import jax
@@ -46,7 +47,7 @@ class Replayable(Protocol):
     @property
     def observed_lines(self) -> Mapping[str, tuple[Span, ...]]: ...
     @property
-    def observed_by_functions(self) -> tuple[Span, ...]: ...
+    def unreplicated(self) -> Mapping[str, tuple[tuple[str, Span], ...]]: ...
     @property
     def priors_by_functions(self) -> tuple[Span, ...]: ...
     @property
@@ -71,8 +72,8 @@ class Predicted:
 
     `latents` and `reports` as in a fit. `observations`: draws in the shape of the data field, ints for a field of ints;
     NaN (and then reals) where a path does not observe an element, or where its distribution is not defined there, as
-    after an overflow. `log_likelihood`: one entry per element, or per vector observed as one; 0 where the path does not
-    observe it, NaN if no path does; empty where a distribution is made by a function. `undefined`: the share of
+    after an overflow; without those that `problem.unreplicated` names. `log_likelihood`: one entry per element, or per
+    vector observed as one; 0 where the path does not observe it, NaN if no path does. `undefined`: the share of
     replicates that are NaN although they are observed.
     """
 
@@ -87,17 +88,15 @@ class Predicted:
 def predict(problem: Replayable, u: Mapping[str, Any], n: int, key: jax.Array | None) -> Predicted:
     """What `problem` makes of `n` draws of all sites, unconstrained. Without `key` it draws no observations.
 
-    Raises PplError if observations cannot be drawn: from a distribution without a sampler, or because the same element
-    is observed twice on one path.
+    Observations from a distribution without a sampler are left out, see `notes_on`. Raises PplError if the same element
+    is observed twice on one path, so that it has no one replicate.
     """
-    if key is not None:
-        known_laws(problem)
     found = problem.replays(u, n, key)
     names = problem.observed
     parts = {name: found.observations[name] for name in names}
     times = {name: np.asarray(parts[name].times) for name in names}
     if key is not None:
-        _once(problem, times)
+        _once(problem, {k: v for k, v in times.items() if k not in problem.unreplicated})
     observations: dict[str, Array] = {}
     missing = total = 0
     for name in names:
@@ -113,7 +112,7 @@ def predict(problem: Replayable, u: Mapping[str, Any], n: int, key: jax.Array | 
         {s.name: np.asarray(found.latents[s.name]) for s in problem.sites if not s.noise},
         {k: np.asarray(found.reports[k]) for k in problem.reports},
         observations,
-        {} if problem.observed_by_functions else likelihood,
+        likelihood,
         {name: _observed(problem, name, np.asarray(parts[name].value)) for name in names},
         missing / total if total else 0.0,
     )
@@ -129,17 +128,10 @@ def predict_prior(problem: Replayable, key: jax.Array, n: int, *, replicate: boo
     return predict(problem, problem.prior_draws(k_prior, n), n, k_data if replicate else None)
 
 
-def known_laws(problem: Replayable) -> None:
-    """Raises PplError if something is observed under a distribution that a function of the program makes."""
-    for span in problem.observed_by_functions:
-        text = "this distribution is made by a function of the program: it has a density, and no way to draw from it"
-        hint = "observe from a distribution of the language, or from a `Mixture` or truncation of them"
-        raise PplError([Diagnostic("PPL811", text, span, hint)], problem.sources)
-
-
 def notes_on(problem: Replayable) -> tuple[Diagnostic, ...]:
-    """What a reader of replicated data has to know: which of them are drawn given data that were observed."""
-    return tuple(
+    """What a reader of replicated data has to know: which observations have no replicates, and which replicates are
+    drawn given data that were observed."""
+    given = (
         Diagnostic(
             "PPL812",
             f"`{name}` is also read here, as it was observed: its replicates are drawn given these values",
@@ -147,8 +139,30 @@ def notes_on(problem: Replayable) -> tuple[Diagnostic, ...]:
             "they are predictions of each element from the data around it, not simulations of a new data set",
             "note",
         )
-        for name, span in problem.read_elsewhere.items()
-    )
+        for name, span in problem.read_elsewhere.items() if name not in problem.unreplicated
+    )  # fmt: skip
+    return (*without_replicates(problem), *given)
+
+
+def without_replicates(problem: Replayable) -> tuple[Diagnostic, ...]:
+    """A warning for each statement that keeps an observation from having replicates."""
+    return tuple(
+        Diagnostic(
+            "PPL811",
+            f"`{name}` has no replicates: `{law}` is a density of the program, with no way to draw from it",
+            span,
+            "observe from a distribution of the language, or from a `Mixture` or truncation of them",
+            "warning",
+        )
+        for name, found in problem.unreplicated.items() for law, span in found
+    )  # fmt: skip
+
+
+def warn_of(problem: Replayable) -> None:
+    """As a warning of Python, for those who ask for replicates from there."""
+    found = without_replicates(problem)
+    if found:
+        warnings.warn(render(found, problem.sources, False), stacklevel=3)
 
 
 def _once(problem: Replayable, times: Mapping[str, Array]) -> None:

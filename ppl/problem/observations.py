@@ -13,6 +13,7 @@ from jax import Array
 from jax.typing import DTypeLike
 
 from ppl.runtime import samplers
+from ppl.runtime.densities import Density
 from ppl.runtime.point import Observation
 
 
@@ -21,8 +22,9 @@ class Observed(NamedTuple):
 
     `value`: what was observed. `replicate`: a draw from the distribution of the statement, on this path and with its
     arguments there; NaN where nothing is observed, or where the distribution is not defined; None if no draw was asked
-    for. `log_likelihood`: the log density of what was observed, the sum if it is observed several times and 0 where it
-    is not; for vectors that are observed as one, one entry each. `times`: how often it is observed.
+    for, or one of the distributions has no sampler. `log_likelihood`: the log density of what was observed, the sum if
+    it is observed several times and 0 where it is not; for vectors that are observed as one, one entry each. `times`:
+    how often it is observed.
     """
 
     value: Array
@@ -31,35 +33,34 @@ class Observed(NamedTuple):
     times: Array
 
 
-class NoSampler(Exception):
-    """There is no way to draw from the distribution of term `term`."""
-
-    def __init__(self, term: str, distribution: str) -> None:
-        super().__init__(distribution)
-        self.term, self.distribution = term, distribution
-
-
 def observed(
     out: Mapping[str, Any], terms: Sequence[str], shape: tuple[int, ...], key: Array | None, dtype: DTypeLike
 ) -> Observed:
-    """The observations of one field of this shape, by the terms that make them. Without a key nothing is drawn.
-
-    Raises NoSampler.
-    """
-    parts = [_one(out[t], t, shape, None if key is None else jax.random.fold_in(key, k), dtype)
+    """The observations of one field of this shape, by the terms that make them. Without a key nothing is drawn."""
+    if not all(samplers.can_sample(out[t].density) for t in terms):
+        key = None
+    parts = [_one(out[t], shape, None if key is None else jax.random.fold_in(key, k), dtype)
              for k, t in enumerate(terms)]  # fmt: skip
+    # Where one statement observes vectors and another their elements, an entry is of a vector.
+    entry = min(p.log_likelihood.ndim for p in parts)
     value, replicate, log_likelihood, times = parts[0]
+    log_likelihood = _totals(log_likelihood, entry)
     for p in parts[1:]:
         value = jnp.where(p.times > 0, p.value, value)
         if replicate is not None and p.replicate is not None:
             replicate = jnp.where(p.times > 0, p.replicate, replicate)
-        log_likelihood, times = log_likelihood + p.log_likelihood, times + p.times
+        log_likelihood, times = log_likelihood + _totals(p.log_likelihood, entry), times + p.times
     return Observed(value, replicate, log_likelihood, times)
 
 
-def _one(o: Observation, term: str, shape: tuple[int, ...], key: Array | None, dtype: DTypeLike) -> Observed:
+def _totals(x: Array, ndim: int) -> Array:
+    """The sums over all axes but the first ones."""
+    return jnp.sum(x, axis=tuple(range(ndim, x.ndim)))
+
+
+def _one(o: Observation, shape: tuple[int, ...], key: Array | None, dtype: DTypeLike) -> Observed:
     value = jnp.asarray(o.value, dtype)
-    drawn = None if key is None else _replicate(o, term, key, dtype)
+    drawn = None if key is None else _replicate(o, key, dtype)
     loops = o.exists.ndim
     if o.places is None:  # computed from data: one entry per iteration of the loops around it
         made = _wide(o.exists, value.ndim)
@@ -101,10 +102,9 @@ def _whole(o: Observation, value: Array, drawn: Array | None, loops: int, dtype:
     return Observed(only(value), None if drawn is None else only(drawn), total, times)
 
 
-def _replicate(o: Observation, term: str, key: Array, dtype: DTypeLike) -> Array:
+def _replicate(o: Observation, key: Array, dtype: DTypeLike) -> Array:
     """A draw in the place of each observed value; NaN where the arguments allow none, or it is too large for an int."""
-    if not samplers.can_sample(o.density):
-        raise NoSampler(term, o.density.name)
+    assert isinstance(o.density, Density)
     events = [1 if isinstance(s, tuple) else 0 for s in o.density.safe[1:]]
     # Samplers that reject proposals may never accept one where an argument is infinite: they are given others.
     fine = ~jnp.isnan(_wide(o.log_density, o.value.ndim))

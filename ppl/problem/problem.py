@@ -74,7 +74,8 @@ class Problem(Replays):
 
     def log_prior(self, u: Values) -> Array:
         """The part of `log_density` that comes from the draws of the program: without observations and factors."""
-        return self._density(u, tuple(t for terms in self._code.SITES.values() for t in terms))
+        draws = tuple(t for terms in self._code.SITES.values() for t in terms)
+        return self._density(u, (*draws, *getattr(self._code, "PRIORS", ())))
 
     def _density(self, u: Values, terms: tuple[str, ...]) -> Array:
         u = self._arrays(u, 0.0)

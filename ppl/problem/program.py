@@ -48,12 +48,6 @@ def _precision(like: Mapping[str, ArrayLike]) -> jnp.dtype:
     return jnp.result_type(*kinds) if kinds else jnp.result_type(float)
 
 
-def _starts(sources: Mapping[str, str], span: Span, word: str) -> bool:
-    """Whether the text of a statement starts with a word."""
-    lines = sources.get(span.file, "").split("\n")
-    return span.line <= len(lines) and lines[span.line - 1][span.column - 1 :].startswith(word)
-
-
 def no_batches(loops: Sequence[BatchLoop]) -> Diagnostic:
     """Why none of the loops of a program can be taken in minibatches."""
     if not loops:
@@ -103,11 +97,10 @@ class BoundProgram:
         self._draws = draws_of(compiled.regions)
         self._elements = frozenset(a.name for a in program.arrays)
         self.drawn_noise = frozenset(s.name for s in program.sites if s.noise and s.name not in self._normal_noise)
-        # A distribution that a function of the program makes is a density alone, added like a factor.
-        self.observed_by_functions = tuple(
-            s.span for _, s in ir.blocks(compiled.regions.body)
-            if isinstance(s, ir.Term) and s.distribution is None and _starts(self.sources, s.span, "observe")
-        )  # fmt: skip
+        self._unsampled = {
+            f"t{s.id}": s.custom.name for _, s in ir.blocks(compiled.regions.body)
+            if isinstance(s, ir.Term) and s.custom is not None and s.custom.value is not None
+        }  # fmt: skip
         self.priors_by_functions = tuple(
             s.span for _, s in ir.blocks(compiled.regions.body)
             if isinstance(s, ir.Sample) and named(s.distribution).function == "flat"

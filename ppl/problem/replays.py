@@ -16,7 +16,7 @@ from jax.typing import DTypeLike
 
 from ppl.diagnostics import Diagnostic, PplError, Span
 from ppl.problem import assemble
-from ppl.problem.observations import NoSampler, observed
+from ppl.problem.observations import observed
 from ppl.problem.program import BoundProgram, Values
 from ppl.problem.records import Replay
 from ppl.runtime import blocks
@@ -116,17 +116,23 @@ class Replays(BoundProgram):
         """The statements behind each name of `observed`."""
         return {k: tuple(self._spans[t] for t in terms) for k, terms in self._code.OBSERVED.items()}
 
+    @property
+    def unreplicated(self) -> dict[str, tuple[tuple[str, Span], ...]]:
+        """Those of `observed` that have no replicates, with the distributions that have no sampler and where they
+        are."""
+        found = {k: tuple((self._unsampled[t], self._spans[t]) for t in terms if t in self._unsampled)
+                 for k, terms in self._code.OBSERVED.items()}  # fmt: skip
+        return {k: laws for k, laws in found.items() if laws}
+
     def replay(self, u: Values, key: Array | None = None) -> Replay:
         """What the program makes of one draw of all latents and noise, unconstrained. With `key`, observations are
-        drawn anew from the distributions on the draw's path; whatever else reads the data is given them as they are.
-
-        Raises PplError if a distribution cannot be drawn from.
+        drawn anew from the distributions on the draw's path, but for those of `unreplicated`; whatever else reads the
+        data is given them as they are.
         """
         return self._replay({k: jnp.asarray(v) for k, v in u.items()}, key, self._data(u))
 
     def prior_predictive(self, key: Array, n: int) -> Replay:
-        """`n` draws from the prior and observations under each; axis 0 the draws. Raises PplError as `replay`, and as
-        `known_prior`."""
+        """`n` draws from the prior and observations under each; axis 0 the draws. Raises PplError as `known_prior`."""
         self.known_prior()
         k_prior, k_data = jax.random.split(key)
         return self.replays(self.prior_draws(k_prior, n), n, k_data)
@@ -161,14 +167,10 @@ class Replays(BoundProgram):
         like = {k: jnp.zeros(s) for k, s in self._shapes.items()}
         at = Point(u, log_q=like, observing=True)
         out = self._code.model(at, data, self.sizes)
-        try:
-            observations = {
-                name: observed(out, terms, np.shape(self.data.get(name, ())),
-                               None if key is None else jax.random.fold_in(key, k), at.dtype)
-                for k, (name, terms) in enumerate(self._code.OBSERVED.items())
-            }  # fmt: skip
-        except NoSampler as problem:
-            text = f"there is no way to draw from `{problem.distribution}`, so this cannot be replicated"
-            raise PplError([Diagnostic("PPL811", text, self._spans[problem.term])], self.sources) from problem
+        observations = {
+            name: observed(out, terms, np.shape(self.data.get(name, ())),
+                           None if key is None else jax.random.fold_in(key, k), at.dtype)
+            for k, (name, terms) in enumerate(self._code.OBSERVED.items())
+        }  # fmt: skip
         latents = self._existing(out, at.dtype)
         return Replay(latents, {k: jnp.asarray(v) for k, v in out["report"].items()}, observations)

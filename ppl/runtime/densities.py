@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from ppl.runtime.densities_base import Density, Mixture, Ordered, Truncated, flat, mixture
+from ppl.runtime.densities_base import Custom, Density, Mixture, Ordered, Truncated, flat, mixture
 from ppl.runtime.densities_continuous import (
     beta,
     cauchy,
@@ -73,6 +73,7 @@ DENSITIES: Mapping[str, Density] = MappingProxyType({d.name: d for d in _TABLE})
 
 __all__ = [
     "DENSITIES",
+    "Custom",
     "Density",
     "Mixture",
     "Ordered",

@@ -88,6 +88,16 @@ def masked(f: Callable[..., Array], safe: Safe, mask: ArrayLike, *operands: Arra
     return jnp.where(mask, f(*clean), 0.0)
 
 
+@dataclass(frozen=True)
+class Custom:
+    """A distribution that functions of the program make, of whose value and arguments these are the dimensions of one
+    draw. Its density is a term of the program like any other."""
+
+    name: str
+    event: int
+    events: tuple[int, ...]
+
+
 # A probability that is the difference of two that agree in all but this part of them is integrated instead.
 _NARROW = 0.02
 _NODES, _WEIGHTS = (np.asarray(x) for x in np.polynomial.legendre.leggauss(6))

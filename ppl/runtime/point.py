@@ -18,7 +18,7 @@ from ppl.runtime import blocks, control, samplers
 from ppl.runtime.batches import Batch
 from ppl.runtime.control import BY_VALUE, Guard, Outputs, Path
 from ppl.runtime.coordinates import Coordinate, Warp
-from ppl.runtime.densities import Density
+from ppl.runtime.densities import Custom, Density
 from ppl.runtime.densities import normal as normal_density
 from ppl.runtime.empty import wrap
 from ppl.runtime.subsets import Subset, mixed
@@ -55,12 +55,13 @@ class Observation:
 
     `log_density`: of each independent part of `value`, 0 where it is not made.
     `value`: what was observed.
-    `args`: the arguments on this path, in the shape of `value` up to their event dimensions; safe where it is not made.
+    `args`: the arguments on this path, in the shape of `value` up to event dimensions. Where it is not made, they are
+    safe for a density of the tables, and anything for a `Custom`.
     `places`: the indices of the value in its data field, () for the whole; None if it is computed from data.
     `exists`: whether this path makes it.
     """
 
-    density: Density
+    density: Density | Custom
     log_density: Array
     value: Array
     args: tuple[Array, ...]
@@ -306,6 +307,19 @@ class Point:
         whole = tuple(_spread(jnp.asarray(a), shape, n) for a, n in zip(safe, events, strict=True))
         where = None if places is None else tuple(jnp.broadcast_arrays(*places)) if places else ()
         return Observation(density, term, jnp.asarray(value), whole, where, made)
+
+    def scored(
+        self, law: Custom, log_density: ArrayLike, value: ArrayLike, args: tuple[ArrayLike, ...], places: Index | None,
+        mask: Array | None = None,
+    ) -> Array | Observation:  # fmt: skip
+        """As `observe`, where the program itself has computed the density."""
+        term = jnp.asarray(log_density) if mask is None else jnp.where(mask, log_density, 0.0)
+        if not self.observing:
+            return term
+        shape = jnp.shape(value)[: jnp.ndim(value) - law.event]
+        whole = tuple(_spread(jnp.asarray(a), shape, n) for a, n in zip(args, law.events, strict=True))
+        where = None if places is None else tuple(jnp.broadcast_arrays(*places)) if places else ()
+        return Observation(law, term, jnp.asarray(value), whole, where, jnp.asarray(True if mask is None else mask))
 
     # ------------------------------------------------------------------- lines
 

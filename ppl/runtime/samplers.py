@@ -23,6 +23,7 @@ from jax.typing import ArrayLike, DTypeLike
 
 from ppl.runtime import functions as fn
 from ppl.runtime.densities import (
+    Custom,
     Density,
     Mixture,
     Ordered,
@@ -71,8 +72,10 @@ def draw(density: Density, key: Array, args: Sequence[ArrayLike], shape: Sequenc
     return sample(density.name, key, args, shape, dtype)
 
 
-def can_sample(density: Density) -> bool:
+def can_sample(density: Density | Custom) -> bool:
     """Whether `draw` knows the distribution."""
+    if isinstance(density, Custom):
+        return False
     if isinstance(density, Truncated) and density.base is not None:
         return can_sample(density.base)
     if isinstance(density, Mixture):

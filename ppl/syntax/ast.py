@@ -243,6 +243,15 @@ class Factor(Node):
 
 
 @record
+class Scored(Node):
+    """The density that a function gives, ``NAME_lpdf(value, ...)``: elaboration makes it of an `observe`, or of a draw
+    of `site`."""
+
+    density: Call
+    site: str = ""
+
+
+@record
 class Report(Node):
     name: str
     value: Expr
@@ -270,8 +279,9 @@ class Return(Node):
 
 
 Statement = (
-    Data | Function | Use | Sample | Var | Assign | For | While | If | Observe | Factor | Report | Guide | Return
-)
+    Data | Function | Use | Sample | Var | Assign | For | While | If | Observe | Factor | Scored | Report | Guide
+    | Return
+)  # fmt: skip
 
 
 @record

@@ -87,6 +87,21 @@ def test_refusals(pplc: Pplc, model: Path, tmp_path: Path) -> None:
     assert pplc("sample", twice).code == 0
 
 
+def test_log_likelihoods_are_saved_where_there_are_no_replicates(pplc: Pplc, tmp_path: Path) -> None:
+    path, fit = tmp_path / "own.ppl", tmp_path / "fit.nc"
+    path.write_text(
+        "fn Pull_lpdf(y: real, m: real) -> real { return -2 * square(y - m) }\n"
+        "data y: real[2] = [1, 3]\nx ~ Normal(0, 1)\nobserve y ~ Pull(x)\n"
+    )
+    assert pplc("infer", path, "--steps", 20, "--starts", 1, "--draws", 30, "--out", fit).code == 0
+    run = pplc("sample", path, "--from", fit, "--predictive", "--out", tmp_path / "d.nc", "--draws", 20)
+    assert run.code == 0 and "warning[PPL811]" in run.err and "own.ppl:4:1" in run.err
+    tree = xarray.open_datatree(tmp_path / "d.nc", engine="h5netcdf")
+    x = tree["posterior"]["x"].values
+    np.testing.assert_allclose(tree["log_likelihood"]["y"].values, -2 * (np.array([1, 3]) - x[..., None]) ** 2, 1e-4)
+    assert "posterior_predictive" not in tree
+
+
 def test_a_note_on_replicates_given_the_data(pplc: Pplc, tmp_path: Path) -> None:
     path = tmp_path / "ar.ppl"
     path.write_text(

@@ -204,17 +204,6 @@ def test_truncated_observations() -> None:
     np.testing.assert_allclose(np.bincount(drawn.observations["k"])[1:] / DRAWS, weights / weights.sum(), atol=0.01)
 
 
-def test_a_distribution_made_by_a_function_is_refused() -> None:
-    source = "data y: real = 1\nfn f_lpdf(y: real, m: real) -> real { return -(y - m)^2 }\nx ~ Normal(0, 1)\n"
-    problem = ppl.compile(source + "observe y ~ f(x)\nfactor 0 * x").bind()
-    with pytest.raises(ppl.PplError, match="made by a function") as caught:
-        predict_prior(problem, jax.random.key(0), 5)
-    (found,) = caught.value.diagnostics
-    assert found.code == "PPL811" and found.span is not None and found.span.line == 4
-    drawn = predict_prior(problem, jax.random.key(0), 5, replicate=False)
-    assert drawn.latents["x"].shape == (5,) and drawn.log_likelihood == {}
-
-
 def test_equal_keys_give_equal_draws() -> None:
     a, b, c = (predict_prior(branched(), jax.random.key(k), 10).observations["y"] for k in (0, 0, 1))
     assert np.array_equal(a, b) and not np.array_equal(a, c)
