@@ -17,13 +17,12 @@ from ppl.cli.inspect import data_for, load_model
 from ppl.cli.main import FINE
 from ppl.cli.saved import open_saved
 from ppl.cli.tables import label, shown
+from ppl.infer.weighing import SHIFT, SPREAD
 
 if TYPE_CHECKING:
     from ppl.cli.saved import Saved
     from ppl.infer.summary import Array
 
-SHIFT = 0.25  # standard deviations between two means: more, and a reader would be misled
-SPREAD = 1.25  # ratio of standard deviations, either way
 ERRORS = 4  # standard errors: less is the noise of finitely many draws
 WORDS = 8  # sentences about differences; beyond, they are counted
 

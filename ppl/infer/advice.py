@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,10 +10,12 @@ import numpy as np
 from ppl.infer.psis import BAD, GOOD, effective_draws, resample, smooth
 from ppl.infer.stopping import RHAT_SETTLED, TOLERANCE, Floats, elbo_level
 from ppl.infer.summary import summarise
+from ppl.infer.weighing import SHIFT, SPREAD
 
 if TYPE_CHECKING:
     from ppl.infer.boundaries import Boundaries
     from ppl.infer.result import Fit
+    from ppl.infer.weighing import Weighing
 
 NEAR = 0.1  # nats: starts this close have found the same optimum
 TRACE_POINTS = 200  # at most this many points of the trace are reported
@@ -25,6 +28,9 @@ PARTS = {
     "log_tail": "tails",
 }  # of a guide's parameters
 UNDECIDED = 0.02  # ... and was not decided before, if it held in at least this share
+NEGLIGIBLE = 1e-3  # a share of the posterior that other optima may have
+ENOUGH = 200  # effective draws: fewer, and importance weights cannot tell means that are SHIFT apart
+_SAMPLE = "Compare with a sampler: --method smc, or nuts (`pplc compare`)."
 
 
 def khat_in_words(khat: float) -> str:
@@ -32,7 +38,7 @@ def khat_in_words(khat: float) -> str:
     if np.isnan(khat):
         return "not defined here"
     if khat < GOOD:
-        return "good: the guide is close to the posterior"
+        return "good: the guide is close to the posterior around its optimum"
     if khat < BAD:
         return "usable: the guide is narrower than the posterior in places"
     return "poor: the guide misses part of the posterior; its intervals are too narrow"
@@ -68,6 +74,26 @@ def importance(fit: Fit) -> dict[str, Any] | None:
     }
 
 
+def near(starts: Iterable[float], elbo: float) -> int:
+    """How many of `starts` found by themselves an optimum as good as the fit's, whose ELBO is `elbo`."""
+    elbos = np.array(list(starts))
+    finite = elbos[np.isfinite(elbos)]
+    return int(np.sum(elbos > max(finite.max(), elbo - NEAR) - NEAR)) if finite.size else 0
+
+
+def apart(starts: Iterable[float], elbo: float, starts_rhat: float) -> bool:
+    """Whether starts ended at different ELBOs, or at the same one in different places (`starts_rhat`)."""
+    starts = tuple(starts)
+    return near(starts, elbo) < len(starts) or starts_rhat > RHAT_SETTLED
+
+
+def multimodal(fit: Fit) -> bool:
+    """Whether starts ended apart, and in optima that differ by more than a standard deviation in some mean. Fits that
+    do not know the latter go by the former."""
+    known = fit.weighing
+    return apart(fit.starts, fit.elbo, fit.starts_rhat) and (known is None or known.others > 0)
+
+
 def starts_in_words(fit: Fit) -> str:
     """How the starts compare, in one clause."""
     elbos = np.array(fit.starts)
@@ -76,18 +102,18 @@ def starts_in_words(fit: Fit) -> str:
         return "1"
     if not finite.size:
         return f"none of {len(elbos)} had a finite ELBO"
-    near = int(np.sum(elbos > max(finite.max(), fit.elbo - NEAR) - NEAR))
-    if near == len(elbos):
-        return f"all {near} agree"
-    spread = f"the worst ended at {finite.min():.2f}: there are other optima"
-    if near == 0:
+    count = near(fit.starts, fit.elbo)
+    if count == len(elbos):
+        return f"all {count} agree" + ("; others found the same ELBO elsewhere" if fit.multimodal else "")
+    spread = f"the worst ended at {finite.min():.2f}" + (": there are other optima" if fit.multimodal else "")
+    if count == 0:
         return f"none of {len(elbos)} came this far alone; the best ended at {finite.max():.2f}, {spread}"
-    return f"{near} of {len(elbos)} reached the best ELBO; {spread}"
+    return f"{count} of {len(elbos)} reached the best ELBO; {spread}"
 
 
 def advise(fit: Fit) -> list[str]:
     """Sentences, the most important first. An empty list never comes back: what may be believed is said too."""
-    return [*_convergence(fit), *_trust(fit), *_modes(fit), *_decisions(fit), *_missed(fit), *_failures(fit)]
+    return [*_convergence(fit), *_modes(fit), *_trust(fit), *_decisions(fit), *_missed(fit), *_failures(fit)]
 
 
 def _convergence(fit: Fit) -> list[str]:
@@ -99,31 +125,73 @@ def _convergence(fit: Fit) -> list[str]:
     ]
 
 
-def _trust(fit: Fit) -> list[str]:
-    khat = fit.khat
-    if np.isnan(khat):
-        return ["The guide and the posterior agree as far as the draws can tell."]
-    if khat < GOOD:
-        return [f"Believe the means and intervals (k-hat {khat:.2f})."]
-    if khat < BAD:
+def _modes(fit: Fit) -> list[str]:
+    if not fit.multimodal:
+        return []
+    found = fit.weighing
+    if found is None:
+        return [f"Starts ended in different optima, and the guide shows one of them. {_SAMPLE}"]
+    several = "another optimum" if found.others == 1 else f"{found.others} other optima"
+    if found.share < NEGLIGIBLE and not _moved(found):
         return [
-            f"Believe the means; the intervals are somewhat narrow (k-hat {khat:.2f}). The importance-resampled "
-            "estimates in --json are better."
+            f"Starts also found {several}, with less than {NEGLIGIBLE:.0e} of the posterior by a rough estimate: the "
+            "guide shows the one that matters, if they found all."
         ]
-    own = "user-written" if "~" in fit.settings.guide else fit.settings.guide
+    share = f"about {found.share:.0%}" if found.share >= 0.01 else "less than 1%"
     return [
-        f"Take the means as approximate and do not trust the intervals (k-hat {khat:.2f}): a {own} guide cannot follow "
-        f"this posterior. Try {'' if fit.guides else 'a richer --guide, or '}--method nuts or smc."
+        f"Starts also found {several}, with {share} of the posterior by a rough estimate; the guide shows one optimum "
+        f"alone.{_movement(found, 'With the others ')} {_SAMPLE}"
     ]
 
 
-def _modes(fit: Fit) -> list[str]:
-    if fit.starts_rhat > RHAT_SETTLED:
+def _movement(found: Weighing, lead: str) -> str:
+    """What the weights change most, as a sentence after a space; "" if nothing that matters."""
+    parts: list[str] = []
+    if found.shift > SHIFT:
+        parts.append(f"the mean of `{found.shifted}` would move by {found.shift:.1f} standard deviations")
+    if not 1 / SPREAD < found.stretch < SPREAD:
+        parts.append(f"`{found.stretched}` would be {found.stretch:.2g} times as wide")
+    return f" {lead}{' and '.join(parts)}." if parts else ""
+
+
+def _moved(found: Weighing) -> bool:
+    return bool(_movement(found, ""))
+
+
+def _trust(fit: Fit) -> list[str]:
+    """Whether the guide is close to the posterior around its optimum: "believe" is said where k-hat is good, nothing
+    else was found, and the importance weights leave means and widths where they are."""
+    khat, found = fit.khat, fit.weighed
+    if np.isnan(khat):
+        return ["The guide and the posterior agree as far as the draws can tell."]
+    richer = "" if fit.guides else "--guide auto or "
+    if not khat < BAD:
+        own = "user-written" if "~" in fit.settings.guide else fit.settings.guide
         return [
-            f"Starts with the same ELBO ended in different places (R-hat {fit.starts_rhat:.1f}): the posterior has "
-            "several modes, and the guide shows one of them."
+            f"Take the means as approximate and do not trust the intervals (k-hat {khat:.2f}): a {own} guide cannot "
+            f"follow this posterior. Try {'' if fit.guides else 'a richer --guide (auto compares them), or '}--method "
+            "nuts or smc."
         ]
-    return []
+    if _moved(found) and not fit.multimodal:
+        return [
+            f"Do not take means and intervals as they are:{_movement(found, 'by the importance weights ')[:-1]} (k-hat "
+            f"{khat:.2f}). The estimates under importance in --json correct for that; {richer}--method nuts or smc go "
+            "further."
+        ]
+    if khat < GOOD and found.effective_draws >= ENOUGH:
+        if fit.multimodal:
+            return [f"Around its optimum the guide is close to the posterior (k-hat {khat:.2f})."]
+        if not fit.converged:
+            return [f"Where it stands, the guide is close to the posterior (k-hat {khat:.2f})."]
+        return [
+            f"Believe the means and intervals (k-hat {khat:.2f}): importance weights move no mean by more than "
+            f"{SHIFT} standard deviations, and no width by more than a factor of {SPREAD}."
+        ]
+    place = "around its optimum" if fit.multimodal else "as far as its draws reach"
+    return [
+        f"The guide is usable {place}, with narrow tails (k-hat {khat:.2f}): the estimates under importance in --json "
+        f"are better. To be sure of the intervals, try {richer}--method nuts or smc."
+    ]
 
 
 def _decisions(fit: Fit) -> list[str]:
@@ -163,7 +231,10 @@ def _missed(fit: Fit) -> list[str]:
         return []
     where, slope, _ = _largest(found)
     if found.cost < TOLERANCE:
-        return ["Boundaries hardly move this optimum: plain automatic differentiation would have stopped close to it."]
+        return [
+            "Boundaries hardly pull at this optimum: plain automatic differentiation would stay close to it, if it got "
+            "there."
+        ]
     return [
         "Plain automatic differentiation would not have stopped here: it misses the boundaries, whose slope in "
         f"{where} is {_slope(slope)} nats per standard deviation."

@@ -25,6 +25,8 @@ from ppl.infer.stopping import Floats
 
 ROUNDS = 5
 STEPS = 20  # gradients of each lane in a round
+STEEP = 2.0  # nats per guide standard deviation: what is so far from an optimum is none
+ERRORS = 4  # standard errors of a slope
 
 Params = dict[str, dict[str, NDArray[Any]]]
 
@@ -79,6 +81,21 @@ class Boundaries:
             "largest": {"part": part, "site": site, "index": list(index), "slope": slope, "se": error},
             "slopes": self.slopes,
         }
+
+
+def settled(machine: Machine, rows: Floats, key: jax.Array) -> NDArray[np.bool_]:
+    """Which of `rows`, one for each lane, are at an optimum, as far as noise lets one see: nowhere is the slope of the
+    ELBO beyond STEEP. The others are starts that stopped on their way."""
+    dtype = jnp.result_type(*jax.tree.leaves(machine.layout.like))
+    run = begin(jnp.asarray(rows, dtype), machine.lr)
+    first, _, stage, unit = loop_arguments(run, machine.layout, 0)
+    asked = stage._replace(lr=jnp.zeros_like(stage.lr), measuring=jnp.ones_like(stage.measuring))
+    steps = jnp.asarray(ROUNDS * STEPS, jnp.int32)
+    moments = machine.chunk(run.loop, key, first, steps, asked, unit)[0].moments
+    scale = machine.layout.scales(rows)
+    slope = np.abs(np.asarray(moments.mean, np.float64)) * scale
+    error = np.sqrt(np.asarray(moments.m2, np.float64)) * scale / (ROUNDS * STEPS)
+    return np.all(slope < np.maximum(STEEP, ERRORS * error), axis=1)
 
 
 def measure(machine: Machine, row: Floats, key: jax.Array) -> Boundaries | None:

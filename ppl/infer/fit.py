@@ -17,7 +17,8 @@ import numpy as np
 
 from ppl.diagnostics import Diagnostic, InferenceError
 from ppl.infer import stopping
-from ppl.infer.boundaries import Boundaries, measure
+from ppl.infer.advice import apart
+from ppl.infer.boundaries import Boundaries, measure, settled
 from ppl.infer.checkpoint import refuse
 from ppl.infer.choose import PLAIN, fit_best
 from ppl.infer.devices import Devices, Given, share
@@ -25,19 +26,22 @@ from ppl.infer.hosts import Hosts
 from ppl.infer.initial import Init, name_of
 from ppl.infer.layout import row_of
 from ppl.infer.loop import CHUNK, lane_keys
+from ppl.infer.machine import BLOCK, gradient_of, prepare
 from ppl.infer.machine import DRAWS as _DRAWS
 from ppl.infer.machine import MEASURE as _MEASURE
-from ppl.infer.machine import gradient_of, prepare
 from ppl.infer.problem import DrawsLike, ProblemLike
 from ppl.infer.result import Fit, Posterior
 from ppl.infer.run import Machine, Run, advance
 from ppl.infer.saved_run import ONLY, Checkpoint, RunFile
 from ppl.infer.settings import DRAWS, MAX_STEPS, Progress, Settings, SettingsError
 from ppl.infer.stopping import Floats
+from ppl.infer.weighing import Regions, Weighing, weigh
 from ppl.language.budget import BOUNDARY_BUDGET
 from ppl.language.guides import PROGRAM
 
 BLAMED = 1000  # draws among which a statement that is not finite is looked for
+ELBO_ERROR = 0.02  # nats: while its standard error is larger, the ELBO is evaluated on further draws,
+ELBO_DRAWS = 40_000  # up to so many
 
 
 def fit(
@@ -236,20 +240,22 @@ def _finish(
     problem, draws = request.problem, request.draws
     row, starts = _best(machine, run)
     params = machine.layout.unflatten(row)
-    posterior = _posterior(machine, row, jax.random.fold_in(jax.random.key(settings.seed), _DRAWS), draws)
-    elbo, elbo_se = _mean_and_error(posterior.log_weight)
+    key = jax.random.fold_in(jax.random.key(settings.seed), _DRAWS)
+    posterior = _posterior(machine, row, key, draws)
+    elbo, elbo_se = _elbo(machine, row, key, posterior.log_weight)
     trace = _leading(run)
     if not np.isfinite(elbo) or np.any(np.isneginf(trace[-CHUNK:])):
         bad = float(np.mean(~np.isfinite(posterior.log_weight)))
         message = f"{bad:.2%} of the draws of the fitted guide have no finite log density"
         raise _not_finite(problem, settings, params, message)
     names = tuple(s.name for s in problem.sites if not s.noise)
+    posterior = posterior.cut(draws)
     return Fit(
         name=problem.name,
         latents=names,
         settings=settings,
         params=jax.tree.map(np.asarray, params),
-        posterior=posterior.cut(draws),
+        posterior=posterior,
         elbo=elbo,
         elbo_se=elbo_se,
         trace=trace,
@@ -268,6 +274,7 @@ def _finish(
         branches=_branches(problem, machine, posterior),
         prior={name: machine.prior[name] for name in names},
         boundaries=_boundaries(problem, settings, machine, row),
+        weighing=_weighing(settings, machine, run, names, posterior, apart(starts, elbo, run.starts_rhat)),
         observed=dict(problem.data),
         devices=1 if request.devices is None else request.devices.mesh.size,
         problem=problem,
@@ -279,6 +286,26 @@ def _boundaries(problem: ProblemLike, settings: Settings, machine: Machine, row:
     if settings.estimator != "combined" or any(g.status == "score" for g in problem.guards):
         return None
     return measure(machine, row, jax.random.fold_in(jax.random.key(settings.seed), _MEASURE))
+
+
+def _weighing(
+    settings: Settings, machine: Machine, run: Run, names: tuple[str, ...], posterior: Posterior, apart: bool
+) -> Weighing:
+    """Beside the other optima that starts and the search found, where they ended `apart`."""
+
+    def quantities(of: Any) -> dict[str, Any]:
+        return {**{name: np.asarray(of.latents[name]) for name in names}, **jax.tree.map(np.asarray, of.reports)}
+
+    mine = quantities(posterior)
+    if not apart or run.rows is None:
+        return weigh(mine, posterior.log_weight)
+    rows = machine.filled(run.rows)
+    key = jax.random.fold_in(jax.random.key(settings.seed), _MEASURE)
+    found = settled(machine, rows, key)
+    regions = Regions(np.where(found[:, None], machine.evaluate(rows), -np.inf))
+    for drawn in machine.blocks(rows):
+        regions.add(quantities(drawn))
+    return weigh(mine, posterior.log_weight, regions.distinct(mine))
 
 
 def _branches(problem: ProblemLike, machine: Machine, posterior: Posterior) -> tuple[dict[str, Any], ...]:
@@ -353,11 +380,9 @@ def _rhat(run: Run, machine: Machine) -> float:
 
 def _posterior(machine: Machine, row: Floats, key: jax.Array, draws: int) -> Posterior:
     """At least `draws` draws and their log weights, in blocks of the one compiled size."""
-    rows = np.repeat(row[None], machine.lanes, axis=0)
     blocks: list[DrawsLike] = []
     while not blocks or len(blocks) * blocks[0].log_weight.size < draws:
-        keys = jax.random.split(jax.random.fold_in(key, len(blocks)), machine.lanes)
-        blocks.append(machine.draw(rows, keys))
+        blocks.append(_block(machine, row, key, len(blocks)))
 
     def joined(field: str) -> Any:
         def join(*parts: Any) -> Any:
@@ -366,6 +391,23 @@ def _posterior(machine: Machine, row: Floats, key: jax.Array, draws: int) -> Pos
         return jax.tree.map(join, *[getattr(b, field) for b in blocks])
 
     return Posterior(*(joined(field) for field in Posterior.FIELDS))
+
+
+def _block(machine: Machine, row: Floats, key: jax.Array, number: int) -> DrawsLike:
+    keys = jax.random.split(jax.random.fold_in(key, number), machine.lanes)
+    return machine.draw(np.repeat(row[None], machine.lanes, axis=0), keys)
+
+
+def _elbo(machine: Machine, row: Floats, key: jax.Array, log_weight: Floats) -> tuple[float, float]:
+    """The ELBO and its standard error, from the blocks of draws in `log_weight` and the further ones that it takes."""
+    weights = [log_weight]
+    size = machine.lanes * BLOCK
+    while True:
+        seen = np.concatenate(weights)
+        elbo, error = _mean_and_error(seen)
+        if not error > ELBO_ERROR or seen.size >= ELBO_DRAWS:
+            return elbo, error
+        weights.append(np.ravel(_block(machine, row, key, seen.size // size).log_weight))
 
 
 def _mean_and_error(log_weight: Floats) -> tuple[float, float]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -16,6 +16,7 @@ from ppl.infer.problem import ProblemLike
 from ppl.infer.psis import pareto_khat
 from ppl.infer.settings import Settings
 from ppl.infer.summary import plain, summarise
+from ppl.infer.weighing import Weighing, weigh
 
 if TYPE_CHECKING:
     import xarray
@@ -61,9 +62,9 @@ class Fit:
     finite, and `nonfinite_where` says where the first one was. `branches` has for every condition on latents its
     `text`, `file`, `line`, and the probability that it holds under the `prior` and the `posterior` (in a loop: averaged
     over the iterations). `boundaries` is the part of the gradient that comes from boundaries, None if there is none or
-    the estimator does not tell. `prior` has draws of the latents from the prior, (n, *shape). Where the
-    guide was chosen, `guides` has what came of each, and `choice` says why this one. `devices` is how many of them
-    shared the work.
+    the estimator does not tell. `weighing` says how far importance weights would move the means and widths. `prior` has
+    draws of the latents from the prior, (n, *shape). Where the guide was chosen, `guides` has what came of each, and
+    `choice` says why this one. `devices` is how many of them shared the work.
     """
 
     name: str
@@ -89,6 +90,7 @@ class Fit:
     nonfinite_where: str = ""
     branches: tuple[Mapping[str, Any], ...] = ()
     boundaries: Boundaries | None = None
+    weighing: Weighing | None = None
     prior: Mapping[str, Array] = field(default_factory=dict[str, Array])
     guides: tuple[Mapping[str, Any], ...] = ()
     choice: str = ""
@@ -111,13 +113,19 @@ class Fit:
 
     @property
     def log_weight(self) -> Array:
-        """log p(data, z) + log |dT/du| - log q(u) of each draw; its mean is the ELBO."""
+        """log p(data, z) + log |dT/du| - log q(u) of each draw. The ELBO is their mean, taken over further draws too
+        where these alone leave it uncertain."""
         return self.posterior.log_weight
 
     @cached_property
     def khat(self) -> float:
         """Pareto k-hat of the importance weights: below 0.5 good, above 0.7 the guide misses part of the posterior."""
         return pareto_khat(self.log_weight)
+
+    @property
+    def multimodal(self) -> bool:
+        """Whether other optima were found than the one that this fit shows. One rule for reports and tables."""
+        return advice.multimodal(self)
 
     @cached_property
     def importance(self) -> dict[str, Any] | None:
@@ -126,6 +134,11 @@ class Fit:
         None where k-hat is 0.7 or more, or undefined: the weights then say nothing.
         """
         return advice.importance(self)
+
+    @cached_property
+    def weighed(self) -> Weighing:
+        """`weighing`, or what the draws alone have of it."""
+        return self.weighing or weigh({**self.draws, **self.reports}, self.log_weight)
 
     @cached_property
     def advice(self) -> list[str]:
@@ -141,6 +154,8 @@ class Fit:
             "converged": self.converged,
             "stop_reason": self.stop_reason,
             "khat": self.khat,
+            "multimodal": self.multimodal,
+            "weighing": None if self.weighing is None else asdict(self.weighing),
             "rhat": self.rhat,
             "starts_rhat": self.starts_rhat,
             "averaging_loss": self.averaging_loss,

@@ -13,7 +13,7 @@ of 1000 with the same settings. Phases, learning rates and averages depend on th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -59,11 +59,18 @@ class Machine:
         blocks = [self._evaluate(rows[i : i + self.lanes]) for i in range(0, len(rows), self.lanes)]
         return np.concatenate(blocks)
 
+    def blocks(self, rows: Floats) -> Iterator[Any]:
+        """The draws whose log weights `evaluate` gives, of as many rows as there are lanes, a block at a time."""
+        for key in jax.random.split(self.compare_key, COMPARED):
+            yield self.draw(rows, jnp.repeat(key[None], self.lanes, axis=0))
+
+    def filled(self, rows: Floats) -> Floats:
+        """`rows`, at most as many as there are lanes, and the first again for every lane without one."""
+        return np.concatenate([rows, np.repeat(rows[:1], self.lanes - len(rows), axis=0)])
+
     def _evaluate(self, rows: Floats) -> Floats:
-        full = np.concatenate([rows, np.repeat(rows[:1], self.lanes - len(rows), axis=0)])
-        keys = jax.random.split(self.compare_key, COMPARED)
-        columns = [self.draw(full, jnp.repeat(key[None], self.lanes, axis=0)).log_weight for key in keys]
-        return np.concatenate([np.asarray(c) for c in columns], axis=1)[: len(rows)]
+        columns = [np.asarray(drawn.log_weight) for drawn in self.blocks(self.filled(rows))]
+        return np.concatenate(columns, axis=1)[: len(rows)]
 
 
 @dataclass(frozen=True, slots=True)

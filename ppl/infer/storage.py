@@ -22,6 +22,7 @@ from ppl.infer.checkpoint import replacing
 from ppl.infer.problem import ProblemLike
 from ppl.infer.result import Fit, Posterior
 from ppl.infer.settings import Settings
+from ppl.infer.weighing import Weighing
 from ppl.predict import datasets, predict_prior, warn_of
 
 FORMAT = "pplc-fit-1"
@@ -109,6 +110,7 @@ def _header(fit: Fit) -> dict[str, Any]:
         "guides": [dict(g) for g in fit.guides],
         "choice": fit.choice,
         "devices": fit.devices,
+        "weighing": None if fit.weighing is None else asdict(fit.weighing),
         "boundary_noise": None if fit.boundaries is None else list(fit.boundaries.noise),
     }
 
@@ -157,6 +159,7 @@ def _fit(header: dict[str, Any], tree: xarray.DataTree, problem: ProblemLike | N
         choice=header.get("choice", ""),
         devices=header.get("devices", 1),
         boundaries=boundaries,
+        weighing=Weighing(**header["weighing"]) if header.get("weighing") else None,
         prior=values("prior", 0) if "prior" in tree else {},
         observed={**values("observed_data"), **values("constant_data")},
         problem=problem,
