@@ -174,7 +174,7 @@ def details(name: str, fits: dict[str, Any], reference: dict[str, Any]) -> Itera
     fitted, plain = (found.get(k, {}) for k in ("marginals", "interior_marginals"))
     seeds = [x["off"] for x in found.get("combined", []) if "failed" not in x]
     yield (
-        "| | reference mean | sd | 5% | 95% | fitted mean | sd | 5% | 95% | 5 seeds: mean off by, sd | sd, of reference "
+        "| | reference mean | sd | 5% | 95% | fitted mean | sd | 5% | 95% | 5 seeds: mean off by, sd | sd of reference "
         "| plain AD mean | sd |"
     )
     yield "|---|---|---|---|---|---|---|---|---|---|---|---|---|"
