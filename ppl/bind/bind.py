@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from ppl.bind import samplers
 from ppl.bind.blame import Findings
 from ppl.bind.check import Checker
 from ppl.bind.evaluate import top
@@ -36,6 +37,7 @@ def bind(regions: Regions, sizes: Sequence[SameSize], values: Mapping[str, Value
     walk = Walk(found, timing(program.body, found), program.guards)
     filled = fills(program, measured.shapes, ev, walk, findings)
     Checker(regions, walk, filled, findings, ranges_of(program)).block(program.body, ev.at(top()))
+    samplers.check(program, numbers, findings)
     guide = guide_of(program.guide, measured.shapes, numbers, findings)
     findings.raise_if_any()
     static = {d.name: int(values[d.name]) for d in program.data if d.static}

@@ -146,7 +146,8 @@ RULES = {
     "PPL811": (
         "A replicate is a draw from the distribution of an `observe`. There is none where one element is observed "
         "twice on one path: then two statements would each give it a value. Nor where the distribution has no "
-        "sampler: then a warning says so, and all else is drawn, with the log likelihoods of every observation."
+        "sampler, a function NAME_rng beside NAME_lpdf: then a warning says so, and all else is drawn, with the log "
+        "likelihoods of every observation."
     ),
     "PPL812": (
         "The program reads a field that it also observes, as an autoregression does. Its replicates are "
@@ -154,9 +155,10 @@ RULES = {
         "set."
     ),
     "PPL813": (
-        "A latent is drawn from a distribution that a function of the program makes: a density, which says how "
+        "A latent is drawn from a distribution of which the program has a density alone, NAME_lpdf: it says how "
         "probable values are and not how to draw them. So there are no draws from the prior, no `--method smc`, which "
-        "starts from them, and no probabilities of conditions under the prior. Fits and `--method nuts` need none."
+        "starts from them, and no probabilities of conditions under the prior. A function NAME_rng beside it says how "
+        "to draw. Fits and `--method nuts` need none."
     ),
     "PPL821": (
         "Samplers move along gradients. Discrete latents are summed out where they have at most 256 "

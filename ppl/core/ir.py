@@ -439,12 +439,46 @@ class GuidePart:
 
 
 @record
+class Need:
+    """What has to hold of a sampler with arguments of given lengths: `a` equals `b`, two sizes of `what`, or, without
+    that, ``0 <= a < b`` where none of the loops with these bounds is empty."""
+
+    a: Expr
+    b: Expr
+    span: Span
+    what: str = ""
+    loops: tuple[tuple[Expr, Expr], ...] = ()
+
+
+@record
+class Sampler:
+    """A function that draws. Each `Sample` in its body is a random number; nothing in it counts as random. The sizes of
+    parameters are `DataRef`s with names of their own; `arguments` are the names of parameters in the source."""
+
+    name: str
+    arguments: tuple[str, ...]
+    params: tuple[Var, ...]
+    body: tuple[Statement, ...]
+    value: Expr
+    needs: tuple[Need, ...]
+    span: Span
+
+    @property
+    def lengths(self) -> tuple[tuple[str, str, int], ...]:
+        """Each size of a parameter, with the parameter and the axis."""
+        return tuple((d.name, p.name, k) for p in self.params for k, d in enumerate(p.type.dims)
+                     if isinstance(d, DataRef))  # fmt: skip
+
+
+@record
 class Custom:
-    """A distribution that functions of the program make: the dimensions of its value and of its arguments."""
+    """A distribution that functions of the program make: the dimensions of its value and of its arguments, and how to
+    draw from it, if that is known."""
 
     name: str
     event: int
     events: tuple[int, ...]
+    sampler: Sampler | None = None
 
 
 @record

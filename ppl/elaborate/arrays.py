@@ -177,7 +177,7 @@ def check_index(ctx: Context, i: ir.Expr, size: ir.Expr, span: Span, target: boo
             "fill every element, with an `if` on the right side",
         )  # fmt: skip
         return False
-    if not i.random and not known_at_bind(ctx, i):
+    if not i.random and not ctx.drawing and not known_at_bind(ctx, i):
         ctx.error("PPL207", "an index cannot depend on state that a loop carries", span, "use the loop variable")
         return False
     if isinstance(i, ir.Lit) and (i.value < 0 or (isinstance(size, ir.Lit) and i.value >= size.value)):

@@ -6,13 +6,17 @@ from ppl.core import ir
 from ppl.diagnostics import counted, did_you_mean
 from ppl.elaborate import arrays, densities, expressions, functions, linear
 from ppl.elaborate.context import ERROR, Context
-from ppl.language.distributions import DENSITY_FUNCTIONS, DISTRIBUTIONS
+from ppl.language.distributions import DENSITY_FUNCTIONS, DISTRIBUTIONS, SAMPLER
 from ppl.language.functions import FUNCTIONS, NEED_ELEMENTS, Builtin
 from ppl.syntax import ast
 
 
 def call(ctx: Context, e: ast.Call) -> ir.Expr:
     user, builtin = ctx.functions.get(e.name), FUNCTIONS.get(e.name)
+    if user is not None and user.name.endswith(SAMPLER) and not ctx.drawing:
+        name = user.name.removesuffix(SAMPLER)
+        return ctx.error("PPL111", f"`{user.name}` draws, so it has no value here", e.span,
+                         f"declare a latent: `x ~ {name}(...)`")  # fmt: skip
     if user is not None:
         return functions.inline(ctx, user, e)
     args = [expressions.expression(ctx, a.value) for a in e.args]

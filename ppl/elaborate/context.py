@@ -116,6 +116,8 @@ class Context:
     sizes: list[SameSize] = field(default_factory=list[SameSize])
     definitions: dict[str, ir.Expr] = field(default_factory=dict[str, ir.Expr])
     guide: tuple[ir.GuidePart, ...] = ()
+    library: frozenset[str] = frozenset()  # those of the standard library, which see no data of the program
+    drawing: bool = False  # in a function that draws: see `samplers`
     customs: dict[str, ir.Custom] = field(default_factory=dict[str, ir.Custom])
     # Elements of discrete latents: to read one where it is drawn is to read its outcome, not the array.
     drawn: dict[tuple[str, tuple[ir.Expr, ...]], ir.Expr] = field(

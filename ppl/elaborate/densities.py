@@ -149,7 +149,8 @@ def applied(ctx: Context, f: ast.Function, call: ast.Call) -> Applied | None:
         args.append(ctx.let(p.name, value, a.span))
         # Names made up here start with an underscore, as no name in a program does.
         operands.append(ast.Name(a.span, f"_argument_{call.span.line}_{call.span.column}_{k}"))
-    ctx.customs.setdefault(name, ir.Custom(name, dims(f.parameters[0]), tuple(dims(p) for p in params)))
+    if not ctx.drawing:
+        ctx.customs.setdefault(name, ir.Custom(name, dims(f.parameters[0]), tuple(dims(p) for p in params)))
     return Applied(f, call, tuple(args), tuple(operands))
 
 
@@ -167,21 +168,35 @@ def add(ctx: Context, own: Applied, value: ast.Expr, t: ir.Type, span: Span, sit
         ctx.error("PPL202", f"the value of `{own.name}` has {counted(-loops, 'dimension')} more than {what}", span)
         return
     outside = dict(ctx.env)
-    for local, a in zip(own.operands, own.args, strict=True):
-        ctx.env[local.name] = Local(a, local.span, (local.span,))
-    indices = tuple(ast.Name(span, f"_element_{span.line}_{span.column}_{k}") for k in range(loops))
-    each = [loops and len(a.type.dims) > dims(p) for a, p in zip(own.args, f.parameters[1:], strict=True)]
-    operands = [ast.Index(x.span, x, indices) if e else x for x, e in zip(own.operands, each, strict=True)]
+    indices, operands = each(ctx, own, loops, span)
     one = ast.Index(value.span, value, indices) if loops else value
-    named = tuple(ast.Argument(x.span, None, x) for x in (one, *operands))
+    named = (ast.Argument(value.span, None, one), *operands)
     body: ast.Statement = ast.Scored(span, ast.Call(call.span, f.name, named, call.name_span), site)
     for k in reversed(range(loops)):
-        size = ast.Name(span, f"_size_{span.line}_{span.column}_{k}")
         ctx.mark_static(t.dims[k])
-        ctx.env[size.name] = Local(t.dims[k], span, (span,))
-        body = ast.For(span, indices[k].name, ast.Range(span, ast.Number(span, 0), size), None, (body,), span)
+        extent = up_to(ctx, t.dims[k], k, span)
+        body = ast.For(span, indices[k].name, extent, None, (body,), span)
     statements.statement(ctx, body)
     ctx.env = outside
+
+
+def each(ctx: Context, own: Applied, loops: int, span: Span) -> tuple[tuple[ast.Name, ...], tuple[ast.Argument, ...]]:
+    """The indices of an element of an array with `loops` dimensions more than a single value, and the arguments there.
+    The arguments are given hidden names in the environment."""
+    indices = tuple(ast.Name(span, f"_element_{span.line}_{span.column}_{k}") for k in range(loops))
+    out: list[ast.Argument] = []
+    for local, a, p in zip(own.operands, own.args, own.function.parameters[1:], strict=True):
+        ctx.env[local.name] = Local(a, local.span, (local.span,))
+        differs = loops and len(a.type.dims) > dims(p)
+        out.append(ast.Argument(local.span, None, ast.Index(local.span, local, indices) if differs else local))
+    return indices, tuple(out)
+
+
+def up_to(ctx: Context, size: ir.Expr, k: int, span: Span) -> ast.Range:
+    """The range of axis `k`, whose size gets a hidden name."""
+    name = ast.Name(span, f"_size_{span.line}_{span.column}_{k}")
+    ctx.env[name.name] = Local(size, span, (span,))
+    return ast.Range(span, ast.Number(span, 0), name)
 
 
 def scored(ctx: Context, s: ast.Scored) -> None:
@@ -210,7 +225,7 @@ def observe(ctx: Context, f: ast.Function, law: ast.Call, s: ast.Observe, value:
 def latent(ctx: Context, f: ast.Function, law: ast.Call, s: ast.Sample) -> bool:
     """Whether a latent may have the density of a function; reports it otherwise."""
     if s.noise:
-        ctx.error("PPL605", f"nothing can be drawn from `{law.name}`, which is known by its density", s.span,
+        ctx.error("PPL605", f"noise from `{law.name}`, which functions of the program make, is not supported", s.span,
                   "declare a latent, without `noise`")  # fmt: skip
         return False
     if f.name.endswith("_lpmf"):

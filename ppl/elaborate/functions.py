@@ -6,6 +6,7 @@ from ppl.core import ir
 from ppl.diagnostics import counted
 from ppl.elaborate import expressions, statements
 from ppl.elaborate.context import ERROR, Binding, Context, Local
+from ppl.language.distributions import SAMPLER
 from ppl.syntax import ast
 
 MAX_CALL_DEPTH = 60
@@ -46,8 +47,8 @@ def inline(ctx: Context, f: ast.Function, e: ast.Call) -> ir.Expr:
 
 def run(ctx: Context, f: ast.Function, env: dict[str, Binding], e: ast.Call) -> ir.Expr:
     outer = ctx.env
-    # Data are visible in functions; latents and locals of the caller are not.
-    ctx.env = {k: b for k, b in outer.items() if statements.is_data(b)} | env
+    # Data are visible in the functions of a program; latents and locals of the caller are not.
+    ctx.env = {k: b for k, b in outer.items() if statements.is_data(b) and f.name not in ctx.library} | env
     ctx.calls = (*ctx.calls, f.name)
     value = body(ctx, f, f.body)
     ctx.env, ctx.calls = outer, ctx.calls[:-1]
@@ -76,10 +77,12 @@ def body(ctx: Context, f: ast.Function, stmts: tuple[ast.Statement, ...]) -> ir.
                 return branch(ctx, f, s, stmts[k + 1 :])
             case ast.Assign() | ast.If() | ast.For() | ast.While():
                 statements.statement(ctx, s)
+            case ast.Sample() if ctx.drawing and f.name.endswith(SAMPLER):
+                statements.statement(ctx, s)
             case ast.Var() | ast.Sample() | ast.Observe() | ast.Factor() | ast.Report():
-                ctx.error(
-                    "PPL111", "a function is pure: it computes with assignments, `if`, `for` and `return`", s.span
-                )
+                hint = "a function `NAME_rng` draws from the distribution NAME" if isinstance(s, ast.Sample) else None
+                message = "a function is pure: it computes with assignments, `if`, `for` and `return`"
+                ctx.error("PPL111", message, s.span, None if ctx.drawing else hint)
                 if isinstance(s, ast.Sample):  # its name is known, so that uses are not reported as well
                     ctx.env[s.target.name] = Local(ERROR, s.span, (s.span,))
             case _:

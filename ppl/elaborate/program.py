@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from ppl.core import ir
 from ppl.diagnostics import Diagnostics
-from ppl.elaborate import densities, functions, guide, statements
+from ppl.elaborate import densities, functions, guide, samplers, statements
 from ppl.elaborate.context import Binding, Context, DataBinding, Facts, Local, SameSize
 from ppl.elaborate.loops import reductions
-from ppl.language.distributions import DENSITY_FUNCTIONS, DISTRIBUTIONS
+from ppl.language.distributions import DENSITY_FUNCTIONS, DISTRIBUTIONS, SAMPLER
 from ppl.language.functions import FUNCTIONS
 from ppl.record import record
 from ppl.syntax import ast
 
 MAX_ATTEMPTS = 64
+LIBRARY = "stdlib/"
 PRELUDE = "stdlib/prelude.ppl"  # its functions give way to those of the program
 
 
@@ -31,6 +33,8 @@ def elaborate(name: str, module: ast.Module, imported: Sequence[ast.Module], sin
     What is wrong is reported to `sink`; the result is meaningful only if there are no errors.
     """
     table = declared_functions(module, imported, sink)
+    own = {id(s) for s in module.statements}
+    library = frozenset(k for k, f in table.items() if id(f) not in own and f.span.file.startswith(LIBRARY))
     facts = Facts()
     found_before = list(sink.items)
     attempts = 0
@@ -38,7 +42,9 @@ def elaborate(name: str, module: ast.Module, imported: Sequence[ast.Module], sin
         attempts += 1
         facts.changed = False
         sink.items[:] = found_before
-        ctx = Context(sink, facts, table)
+        # So that no variable of a function that is inlined before them has their names.
+        counters = dict.fromkeys(drawn_names(module.statements), 1)
+        ctx = Context(sink, facts, table, counters=counters, library=library)
         run(ctx, module, imported)
         if not facts.changed:
             break
@@ -46,6 +52,22 @@ def elaborate(name: str, module: ast.Module, imported: Sequence[ast.Module], sin
             sink.error("PPL703", "types of variables that depend on each other through too many loops")
             break
     return Elaborated(assembled(name, ctx), tuple(ctx.sizes), ctx.definitions)
+
+
+def drawn_names(body: Sequence[ast.Statement]) -> Iterator[str]:
+    """The names of latents, noise and arrays, in the order of the program."""
+    for s in body:
+        match s:
+            case ast.Sample():
+                yield s.target.name
+            case ast.Var():
+                yield s.name
+            case ast.If():
+                yield from drawn_names((*s.then, *s.orelse))
+            case ast.For() | ast.While():
+                yield from drawn_names(s.body)
+            case _:
+                pass
 
 
 def assembled(name: str, ctx: Context) -> ir.Program:
@@ -103,7 +125,9 @@ def run(ctx: Context, module: ast.Module, imported: Sequence[ast.Module]) -> Non
     block, env = ctx.block, ctx.env
     for m in (*imported, module):
         for s in m.statements:
-            if isinstance(s, ast.Function):
+            if isinstance(s, ast.Function) and samplers.is_sampler(s):
+                draws_from(ctx, s)
+            elif isinstance(s, ast.Function):
                 densities.check_signature(ctx, s)
                 check_function(ctx, s)
     ctx.block, ctx.env = block, env
@@ -128,6 +152,15 @@ def data(ctx: Context, s: ast.Data) -> None:
     ctx.env[s.name] = (
         DataBinding(ref, s.name_span) if t.base != "error" else Local(ir.Lit(0.0, t), s.name_span, (s.name_span,))
     )
+
+
+def draws_from(ctx: Context, f: ast.Function) -> None:
+    """Checks a function that draws, and keeps it where the program uses its distribution."""
+    failed = len(ctx.sink.errors)
+    samplers.check_signature(ctx, f)
+    found, name = samplers.sampler(ctx, f), f.name.removesuffix(SAMPLER)
+    if len(ctx.sink.errors) == failed and name in ctx.customs:
+        ctx.customs[name] = replace(ctx.customs[name], sampler=found)
 
 
 def check_function(ctx: Context, f: ast.Function) -> None:

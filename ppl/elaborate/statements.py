@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from ppl.core import ir
 from ppl.diagnostics import Span, counted, did_you_mean
-from ppl.elaborate import arrays, densities, draws, expressions, whiles
+from ppl.elaborate import arrays, densities, draws, expressions, samplers, whiles
 from ppl.elaborate.context import (
     ERROR,
     ArrayBinding,
@@ -30,6 +30,8 @@ def statement(ctx: Context, s: ast.Statement) -> None:
     match s:
         case ast.Assign():
             assign(ctx, s)
+        case ast.Sample() if ctx.drawing:
+            samplers.draw(ctx, s)
         case ast.Sample():
             draws.sample(ctx, s)
         case ast.Var():
@@ -325,7 +327,7 @@ def assigned_names(stmts: tuple[ast.Statement, ...]) -> Iterator[str]:
     """Names assigned (not element by element) anywhere in `stmts`, in order."""
     for s in stmts:
         match s:
-            case ast.Assign():
+            case ast.Assign() | ast.Sample():  # a function that draws assigns its draws
                 if not s.target.indices:
                     yield s.target.name
             case ast.If():

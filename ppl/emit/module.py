@@ -7,6 +7,7 @@ from pathlib import PurePath
 
 from ppl.core import ir
 from ppl.diagnostics import printable
+from ppl.emit import samplers
 from ppl.emit.boundaries import BoundaryEmitter, reads_of
 from ppl.emit.marginal import MarginalEmitter, reads_of_term
 from ppl.emit.modes import loops_with_modes, values_of_state, write_rest
@@ -37,6 +38,9 @@ def emit(regions: Regions, file: str) -> str:
     read |= {x for m in regions.marginals for x in reads_of_term(facts, scope, m)}
     read |= {x for found_sum in regions.sums for x in reads_of_sum(facts, scope, found_sum)}
     keep = frozenset(read) - {s.name for s in program.sites}
+    for c in program.customs:
+        if c.sampler is not None:
+            samplers.write(w, facts, names, unpack, c.sampler)
     model(w, facts, names, unpack, keep)
     noise(w, facts, names, unpack)
     boundaries = BoundaryEmitter(facts, scope, names, w, unpack)
@@ -57,10 +61,13 @@ def emit(regions: Regions, file: str) -> str:
 
 def all_names(regions: Regions) -> list[str]:
     program = regions.program
+    drawing = [c.sampler for c in program.customs if c.sampler is not None]
     out = [d.name for d in program.data] + [s.name for s in program.sites] + [a.name for a in program.arrays]
-    for _, s in ir.blocks(program.body):
+    for _, s in ir.blocks((*program.body, *(s for f in drawing for s in f.body))):
         match s:
             case ir.Let():
+                out.append(s.var.name)
+            case ir.Sample() if s.noise:
                 out.append(s.var.name)
             case ir.Loop():
                 out.append(s.var.name)
@@ -69,6 +76,7 @@ def all_names(regions: Regions) -> list[str]:
                 out.extend(c.final.name for c in s.collects)
             case _:
                 pass
+    out += [name for f in drawing for name in (*(x for x, _, _ in f.lengths), *(p.name for p in f.params))]
     out.extend(x.name for i in regions.guards for b in i.boundaries if b.search is not None for x in b.search.element)
     return out
 
@@ -120,8 +128,6 @@ def header(w: Writer, regions: Regions, file: str, names: dict[str, str], consta
     if priors:
         listed = tuple_text([f'"t{t}"' for t in priors])
         w.line(f"PRIORS = {listed}  # terms with the density of latents that functions of the program give")
-    for c in program.customs:
-        w.line(f'{custom_name(c.name)} = dist.Custom("{c.name}", {c.event}, {tuple_text([str(n) for n in c.events])})')
     for line in constants:
         w.line(line)
     w.line()
@@ -193,6 +199,10 @@ def model(w: Writer, facts: Facts, names: dict[str, str], unpack: tuple[str, ...
         )
         for line in unpack:
             w.line(line)
+        for c in regions.program.customs:
+            draws = "" if c.sampler is None else f", {samplers.function_name(c.sampler)}, data, size"
+            events = tuple_text([str(n) for n in c.events])
+            w.line(f'{custom_name(c.name)} = dist.Custom("{c.name}", {c.event}, {events}{draws})')
         w.line("out = {}")
         emitter.arrays()
         emitter.block(regions.body)

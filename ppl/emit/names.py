@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 
 _OURS = re.compile(
-    r"((g|t|loop_|before_|state_|rest_|rest_of_loop_|MODES_|boundary_|slice_|at_|seen_|expected_|row_|sum_)\d+|.*_at_\d+|law_\w+)$"
+    r"((g|t|loop_|before_|state_|rest_|rest_of_loop_|MODES_|boundary_|slice_|at_|seen_|expected_|row_|sum_)\d+|.*_at_\d+|(law|rng|key)_\w+)$"
 )
 # fmt: off
 _RESERVED = frozenset(

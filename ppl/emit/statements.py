@@ -27,6 +27,7 @@ class Emitter:
     point: str = "at"
     split: bool = False  # whether loops with state are written in parts
     bare: Callable[[ir.Sample], bool] | None = None  # draws of which the prior alone is wanted
+    drawing: bool = False  # whether this is a function that draws
     values: set[str] = field(default_factory=set[str])
     w_loops: tuple[int, ...] = ()  # loops around the line being written
     deferred: dict[int, list[tuple[str, str]]] = field(default_factory=dict[int, list[tuple[str, str]]])
@@ -79,6 +80,9 @@ class Emitter:
 
     def sample(self, s: ir.Sample) -> None:
         d = named(s.distribution)
+        if self.drawing:
+            self.random(s, d)
+            return
         if s.outcome is not None:
             self.discrete(s, d)
             return
@@ -96,7 +100,18 @@ class Emitter:
             call += f", {self.tuple(s.indices)}"
         if s.mask is not None:
             call += f", {self.printer.expr(s.mask)}"
+        if s.custom is not None and self.split:
+            call += f", drawn=({custom_name(s.custom.name)}, {self.tuple(s.custom.args, s.mask)})"
         self.w.line(f'out["t{s.id}"] = {self.point}.latent({call})', f":{s.span.line}")
+
+    def random(self, s: ir.Sample, d: Distribution) -> None:
+        """A draw in a function that draws; each iteration of a loop has a key of its own."""
+        key = f"jax.random.fold_in({f'key_{self.w_loops[-1]}' if self.w_loops else 'key'}, {s.id})"
+        shape = self.tuple(tuple(self.facts.inline(n) for n in s.var.type.dims))
+        call = f"dist.{d.function}, {key}, {self.tuple(s.args, s.mask)}, {shape}, dtype"
+        call += "" if s.mask is None else f", {self.printer.expr(s.mask)}"
+        name = self.printer.name(s.var.name)
+        self.w.line(f'{name}, out["ok_{s.id}"] = samplers.attempt({call})', f":{s.span.line}")
 
     def prior(self, s: ir.Sample, d: Distribution) -> None:
         """Of a draw its log prior density alone."""
@@ -208,6 +223,9 @@ class Emitter:
         with self.w.block(head, f":{s.span.line}  {self.source_of(s)}"):
             if scan:
                 self.w.line(f"{tuple_text(state)} = state")
+            if self.drawing and any(isinstance(x, ir.Sample) for _, x in ir.blocks(s.body)):
+                key = f"key_{outer[-1]}" if outer else "key"
+                self.w.line(f"key_{s.id} = jax.random.fold_in({key}, {var})")
             self.w.line("out = {}")
             for c in s.carries:
                 self.kept(c.entry.name)

@@ -237,6 +237,7 @@ class DensityFunction:
 
 
 PARTS = ("lpdf", "lpmf", "lcdf", "lccdf")
+SAMPLER = "_rng"  # what the name of a function that draws ends in
 DENSITY_FUNCTIONS: Mapping[str, DensityFunction] = MappingProxyType(
     {
         f"{d.name}_{part}": DensityFunction(d, part)

@@ -49,7 +49,7 @@ class Replayable(Protocol):
     @property
     def unreplicated(self) -> Mapping[str, tuple[tuple[str, Span], ...]]: ...
     @property
-    def priors_by_functions(self) -> tuple[Span, ...]: ...
+    def priors_by_functions(self) -> tuple[tuple[str, Span], ...]: ...
     @property
     def read_elsewhere(self) -> Mapping[str, Span]: ...
     @property
@@ -151,7 +151,7 @@ def without_replicates(problem: Replayable) -> tuple[Diagnostic, ...]:
             "PPL811",
             f"`{name}` has no replicates: `{law}` is a density of the program, with no way to draw from it",
             span,
-            "observe from a distribution of the language, or from a `Mixture` or truncation of them",
+            f"write `fn {law}_rng(...)`, which draws from it",
             "warning",
         )
         for name, found in problem.unreplicated.items() for law, span in found

@@ -104,7 +104,9 @@ def _whole(o: Observation, value: Array, drawn: Array | None, loops: int, dtype:
 
 def _replicate(o: Observation, key: Array, dtype: DTypeLike) -> Array:
     """A draw in the place of each observed value; NaN where the arguments allow none, or it is too large for an int."""
-    assert isinstance(o.density, Density)
+    if not isinstance(o.density, Density):
+        drawn = samplers.draw(o.density, key, o.args, o.value.shape, dtype)
+        return jnp.where(_wide(jnp.isnan(o.log_density), o.value.ndim), jnp.nan, drawn)
     events = [1 if isinstance(s, tuple) else 0 for s in o.density.safe[1:]]
     # Samplers that reject proposals may never accept one where an argument is infinite: they are given others.
     fine = ~jnp.isnan(_wide(o.log_density, o.value.ndim))

@@ -97,13 +97,16 @@ class BoundProgram:
         self._draws = draws_of(compiled.regions)
         self._elements = frozenset(a.name for a in program.arrays)
         self.drawn_noise = frozenset(s.name for s in program.sites if s.noise and s.name not in self._normal_noise)
+        # A distribution that a function of the program makes is a density alone, unless another one draws from it.
+        drawn_by = {c.name for c in program.customs if c.sampler is not None}
         self._unsampled = {
             f"t{s.id}": s.custom.name for _, s in ir.blocks(compiled.regions.body)
             if isinstance(s, ir.Term) and s.custom is not None and s.custom.value is not None
+            and s.custom.name not in drawn_by
         }  # fmt: skip
         self.priors_by_functions = tuple(
-            s.span for _, s in ir.blocks(compiled.regions.body)
-            if isinstance(s, ir.Sample) and named(s.distribution).function == "flat"
+            (s.custom.name, s.span) for _, s in ir.blocks(compiled.regions.body)
+            if isinstance(s, ir.Sample) and s.custom is not None and s.custom.name not in drawn_by
         )  # fmt: skip
         self.read_elsewhere = read_elsewhere(compiled.regions.body, program.guards)
         self.reports = tuple(sorted(jax.eval_shape(self._main_spec, jax.random.key(0))["report"]))

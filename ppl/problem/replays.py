@@ -38,14 +38,10 @@ class Replays(BoundProgram):
         return {k: v for k, v in u.items() if k in self._shapes}
 
     def known_prior(self) -> None:
-        """Raises PplError if a latent is drawn from a distribution that a function of the program makes."""
-        for span in self.priors_by_functions:
-            text = (
-                "this distribution is made by a function of the program: it has a density, and no way to draw from it"
-            )
-            hint = (
-                "the prior cannot be drawn from; a fit can: `pplc infer --out FIT.nc`, then `pplc sample --from FIT.nc`"
-            )
+        """Raises PplError if a latent is drawn from a distribution that has a density in the program and no sampler."""
+        for name, span in self.priors_by_functions:
+            text = f"`{name}` is a density of the program, with no way to draw from it"
+            hint = f"write `fn {name}_rng(...)`, which draws from it; fits and `--method nuts` need none"
             raise PplError([Diagnostic("PPL813", text, span, hint)], self.sources)
 
     def prior_draws(self, key: Array, n: int, dtype: DTypeLike | None = None) -> dict[str, Array]:

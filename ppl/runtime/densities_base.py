@@ -5,9 +5,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -88,14 +89,18 @@ def masked(f: Callable[..., Array], safe: Safe, mask: ArrayLike, *operands: Arra
     return jnp.where(mask, f(*clean), 0.0)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Custom:
     """A distribution that functions of the program make, of whose value and arguments these are the dimensions of one
-    draw. Its density is a term of the program like any other."""
+    draw. Its density is a term of the program like any other. ``sampler(data, size, key, dtype, *args)``, if there is
+    one, draws one value and says whether it is defined."""
 
     name: str
     event: int
     events: tuple[int, ...]
+    sampler: Callable[..., tuple[Array, Array]] | None = None
+    data: Mapping[str, Any] | None = None
+    size: Mapping[str, int] | None = None
 
 
 # A probability that is the difference of two that agree in all but this part of them is integrated instead.

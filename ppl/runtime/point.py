@@ -210,8 +210,10 @@ class Point:
         bounds: tuple[ArrayLike, ...] = (),
         index: Index = (),
         mask: Array | None = None,
+        drawn: tuple[Custom, tuple[ArrayLike, ...]] | None = None,
     ) -> Draw:
-        """The contribution of a draw of `site`: log prior + log |dT/du| - log q, where `mask` says it exists."""
+        """The contribution of a draw of `site`: log prior + log |dT/du| - log q, where `mask` says it exists. Draws
+        from the prior are those of `drawn`, with its arguments, if given."""
         if isinstance(transform, Joint):
             return self._joint(site, density, args, transform, bounds, mask)
         u = wrap(self.u[site])[index] if index else self.u[site]
@@ -226,7 +228,8 @@ class Point:
             key = self.keys[site][index] if index else self.keys[site]
             shape = jnp.shape(u)
             safe = args if mask is None else _stand_in(mask, density, args)
-            prior = transform.inverse(samplers.draw(density, key, safe, shape, u.dtype), *bounds)
+            law, own = (density, safe) if drawn is None else drawn
+            prior = transform.inverse(samplers.draw(law, key, own, shape, u.dtype), *bounds)
         back = None
         if self.constrained:
             inverse, inside = transform.inverse_or(u, *bounds)

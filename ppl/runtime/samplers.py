@@ -34,6 +34,7 @@ from ppl.runtime.densities import (
     halfcauchy,
     halfnormal,
     laplace,
+    lkjcholesky,
     logistic,
     normal,
 )
@@ -58,8 +59,13 @@ def sample(function: str, key: Array, args: Sequence[ArrayLike], shape: Sequence
     return _SAMPLERS[function](key, shape, dtype, *values)
 
 
-def draw(density: Density, key: Array, args: Sequence[ArrayLike], shape: Sequence[int], dtype: DTypeLike) -> Array:
-    """As `sample`, from any density of ``densities.py``, a truncated one too."""
+def draw(
+    density: Density | Custom, key: Array, args: Sequence[ArrayLike], shape: Sequence[int], dtype: DTypeLike
+) -> Array:
+    """As `sample`, from any density of ``densities.py``, a truncated one too. Of a `Custom`, reals, not a number
+    where a draw is not defined."""
+    if isinstance(density, Custom):
+        return _custom(density, key, args, tuple(shape), dtype)
     if isinstance(density, Truncated):
         values = [jnp.asarray(a, dtype) for a in args]
         return _truncated(density, key, tuple(values), tuple(shape), dtype)
@@ -72,10 +78,66 @@ def draw(density: Density, key: Array, args: Sequence[ArrayLike], shape: Sequenc
     return sample(density.name, key, args, shape, dtype)
 
 
+def attempt(
+    density: Density, key: Array, args: Sequence[ArrayLike], shape: Sequence[int], dtype: DTypeLike,
+    mask: ArrayLike = True,
+) -> tuple[Array, Array]:  # fmt: skip
+    """A draw in a function that draws, and whether all of it is defined; where `mask` does not hold it need not be.
+
+    Samplers that reject proposals may never accept one where an argument is not finite: they are given others.
+    """
+    shape = tuple(shape)
+    events = [1 if isinstance(s, tuple) else 0 for s in density.safe[1:]]
+    values = [jnp.asarray(a, dtype) for a in args]
+    whole = isinstance(density.safe[0], tuple) or density is lkjcholesky  # not element by element
+    batch = () if whole else shape
+    fine = jnp.ones(batch, bool)
+    for a, n in zip(values, events, strict=True):
+        fine &= jnp.all(jnp.isfinite(a), axis=None if whole else tuple(range(a.ndim - n, a.ndim)))
+    safe: list[Array] = []
+    for a, n, s in zip(values, events, density.safe[1:], strict=True):
+        stand_in = 1.0 / max(a.shape[-1], 1) if isinstance(s, tuple) else s
+        wide = jnp.reshape(fine, (*fine.shape, *[1] * n))
+        safe.append(jnp.where(wide, a, stand_in))
+    drawn = draw(density, key, safe, shape, dtype)
+    fine &= ~jnp.isnan(density(drawn, *safe))  # an argument outside its domain
+    if jnp.issubdtype(drawn.dtype, jnp.integer):
+        fine &= (drawn >= 0) & (drawn < jnp.iinfo(drawn.dtype).max)
+    return drawn, jnp.all(fine) | ~jnp.asarray(mask)
+
+
+def defined(out: Mapping[str, Array]) -> Array:
+    """Whether all draws of a function are."""
+    return jnp.all(jnp.stack([jnp.asarray(True), *(jnp.all(v) for v in out.values() if v.dtype == jnp.bool_)]))
+
+
+def _custom(law: Custom, key: Array, args: Sequence[ArrayLike], shape: tuple[int, ...], dtype: DTypeLike) -> Array:
+    """One draw for each place of the axes before those of a single value."""
+    sampler, batch = law.sampler, shape[: len(shape) - law.event]
+    if sampler is None:  # not a number, which does not pass for a draw
+        return jnp.full(shape, jnp.nan, dtype)
+
+    def one(key: Array, *own: Array) -> Array:
+        value, fine = sampler(law.data, law.size, key, dtype, *own)
+        value = jnp.asarray(value)
+        fine &= jnp.all(jnp.isfinite(value))
+        return jnp.where(fine, jnp.asarray(value, dtype), jnp.nan)
+
+    values = [a if jnp.issubdtype(a.dtype, jnp.integer) else a.astype(dtype) for a in (jnp.asarray(x) for x in args)]
+    if not batch:
+        return one(key, *values)
+    count = math.prod(batch)
+    own = [jnp.reshape(jnp.broadcast_to(a, (*batch, *a.shape[a.ndim - n :])), (count, *a.shape[a.ndim - n :]))
+           for a, n in zip(values, law.events, strict=True)]  # fmt: skip
+    if count == 0:
+        return jnp.zeros(shape, dtype)
+    return jnp.reshape(jax.vmap(one)(random.split(key, count), *own), shape)
+
+
 def can_sample(density: Density | Custom) -> bool:
     """Whether `draw` knows the distribution."""
     if isinstance(density, Custom):
-        return False
+        return density.sampler is not None
     if isinstance(density, Truncated) and density.base is not None:
         return can_sample(density.base)
     if isinstance(density, Mixture):
