@@ -87,6 +87,7 @@ CODES: dict[str, str] = {
     # 4xx: guards and boundaries
     "PPL402": "guard with no coordinate that moves it alone",
     "PPL403": "branch unbounded at its own guard",
+    "PPL404": "matrix that may be singular",
     # 5xx: data
     "PPL501": "data field missing",
     "PPL502": "data field of the wrong type",

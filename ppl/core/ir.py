@@ -404,7 +404,8 @@ class Guard:
     """An atomic comparison as written: positive `value` means true. `loops` are the ids of the enclosing loops.
 
     With `levels` it is a function that jumps: its outcome is the floor of the value, and every integer is a boundary.
-    With `outcomes`, their number, it is a discrete latent: `value` is an `Outcome`.
+    With `outcomes`, their number, it is a discrete latent: `value` is an `Outcome`. A `pole` tells the sides of a place
+    where a value is infinite (or has a cut), by the second argument of ``beside(x, guard)``.
     """
 
     index: int
@@ -415,6 +416,7 @@ class Guard:
     span: Span
     levels: bool = False
     outcomes: Expr | None = None
+    pole: bool = False
 
 
 @record

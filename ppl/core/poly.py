@@ -114,7 +114,13 @@ def to_poly(e: Expr, expand: Expand = no_expand, memo: Memo | None = None) -> Po
                 if len(out) > MAX_MONOMIALS:
                     return atom(e)
             return out
-        case Op(op="to_real", args=(inner,)):
+        case Op(op="pow", args=(base, Lit(value=int() as n))) if -6 <= n < 0:
+            inverse = atom(Op("inv", (to_expr(to_poly(base, expand, memo)),), REAL, base.random))
+            out = inverse
+            for _ in range(-n - 1):
+                out = mul(out, inverse)
+            return out
+        case Op(op="to_real", args=(inner,)) | Op(op="beside" | "within", args=(inner, *_)):
             return to_poly(inner, expand, memo)
         case Select() if e.then.type.base != "bool":
             return _select(e, expand, memo)

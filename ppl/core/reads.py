@@ -63,3 +63,68 @@ def leaf_sites(e: ir.Expr, definitions: Mapping[str, ir.Expr], guards: Sequence[
             else:
                 queue.append(more)
     return frozenset(out)
+
+
+def live_expressions(
+    body: Sequence[ir.Statement], guards: Sequence[ir.Guard]
+) -> Iterator[tuple[ir.Expr, ir.Expr | None]]:
+    """What a term of the density comes from, each expression with the condition under which it is computed."""
+    live = live_variables(body, guards)
+    for _, s in ir.blocks(tuple(body)):
+        match s:
+            case ir.Term() | ir.Sample():
+                yield from ((e, s.mask) for e in expressions_of(s, guards))
+            case ir.Decide():
+                if f"guard {s.index}" in live:
+                    yield guards[s.index].value, s.mask
+            case ir.Report():
+                pass
+            case _:
+                yield from ((e, s.mask) for name, e in _sources(s) if name in live)
+
+
+def live_variables(body: Sequence[ir.Statement], guards: Sequence[ir.Guard]) -> frozenset[str]:
+    """Variables that reach a term of the density, through guards too (as ``guard 3``); what only a report reads is not
+    among them."""
+    sources: dict[str, list[ir.Expr]] = {}
+    queue: list[ir.Expr] = []
+    for _, s in ir.blocks(tuple(body)):
+        if isinstance(s, ir.Term | ir.Sample):
+            queue.extend(expressions_of(s, guards))
+        for name, e in _sources(s):
+            sources.setdefault(name, []).append(e)
+    live: set[str] = set()
+    while queue:
+        for x in ir.walk(queue.pop()):
+            if isinstance(x, ir.GuardRef):
+                name, more = f"guard {x.index}", [guards[x.index].value]
+            elif isinstance(x, ir.Var | ir.Cell):
+                name = x.name if isinstance(x, ir.Var) else x.array
+                more = sources.get(name, [])
+            else:
+                continue
+            if name not in live:
+                live.add(name)
+                queue.extend(more)
+    return frozenset(live)
+
+
+def _sources(s: ir.Statement) -> Iterator[tuple[str, ir.Expr]]:
+    """The variables that a statement itself, without those in a loop, gives a value, and what the value comes from."""
+    match s:
+        case ir.Let():
+            yield s.var.name, s.value
+        case ir.Fill():
+            yield s.array, s.value
+            if s.mask is not None:
+                yield s.array, s.mask
+        case ir.Loop():
+            for c in s.carries:
+                yield from ((name, e) for name, e in ((c.entry.name, c.init), (c.entry.name, c.out),
+                                                      (c.final.name, c.entry), (c.final.name, c.out)))  # fmt: skip
+            for r in s.reductions:
+                yield from ((r.final.name, e) for e in (r.init, r.delta))
+            for c in s.collects:
+                yield c.final.name, c.element
+        case _:
+            pass

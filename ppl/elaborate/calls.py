@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ppl.core import ir
 from ppl.diagnostics import counted, did_you_mean
-from ppl.elaborate import arrays, densities, expressions, functions, linear
+from ppl.elaborate import arrays, densities, expressions, functions, linear, poles
 from ppl.elaborate.context import ERROR, Context
 from ppl.language.distributions import DENSITY_FUNCTIONS, DISTRIBUTIONS, SAMPLER
 from ppl.language.functions import FUNCTIONS, NEED_ELEMENTS, Builtin
@@ -62,7 +62,7 @@ def builtin_call(ctx: Context, f: Builtin, args: list[ir.Expr], e: ast.Call) -> 
     if reduces or f.kind in ("array", "dot"):
         return array_call(ctx, f, args, base, random, e, reduces)
     dims = arrays.broadcast(ctx, [a.type for a in args], e.span, f"`{f.name}`")
-    return ERROR if dims is None else ir.Op(f.name, tuple(args), ir.Type(base, dims), random, e.span)
+    return ERROR if dims is None else poles.sided(ctx, ir.Op(f.name, tuple(args), ir.Type(base, dims), random, e.span))
 
 
 def jump_call(ctx: Context, name: str, x: ir.Expr, e: ast.Call) -> ir.Expr:

@@ -69,7 +69,14 @@ class Facts:
 
     widened: set[Span] = field(default_factory=set[Span])  # int variables that are assigned a real somewhere
     random: set[tuple[Span, str]] = field(default_factory=set[tuple[Span, str]])  # carried state that becomes random
+    poles: dict[Span, frozenset[int]] = field(default_factory=dict[Span, frozenset[int]])  # see ppl/elaborate/poles.py
     changed: bool = False
+
+    def pole(self, span: Span, key: int) -> None:
+        known = self.poles.get(span, frozenset[int]())
+        if key not in known:
+            self.poles[span] = known | {key}
+            self.changed = True
 
     def widen(self, *spans: Span) -> None:
         for span in spans:
@@ -123,6 +130,7 @@ class Context:
     drawn: dict[tuple[str, tuple[ir.Expr, ...]], ir.Expr] = field(
         default_factory=dict[tuple[str, tuple[ir.Expr, ...]], ir.Expr]
     )
+    sides: dict[object, ir.Expr] = field(default_factory=dict[object, ir.Expr])  # of poles, see ppl/elaborate/poles.py
     memo: poly.Memo = field(default_factory=dict[str, poly.Poly])
     statements: int = 0
     next_id: int = 0

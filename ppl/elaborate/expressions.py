@@ -6,7 +6,7 @@ from ppl.core import ir
 from ppl.core.rewrite import rebuild
 from ppl.core.show import show
 from ppl.diagnostics import Span
-from ppl.elaborate import arrays, calls, signs
+from ppl.elaborate import arrays, calls, poles, signs
 from ppl.elaborate.context import (
     ERROR,
     ArrayBinding,
@@ -148,7 +148,7 @@ def arithmetic(ctx: Context, op: str, a: ir.Expr, b: ir.Expr, a_span: Span, b_sp
         base = "real"
     if op in ("/", "//", "%") and isinstance(b, ir.Lit) and b.value == 0:
         return ctx.error("PPL201", "division by zero", span)
-    return ir.Op(ARITHMETIC[op], (a, b), ir.Type(base, dims), random, span)
+    return poles.sided(ctx, ir.Op(ARITHMETIC[op], (a, b), ir.Type(base, dims), random, span))
 
 
 def floored(ctx: Context, op: str, a: ir.Expr, b: ir.Expr, b_span: Span, span: Span) -> ir.Expr:
@@ -169,9 +169,9 @@ def floored(ctx: Context, op: str, a: ir.Expr, b: ir.Expr, b_span: Span, span: S
     return ir.Op("sub", (a, ir.Op("mul", (b, quotient), ir.REAL, True)), ir.REAL, True, span)
 
 
-def floor(ctx: Context, x: ir.Expr, text: str, span: Span) -> ir.Expr:
+def floor(ctx: Context, x: ir.Expr, text: str, span: Span, pole: bool = False) -> ir.Expr:
     """The floor of a value that depends on a latent."""
-    guard = ir.Guard(len(ctx.guards), x, text, ctx.loops, ctx.mask, span, levels=True)
+    guard = ir.Guard(len(ctx.guards), x, text, ctx.loops, ctx.mask, span, levels=True, pole=pole)
     ctx.guards.append(guard)
     ctx.block.append(ir.Decide(guard.index, ctx.mask, span))
     return ir.GuardRef(guard.index, ir.INT)
@@ -251,8 +251,11 @@ def compare_pair(ctx: Context, op: str, a: ir.Expr, b: ir.Expr, span: Span) -> i
     return new_guard(ctx, op, a, b, span)
 
 
-def new_guard(ctx: Context, op: str, a: ir.Expr, b: ir.Expr, span: Span) -> ir.Expr:
-    """The condition ``a op b``. A guard is strict, so ``a <= b`` is ``not a > b``: a branch can make them equal."""
+def new_guard(ctx: Context, op: str, a: ir.Expr, b: ir.Expr, span: Span, pole: bool = False) -> ir.Expr:
+    """The condition ``a op b``. A guard is strict, so ``a <= b`` is ``not a > b``: a branch can make them equal.
+
+    `pole`: the comparison is not in the program, but tells the sides of a pole of what `span` has.
+    """
     if op in ("<=", ">="):
         opposite = new_guard(ctx, ">" if op == "<=" else "<", a, b, span)
         return ir.negate(opposite)
@@ -260,22 +263,24 @@ def new_guard(ctx: Context, op: str, a: ir.Expr, b: ir.Expr, span: Span) -> ir.E
     value = hi if lo == ir.literal(0) else ir.Op("sub", (hi, lo), ir.REAL, True, span)
     parts = signs.parts_of(ctx, value)
     if parts is None:
-        return register_guard(ctx, value, ctx.text(span), span)
+        text = f"{show(value)} > 0, a pole of {ctx.text(span)}" if pole else ctx.text(span)
+        return register_guard(ctx, value, text, span, pole)
 
     def guarded(e: ir.Expr) -> ir.Expr | None:
         if isinstance(e, ir.Op) and e.op == signs.POSITIVE:
-            return register_guard(ctx, e.args[0], f"{show(e.args[0])} > 0, of {ctx.text(span)}", span)
+            of = f"{'a pole ' * pole}of {ctx.text(span)}"
+            return register_guard(ctx, e.args[0], f"{show(e.args[0])} > 0, {of}", span, pole)
         return None
 
     before = len(ctx.guards)
     out = rebuild(parts, guarded)
-    if len(ctx.guards) == before:
+    if len(ctx.guards) == before and not pole:
         ctx.fixed.append(ir.Guard(-1, value, ctx.text(span), ctx.loops, ctx.mask, span))
     return ctx.let("holds", out, span)  # named, because a condition is written once for each use
 
 
-def register_guard(ctx: Context, value: ir.Expr, text: str, span: Span) -> ir.Expr:
-    guard = ir.Guard(len(ctx.guards), value, text, ctx.loops, ctx.mask, span)
+def register_guard(ctx: Context, value: ir.Expr, text: str, span: Span, pole: bool) -> ir.Expr:
+    guard = ir.Guard(len(ctx.guards), value, text, ctx.loops, ctx.mask, span, pole=pole)
     ctx.guards.append(guard)
     ctx.block.append(ir.Decide(guard.index, ctx.mask, span))
     return ir.GuardRef(guard.index)

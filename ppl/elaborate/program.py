@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from ppl.core import ir
 from ppl.diagnostics import Diagnostics
-from ppl.elaborate import densities, functions, guide, samplers, statements
+from ppl.elaborate import densities, functions, guide, poles, samplers, statements
 from ppl.elaborate.context import Binding, Context, DataBinding, Facts, Local, SameSize
 from ppl.elaborate.loops import reductions
 from ppl.language.distributions import DENSITY_FUNCTIONS, DISTRIBUTIONS, SAMPLER
@@ -46,6 +46,8 @@ def elaborate(name: str, module: ast.Module, imported: Sequence[ast.Module], sin
         counters = dict.fromkeys(drawn_names(module.statements), 1)
         ctx = Context(sink, facts, table, counters=counters, library=library)
         run(ctx, module, imported)
+        if not facts.changed and len(sink.items) == len(found_before):
+            poles.look(ctx)
         if not facts.changed:
             break
         if attempts == MAX_ATTEMPTS:

@@ -236,7 +236,8 @@ class BoundaryEmitter:
         together = flips_with(self.scope, guards, info, b, decided)
         if together is None and flips_alone(self.scope, guards, b, decided):
             together = {}
-        single = together is not None and "jumps" in self.facts.regions.optimize
+        pole = any(guards[k].guard.pole for m in (b.guard, *b.mates) for k in members_of(self.facts.regions, m))
+        single = together is not None and "jumps" in self.facts.regions.optimize and not pole
         if part is None:
             self.w.line(f"def evaluate({'path' if single else 'side, path'}):")
             point = self.at_a_time(b, info, "rows=") if single else "side"
@@ -260,7 +261,7 @@ class BoundaryEmitter:
             self.w.line(f"gap = surface.{function}(evaluate, on, off, {terms}{main})")
             return
         mates = self.mates(b) if part is None or b.effect != "modes" else self.mates_in_iteration(b, loops[-1], part)
-        self.w.line(f'gap = surface.jump(evaluate, slope, "g{b.guard}", {on}, {off}, {terms}{mates})')
+        self.w.line(f'gap = surface.jump(evaluate, slope, "g{b.guard}", {on}, {off}, {terms}{mates}{", pole=True" * pole})')
 
     def at_a_time(self, b: Boundary, info: GuardInfo, name: str = "") -> str:
         """An argument of the point at which the whole program is evaluated: so many iterations of long loops at a time,

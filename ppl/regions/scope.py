@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ppl.core import ir, poly
-from ppl.core.reads import expressions_of
+from ppl.core.reads import expressions_of, live_variables
 from ppl.record import record
 from ppl.regions import vectors
 from ppl.regions.flow import NOTHING, Flow, guarded
@@ -220,43 +220,5 @@ def scope_of(
                     home[c.final.name] = here
             case _:
                 pass
-    live = live_variables(program)
+    live = live_variables(program.body, program.guards)
     return Scope(program, definitions, flow, loops, home, entries, decided, live, {}, {}, masks, optimize)
-
-
-def live_variables(program: ir.Program) -> frozenset[str]:
-    """Variables that reach a term of the density, through guards too; what only a report reads is not among them."""
-    sources: dict[str, list[ir.Expr]] = {}
-    queue: list[ir.Expr] = []
-    for _, s in ir.blocks(program.body):
-        match s:
-            case ir.Let():
-                sources.setdefault(s.var.name, []).append(s.value)
-            case ir.Fill():
-                sources.setdefault(s.array, []).extend((s.value, *(() if s.mask is None else (s.mask,))))
-            case ir.Loop():
-                for c in s.carries:
-                    sources.setdefault(c.entry.name, []).extend((c.init, c.out))
-                    sources.setdefault(c.final.name, []).extend((c.entry, c.out))
-                for r in s.reductions:
-                    sources.setdefault(r.final.name, []).extend((r.init, r.delta))
-                for c in s.collects:
-                    sources.setdefault(c.final.name, []).append(c.element)
-            case ir.Term() | ir.Sample():
-                queue.extend(expressions_of(s, program.guards))
-            case _:
-                pass
-    live: set[str] = set()
-    while queue:
-        for x in ir.walk(queue.pop()):
-            if isinstance(x, ir.GuardRef):
-                name, more = f"guard {x.index}", [program.guards[x.index].value]
-            elif isinstance(x, ir.Var | ir.Cell):
-                name = x.name if isinstance(x, ir.Var) else x.array
-                more = sources.get(name, [])
-            else:
-                continue
-            if name not in live:
-                live.add(name)
-                queue.extend(more)
-    return frozenset(live)

@@ -122,6 +122,24 @@ def erfc(x: ArrayLike) -> Array:
     return special.erfc(real(x))
 
 
+# Beside poles.
+
+
+def beside(x: ArrayLike, above: ArrayLike) -> Array:
+    """`x`; where `above` is not whether it is positive, next to nothing with the other sign: what a pole at zero makes of
+    that is its limit on the other side."""
+    x = real(x)
+    tiny = jnp.finfo(x.dtype).tiny ** 0.5
+    return jnp.where(jnp.asarray(above), jnp.maximum(x, tiny), jnp.minimum(x, -tiny))
+
+
+def within(x: ArrayLike, lo: ArrayLike, hi: ArrayLike) -> Array:
+    """`x`, or the nearest number between `lo` and `hi`, which are poles."""
+    x, lo, hi = real(x), real(lo), real(hi)
+    step = 4 * jnp.finfo(x.dtype).eps  # the poles themselves are rounded
+    return jnp.clip(x, lo + step * jnp.maximum(1.0, jnp.abs(lo)), hi - step * jnp.maximum(1.0, jnp.abs(hi)))
+
+
 # Trigonometric and hyperbolic functions.
 
 

@@ -51,7 +51,8 @@ def isolated(f: Along, at: Cells, most: int, chance: ArrayLike = 0.5) -> Roots:
     # The two sides of a place at which a piece begins: a zero only if the value goes on there.
     steep = jnp.maximum(jnp.abs(a.slope), jnp.abs(b.slope)) * (b.s - a.s)
     rounding = 32 * jnp.finfo(a.s.dtype).eps * (jnp.abs(start) + jnp.abs(end))
-    change &= ~b.ends | (jnp.abs(end - start) <= 4 * steep + rounding)
+    goes_on = (jnp.abs(end - start) <= 4 * steep + rounding) & _along(end - start, a.slope, b.slope)
+    change &= ~b.ends | goes_on | (jnp.abs(end - start) <= rounding)
     size = weight * jnp.exp(normal_density(0.5 * (a.s + b.s), 0.0, 1.0))
     place, present, more = some(change, size, most, chance)
     s, ok = jax.vmap(lambda a, b: refine(f, a, b, 14))(a.s[place], b.s[place])
@@ -119,10 +120,16 @@ def refine(f: Along, a: ArrayLike, b: ArrayLike, steps: int) -> tuple[Array, Arr
     small = jnp.abs(v) <= 0.1 * gap * jnp.abs(d) + rounding
     beside, slopes = jax.vmap(lambda s: derivative(f, s))(jnp.stack([s - gap, s + gap]))
     small &= jnp.all(jnp.abs(beside) <= 2 * gap * jnp.abs(slopes) + rounding)
-    crosses = (beside[0] > 0) != (beside[1] > 0)
+    crosses = ((beside[0] > 0) != (beside[1] > 0)) & _along(beside[1] - beside[0], slopes[0], slopes[1])
     differs = ((va > 0) != (vb > 0)) & ~(jnp.isnan(va) | jnp.isnan(vb))
     ok = small & crosses & differs & (d != 0)
     return jnp.where(ok, s, 0.0), ok
+
+
+def _along(rise: Array, before: Array, after: Array) -> Array:
+    """Whether a slope has the sign of a difference, as between two places next to each other one must; through a pole it
+    has the other one on both sides."""
+    return (rise * before > 0) | (rise * after > 0)
 
 
 def _closest(f: Along, a: Array, b: Array, left: Array, steps: int) -> tuple[Array, Array, Array]:

@@ -94,6 +94,7 @@ def jump(
     terms: tuple[str, ...],
     mates: Mapping[str, tuple[str, ...]] | None = None,
     inside: Mapping[str, tuple[str, ...]] | None = None,
+    pole: bool = False,
 ) -> Array:
     """``h_true - h_false`` at a root, summed over `terms`.
 
@@ -101,13 +102,14 @@ def jump(
     guard takes the outcome it has just beside the boundary, on either side, with guard `name` decided by `on` and
     `off`; then the smooth values are taken on the boundary along these two paths. `mates` are guards whose boundary may
     be this very one, with the terms they reach: each term's jump is shared among all that flip here. `inside` are such
-    guards of a loop with terms in it that only the guard of their own iteration reaches.
+    guards of a loop with terms in it that only the guard of their own iteration reaches. At a `pole` there are no values
+    on the boundary: those beside it stand for the limits.
     """
     evaluate = jax.jit(evaluate)  # traced for each form of path, not at every use
     towards = jnp.sign(lax.stop_gradient(jnp.asarray(slope)))
     at_on, at_off = evaluate(towards, {name: on}), evaluate(-towards, {name: off})
     path_on, path_off = outcomes(at_on), outcomes(at_off)
-    true, false = evaluate(0, path_on), evaluate(0, path_off)
+    true, false = (at_on, at_off) if pole else (evaluate(0, path_on), evaluate(0, path_off))
     gaps = {t: _value(true[t]) - _value(false[t]) for t in terms}
     if mates or inside:
         mates, inside = mates or {}, inside or {}
