@@ -42,16 +42,12 @@ class Extent:
         return self.lo >= 0 or self.hi <= 0
 
     def __or__(self, other: Extent) -> Extent:
-        lo, hi = min(self.lo, other.lo), max(self.hi, other.hi)
-        return Extent(
-            lo, hi, all(x.lo_open for x in (self, other) if x.lo == lo), all(x.hi_open for x in (self, other) if x.hi == hi)
-        )
+        lo, hi, both = min(self.lo, other.lo), max(self.hi, other.hi), (self, other)
+        return Extent(lo, hi, all(x.lo_open for x in both if x.lo == lo), all(x.hi_open for x in both if x.hi == hi))
 
     def __and__(self, other: Extent) -> Extent:
-        lo, hi = max(self.lo, other.lo), min(self.hi, other.hi)
-        return Extent(
-            lo, hi, any(x.lo_open for x in (self, other) if x.lo == lo), any(x.hi_open for x in (self, other) if x.hi == hi)
-        )
+        lo, hi, both = max(self.lo, other.lo), min(self.hi, other.hi), (self, other)
+        return Extent(lo, hi, any(x.lo_open for x in both if x.lo == lo), any(x.hi_open for x in both if x.hi == hi))
 
     def __neg__(self) -> Extent:
         return Extent(-self.hi, -self.lo, self.hi_open, self.lo_open)
@@ -60,8 +56,8 @@ class Extent:
 ANY, POSITIVE, NONNEGATIVE, ZERO = Extent(), Extent(0.0), Extent(0.0, INF, False), Extent(0.0, 0.0, False, False)
 # Functions that rise strictly: how to compute them, and the values they stay between whatever their argument.
 RISING: Mapping[str, tuple[Callable[[float], float] | None, Extent]] = {
-    "exp": (math.exp, POSITIVE), "expm1": (math.expm1, Extent(-1.0)), "log": (math.log, ANY), "log1p": (math.log1p, ANY),
-    "sqrt": (math.sqrt, NONNEGATIVE), "sinh": (math.sinh, ANY), "asinh": (math.asinh, ANY),
+    "exp": (math.exp, POSITIVE), "expm1": (math.expm1, Extent(-1.0)), "log": (math.log, ANY),
+    "log1p": (math.log1p, ANY), "sqrt": (math.sqrt, NONNEGATIVE), "sinh": (math.sinh, ANY), "asinh": (math.asinh, ANY),
     "tanh": (math.tanh, Extent(-1.0, 1.0)), "atan": (math.atan, Extent(-math.pi / 2, math.pi / 2)),
     "erf": (math.erf, Extent(-1.0, 1.0)), "log2": (math.log2, ANY), "log10": (math.log10, ANY),
     "inv_logit": (None, Extent(0.0, 1.0)), "Phi": (None, Extent(0.0, 1.0)), "log1p_exp": (None, POSITIVE),
@@ -208,7 +204,7 @@ class Extents:
         match e.op, args:
             case "to_real" | "cumsum" | "transpose" | "diagonal" | "beside" | "within", (x, *_):
                 return x if e.op != "cumsum" else _sum(x)
-            case ("max" | "min" | "mean"), (x,):
+            case (("max" | "min" | "mean"), (x,)):
                 return x
             case "add", (x, y):
                 return _add(x, y)

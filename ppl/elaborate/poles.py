@@ -13,7 +13,6 @@ in the next one `sided` puts it there.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 
 from ppl.core import ir, poly
 from ppl.core.reads import leaf_sites, live_expressions

@@ -261,7 +261,8 @@ class BoundaryEmitter:
             self.w.line(f"gap = surface.{function}(evaluate, on, off, {terms}{main})")
             return
         mates = self.mates(b) if part is None or b.effect != "modes" else self.mates_in_iteration(b, loops[-1], part)
-        self.w.line(f'gap = surface.jump(evaluate, slope, "g{b.guard}", {on}, {off}, {terms}{mates}{", pole=True" * pole})')
+        mates += ", pole=True" * pole
+        self.w.line(f'gap = surface.jump(evaluate, slope, "g{b.guard}", {on}, {off}, {terms}{mates})')
 
     def at_a_time(self, b: Boundary, info: GuardInfo, name: str = "") -> str:
         """An argument of the point at which the whole program is evaluated: so many iterations of long loops at a time,

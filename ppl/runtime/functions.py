@@ -126,18 +126,23 @@ def erfc(x: ArrayLike) -> Array:
 
 
 def beside(x: ArrayLike, above: ArrayLike) -> Array:
-    """`x`; where `above` is not whether it is positive, next to nothing with the other sign: what a pole at zero makes of
-    that is its limit on the other side."""
+    """`x`, which is positive where `above`; elsewhere its mirror image, so that what a pole at zero makes of it goes
+    towards the limit on the other side."""
     x = real(x)
-    tiny = jnp.finfo(x.dtype).tiny ** 0.5
-    return jnp.where(jnp.asarray(above), jnp.maximum(x, tiny), jnp.minimum(x, -tiny))
+    near = jnp.maximum(jnp.abs(x), 1e-150 if _double(x) else 1e-18)  # whose inverse has a square
+    return jnp.where(jnp.asarray(above), near, -near)
 
 
 def within(x: ArrayLike, lo: ArrayLike, hi: ArrayLike) -> Array:
-    """`x`, or the nearest number between `lo` and `hi`, which are poles."""
+    """`x`, which lies between the poles `lo` and `hi`; elsewhere its mirror image in the nearer of them."""
     x, lo, hi = real(x), real(lo), real(hi)
-    step = 4 * jnp.finfo(x.dtype).eps  # the poles themselves are rounded
-    return jnp.clip(x, lo + step * jnp.maximum(1.0, jnp.abs(lo)), hi - step * jnp.maximum(1.0, jnp.abs(hi)))
+    inside = jnp.where(x < lo, 2 * lo - x, jnp.where(x > hi, 2 * hi - x, x))
+    step = 1e-15 if _double(x) else 5e-7  # the poles themselves are rounded
+    return jnp.clip(inside, lo + step * jnp.maximum(1.0, jnp.abs(lo)), hi - step * jnp.maximum(1.0, jnp.abs(hi)))
+
+
+def _double(x: Array) -> bool:
+    return x.dtype.itemsize == 8
 
 
 # Trigonometric and hyperbolic functions.

@@ -127,8 +127,8 @@ def refine(f: Along, a: ArrayLike, b: ArrayLike, steps: int) -> tuple[Array, Arr
 
 
 def _along(rise: Array, before: Array, after: Array) -> Array:
-    """Whether a slope has the sign of a difference, as between two places next to each other one must; through a pole it
-    has the other one on both sides."""
+    """Whether a slope has the sign of a difference, as between two places next to each other one must; through a pole
+    it has the other one on both sides."""
     return (rise * before > 0) | (rise * after > 0)
 
 

@@ -102,8 +102,8 @@ def jump(
     guard takes the outcome it has just beside the boundary, on either side, with guard `name` decided by `on` and
     `off`; then the smooth values are taken on the boundary along these two paths. `mates` are guards whose boundary may
     be this very one, with the terms they reach: each term's jump is shared among all that flip here. `inside` are such
-    guards of a loop with terms in it that only the guard of their own iteration reaches. At a `pole` there are no values
-    on the boundary: those beside it stand for the limits.
+    guards of a loop with terms in it that only the guard of their own iteration reaches. At a `pole` there are no
+    values on the boundary: those beside it stand for the limits.
     """
     evaluate = jax.jit(evaluate)  # traced for each form of path, not at every use
     towards = jnp.sign(lax.stop_gradient(jnp.asarray(slope)))
@@ -177,8 +177,17 @@ def _crosses(beside: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]], mate
     it crosses in opposite directions along the two, it keeps its sign: it touches zero, and there is no boundary.
     """
     ends = [(_natural(above[mate]), _natural(below[mate])) for above, below in beside]
-    along = [above != below for above, below in ends]
+    along = [(x != y) & ~_same(above[mate], below[mate]) for (x, y), (above, below) in zip(ends, beside, strict=True)]
     return along[0] & along[1] & (ends[0][0] != ends[1][1])
+
+
+def _same(a: Guard, b: Guard) -> Array:
+    """Whether the value of a guard with levels is the same but for rounding, which far out, next to a pole, is more
+    than the distance of levels."""
+    if a.on.dtype == jnp.bool_:
+        return jnp.zeros(a.on.shape, bool)
+    close = jnp.sqrt(jnp.finfo(a.value.dtype).eps)
+    return jnp.abs(a.value - b.value) <= close * jnp.minimum(jnp.abs(a.value), jnp.abs(b.value))
 
 
 def _natural(guard: Guard) -> Array:
