@@ -47,6 +47,8 @@ class Extent:
 
     def __and__(self, other: Extent) -> Extent:
         lo, hi, both = max(self.lo, other.lo), min(self.hi, other.hi), (self, other)
+        if lo > hi:
+            return self  # where the one holds the other does not: never
         return Extent(lo, hi, any(x.lo_open for x in both if x.lo == lo), any(x.hi_open for x in both if x.hi == hi))
 
     def __neg__(self) -> Extent:
@@ -332,9 +334,9 @@ def _max(x: Extent, y: Extent) -> Extent:
 def _mul(x: Extent, y: Extent) -> Extent:
     if ZERO in (x, y):
         return ZERO
-    if x.hi <= 0:
+    if x.hi <= 0 and x.lo < 0:
         return -_mul(-x, y)
-    if y.hi <= 0:
+    if y.hi <= 0 and y.lo < 0:
         return -_mul(x, -y)
     if x.lo >= 0 and y.lo >= 0:
         reached = (x.lo == 0 and not x.lo_open) or (y.lo == 0 and not y.lo_open)

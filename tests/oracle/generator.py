@@ -24,6 +24,9 @@ class Program:
     seed: int
 
 
+POLES_FROM = 41_000  # seeds below keep the programs that they had before there were poles in them
+
+
 def generate(seed: int) -> Program:
     """The program of a seed: the same one on every machine."""
     g = _Generator(np.random.default_rng([seed, 20181202]))
@@ -31,6 +34,7 @@ def generate(seed: int) -> Program:
     g.discrete = bool(np.random.default_rng([seed, 3]).random() < 0.15)
     g.outcomes = bool(np.random.default_rng([seed, 4]).random() < 0.15)
     g.partial = bool(np.random.default_rng([seed, 5]).random() < 0.15)
+    g.poles = bool(np.random.default_rng([seed, 7]).random() < (0.2 if seed >= POLES_FROM else 0))
     return Program(g.program(), g.data, seed)
 
 
@@ -52,6 +56,8 @@ class _Generator(Loops):
             self.outcomes_carried()
         if self.partial:
             self.partial_branch()
+        if self.poles:
+            self.with_poles()
         for _ in range(int(self.rng.integers(0, 3) if special else self.rng.integers(2, 7))):
             self.statement(1 if special else 2)
         for _ in range(1 if special else 6):
@@ -69,6 +75,21 @@ class _Generator(Loops):
         if self.chance(0.1):
             self.emit(f"report r = {self.expr(1)}")
         return "\n".join(self.lines) + "\n"
+
+    def with_poles(self) -> None:
+        """Values and guards with poles, so that what they decide matters."""
+        if self.budget and self.chance(0.6):
+            self.site()
+        v = self.fresh("v")
+        if self.chance(0.7):
+            self.emit(f"{v} = {self.number(0.4, 1)} * {self.pole()}")
+        else:
+            self.emit(f"{v} = {self.atom()} + 0.0")
+        self.names.values.append(v)
+        if self.chance(0.6):
+            self.emit(f"if {self.pole_guard()} {{ {v} = {v} + {self.number(0.3, 0.9)} }}")
+        self.terms += 1
+        self.emit(f"observe {self.number()} ~ Normal({v} + {self.atom()}, {self.number(0.6, 1.4)})")
 
     def feature(self) -> None:
         """One statement for each kind that this program is about."""

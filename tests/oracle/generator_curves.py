@@ -88,6 +88,54 @@ class Curves(Words):
             )
         )
 
+    # ------------------------------------------------------------------ poles
+
+    def pole(self) -> str:
+        """A value that jumps from one bound to another where something is divided by zero, or at a cut."""
+        a, b = self.value(0.2), self.latent()
+        k, u = self.number(-1.2, 1.2), f"({a} - {self.number(-0.6, 0.6)})"
+        return str(
+            self.weighted(
+                (3, lambda: f"tanh({k} / {u})"),
+                (1, lambda: f"inv_logit({b} / {u})"),
+                (2, lambda: f"clamp({k} / {u}, -1, 0.8)"),
+                (1, lambda: f"atan(1 / {u})"),
+                (1, lambda: f"tanh(inv({u}) + {b})"),
+                (1, lambda: f"tanh({u}^(-1))"),
+                (1, lambda: f"tanh(pow({u}, -3))"),
+                (1, lambda: f"tanh({k} / ({a} * {b} - 0.3))"),
+                (1, lambda: f"tanh({k} / sin({u}))"),
+                (1, lambda: f"tanh({b} * {u} / abs({u}))"),
+                (1, lambda: f"tanh({u} / (({u})^2 + 0.2))"),
+                (2, lambda: f"0.3 * atan2({u}, {b})"),
+                (1, lambda: f"clamp(tan({u}), -1, 1)"),
+                (1, lambda: f"tanh(tan({a} + {b}))"),
+                (1, lambda: f"tanh(digamma({u}))"),
+                (1, lambda: f"clamp(floor(0.5 / {u}), -1, 1)"),
+                (1, lambda: f"(if {a} > {self.threshold()} then tanh(1 / {u}) else tanh({k} / {u}))"),
+                (1, lambda: f"(if {u} > 0.2 then 0.2 / {u} else {self.number()})"),
+            )
+        )
+
+    def pole_guard(self) -> str:
+        """A comparison of a value with a pole."""
+        a, b, c = self.value(0.2), self.latent(), self.number(-0.6, 0.6)
+        u = f"({a} - {c})"
+        left = self.weighted(
+            (2, lambda: f"1 / {u}"),
+            (1, lambda: f"{b} / {u}"),
+            (1, lambda: f"{u}^(-1) + {b}"),
+            (1, lambda: f"pow({u}, -3)"),
+            (1, lambda: f"atan(1 / {u}) + {b}"),
+            (1, lambda: f"tanh(1 / {u}) - {a}"),
+            (1, lambda: f"tan({u})"),
+            (1, lambda: f"tan({a}) + {b}"),
+            (2, lambda: f"atan2({a}, {b})"),
+            (1, lambda: f"digamma({u})"),
+            (1, self.pole),
+        )
+        return f"{left} {self.pick('<>')} {self.number(0.1, 0.9)}"
+
     # ---------------------------------------------------- functions that jump
 
     def jumping_comparison(self) -> tuple[str, str, str]:

@@ -52,6 +52,7 @@ class Words:
         self.discrete = False  # whether there is a latent with finitely many outcomes
         self.partial = False  # whether a branch computes what is undefined or too large where it is not taken
         self.outcomes = False  # whether outcomes of guards on the elements of a walk are carried along
+        self.poles = False  # whether values jump where something is divided by zero
 
     # ---------------------------------------------------------------- choices
 
