@@ -101,6 +101,11 @@ RULES = {
         "A branch that is unbounded at its own guard, such as `if x > 0 then log(x)`, breaks the boundary "
         "term. What it reaches takes the score estimator, which is unbiased and noisier."
     ),
+    "PPL404": (
+        "The inverse of a matrix jumps from one infinity to another where the determinant is zero, and there is no "
+        "boundary term for that. It does not matter where the guide hardly reaches such matrices. Cholesky factors are "
+        "known to be regular, and so are their products, transposes and inverses."
+    ),
     "PPL501": "The program declares this data field without a default, and the data do not have it.",
     "PPL504": (
         "Data are finite numbers: NaN, Infinity and null are refused. For missing values pass a mask as "
