@@ -100,6 +100,15 @@ class SameSize:
     what: str
 
 
+@record
+class Reached:
+    """A loop with a limit, inside `loops`: `value` is 1 where it has used all of its iterations, else 0."""
+
+    span: Span
+    loops: tuple[int, ...]
+    value: ir.Expr
+
+
 @dataclass(eq=False, repr=False)
 class Context:
     sink: Diagnostics
@@ -122,6 +131,7 @@ class Context:
     fixed: list[ir.Guard] = field(default_factory=list[ir.Guard])
     sizes: list[SameSize] = field(default_factory=list[SameSize])
     definitions: dict[str, ir.Expr] = field(default_factory=dict[str, ir.Expr])
+    reached: list[Reached] = field(default_factory=list[Reached])
     guide: tuple[ir.GuidePart, ...] = ()
     library: frozenset[str] = frozenset()  # those of the standard library, which see no data of the program
     drawing: bool = False  # in a function that draws: see `samplers`

@@ -9,6 +9,7 @@ from ppl.core import ir
 from ppl.diagnostics import Diagnostics
 from ppl.elaborate import densities, functions, guide, poles, samplers, statements
 from ppl.elaborate.context import Binding, Context, DataBinding, Facts, Local, SameSize
+from ppl.elaborate.limits import with_reports
 from ppl.elaborate.loops import reductions
 from ppl.language.distributions import DENSITY_FUNCTIONS, DISTRIBUTIONS, SAMPLER
 from ppl.language.functions import FUNCTIONS
@@ -80,7 +81,7 @@ def assembled(name: str, ctx: Context) -> ir.Program:
         tuple(ctx.arrays.values()),
         tuple(ctx.guards),
         tuple(ctx.kinks),
-        reductions(tuple(ctx.block), ctx.guards),
+        with_reports(ctx, reductions(tuple(ctx.block), ctx.guards)),
         tuple(ctx.fixed),
         ctx.guide,
         tuple(ctx.customs.values()),
@@ -168,6 +169,7 @@ def draws_from(ctx: Context, f: ast.Function) -> None:
 def check_function(ctx: Context, f: ast.Function) -> None:
     """Checks a body once on its own, so that a function that is never called is checked too."""
     saved = (list(ctx.guards), list(ctx.kinks), list(ctx.fixed), list(ctx.sizes), set(ctx.static), ctx.statements)
+    reached = list(ctx.reached)
     ctx.block, ctx.mask, ctx.loops = [], None, ()
     env: dict[str, Binding] = {}
     for p in f.parameters:
@@ -184,6 +186,7 @@ def check_function(ctx: Context, f: ast.Function) -> None:
     call = ast.Call(f.span, f.name, (), f.name_span)
     functions.run(ctx, f, env, call)
     ctx.guards, ctx.kinks, ctx.fixed, ctx.sizes, ctx.static, ctx.statements = saved
+    ctx.reached = reached
 
 
 def ctx_name(b: Binding) -> str:

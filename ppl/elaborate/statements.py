@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from ppl.core import ir
 from ppl.diagnostics import Span, counted, did_you_mean
-from ppl.elaborate import arrays, densities, draws, expressions, samplers, whiles
+from ppl.elaborate import arrays, densities, draws, expressions, limits, samplers, whiles
 from ppl.elaborate.context import (
     ERROR,
     ArrayBinding,
@@ -18,6 +18,7 @@ from ppl.elaborate.context import (
     Partial,
     SiteBinding,
 )
+from ppl.language.limits import line_of
 from ppl.syntax import ast
 
 
@@ -235,6 +236,12 @@ def report(ctx: Context, s: ast.Report) -> None:
             "PPL111", "`report` stands outside loops and branches", s.span, "assign a variable and report it after"
         )
         return
+    if line_of(s.name) is not None:
+        ctx.error(
+            "PPL102", f"`{s.name}` is the name of a report that a loop with a limit makes", s.name_span,
+            "use another name",
+        )  # fmt: skip
+        return
     name = f"report {s.name}"
     if name in ctx.counters or s.name in ctx.sites:
         latent = s.name in ctx.sites
@@ -383,9 +390,8 @@ def while_loop(ctx: Context, s: ast.While) -> None:
         return
     statements(ctx, whiles.while_(s))
     going = ctx.env.get(whiles.flag_of(s.span))
-    if isinstance(going, Local) and going.value is not ERROR and not ctx.loops and ctx.mask is None:
-        reached = ir.Select(going.value, ir.literal(1), ir.literal(0), ir.INT, going.value.random)
-        ctx.block.append(ir.Report(f"limit_{s.span.line}", reached, s.span))
+    if isinstance(going, Local) and going.value is not ERROR:
+        limits.note(ctx, s.span, going.value)
 
 
 def enter(ctx: Context, s: ast.For, env: dict[str, Binding]) -> dict[str, tuple[ir.Var, Local]]:

@@ -11,6 +11,7 @@ from ppl.infer.psis import BAD, GOOD, effective_draws, resample, smooth
 from ppl.infer.stopping import RHAT_SETTLED, TOLERANCE, Floats, elbo_level
 from ppl.infer.summary import summarise
 from ppl.infer.weighing import SHIFT, SPREAD
+from ppl.language.limits import line_of
 
 if TYPE_CHECKING:
     from ppl.infer.boundaries import Boundaries
@@ -27,6 +28,7 @@ PARTS = {
     "skew": "skewness",
     "log_tail": "tails",
 }  # of a guide's parameters
+SELDOM = 1e-3  # the share of draws up to which a limit of iterations may be reached without a word
 UNDECIDED = 0.02  # ... and was not decided before, if it held in at least this share
 NEGLIGIBLE = 1e-3  # a share of the posterior that other optima may have
 ENOUGH = 200  # effective draws: fewer, and importance weights cannot tell means that are SHIFT apart
@@ -113,7 +115,8 @@ def starts_in_words(fit: Fit) -> str:
 
 def advise(fit: Fit) -> list[str]:
     """Sentences, the most important first. An empty list never comes back: what may be believed is said too."""
-    return [*_convergence(fit), *_modes(fit), *_trust(fit), *_decisions(fit), *_missed(fit), *_failures(fit)]
+    return [*_convergence(fit), *_modes(fit), *_trust(fit), *_decisions(fit), *_limits(fit), *_missed(fit),
+            *_failures(fit)]  # fmt: skip
 
 
 def _convergence(fit: Fit) -> list[str]:
@@ -204,6 +207,19 @@ def _decisions(fit: Fit) -> list[str]:
         return []
     names = ", ".join(f"`{b['text']}` (line {b['line']})" for b in closed[:3]) + (", ..." if len(closed) > 3 else "")
     return [f"The guide has decided {names}; with this k-hat, the posterior may not have."]
+
+
+def _limits(fit: Fit) -> list[str]:
+    """Loops that used all the iterations that their limit allows."""
+    out: list[str] = []
+    for name, draws in fit.reports.items():
+        line, share = line_of(name), float(np.mean(draws))
+        if line is not None and share > SELDOM:
+            out.append(
+                f"The loop at line {line} used all the iterations that its limit allows in {share:.1%} of the draws: "
+                "raise the limit, or take it as part of the model."
+            )
+    return out
 
 
 def boundaries_in_words(found: Boundaries) -> str:

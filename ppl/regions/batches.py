@@ -7,7 +7,7 @@ that its terms see. A jump counts once for the iteration of its guard, so it has
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 
 from ppl.core import ir
 from ppl.core.reads import expressions_of
@@ -15,19 +15,23 @@ from ppl.core.show import show
 from ppl.regions.model import BatchLoop, GuardInfo
 
 
-def batch_loops(program: ir.Program, guards: Sequence[GuardInfo]) -> tuple[BatchLoop, ...]:
-    """The outermost loops with observations or factors, each with the reason why it has to run whole, if any."""
+def batch_loops(program: ir.Program, guards: Sequence[GuardInfo], live: Container[str]) -> tuple[BatchLoop, ...]:
+    """The outermost loops with observations or factors, each with the reason why it has to run whole, if any.
+
+    `live`: the variables that the density depends on. A sum for reports alone is of no concern to it."""
     out: list[BatchLoop] = []
     for s in program.body:
         if isinstance(s, ir.Loop) and any(isinstance(x, ir.Term) for _, x in ir.blocks(s.body)):
-            out.append(BatchLoop(s.id, f"{show(s.lo)}..{show(s.hi)}", s.span, next(_reasons(program, guards, s), "")))
+            out.append(
+                BatchLoop(s.id, f"{show(s.lo)}..{show(s.hi)}", s.span, next(_reasons(program, guards, s, live), ""))
+            )
     return tuple(out)
 
 
-def _reasons(program: ir.Program, guards: Sequence[GuardInfo], loop: ir.Loop) -> Iterator[str]:
+def _reasons(program: ir.Program, guards: Sequence[GuardInfo], loop: ir.Loop, live: Container[str]) -> Iterator[str]:
     for c in loop.carries:
         yield f"`{c.name}` is carried from one iteration to the next"
-    for r in loop.reductions:
+    for r in (r for r in loop.reductions if r.final.name in live):
         yield f"the sum `{r.name}` leaves it"
     if loop.collects:
         yield "the array that it makes is used behind it"

@@ -65,7 +65,7 @@ def extract(elaborated: Elaborated, sink: Diagnostics, optimize: Iterable[str] |
     lines_of_terms = term_lines(program)
     sums = sorted_sums(scope, guards, integrable, scored)
     return Regions(program, body, elaborated.definitions, guards, scope.loops, lines_of_terms, tuple(sorted(scored)),
-                   names, integrable, sums, batch_loops(program, guards))  # fmt: skip
+                   names, integrable, sums, batch_loops(program, guards, scope.live))  # fmt: skip
 
 
 def term_lines(program: ir.Program) -> dict[int, int]:
