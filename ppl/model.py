@@ -15,9 +15,7 @@ from ppl.diagnostics import Diagnostic, Diagnostics, PplError, Span
 from ppl.driver import Compiled, compile_source, deep_recursion
 from ppl.language.budget import BOUNDARY_BUDGET
 from ppl.language.guides import line
-from ppl.regions import GuardInfo
-from ppl.regions.budget import taken_in_part
-from ppl.regions.prefix import remark
+from ppl.regions.account import account
 
 if TYPE_CHECKING:
     from ppl.bind.model import Bound, Measured
@@ -116,44 +114,15 @@ class Model:
         return measure(c.regions, c.elaborated.sizes, numbers, Findings(program, definitions, sink))
 
     def _guards(self, found: Bound | Measured | None, budget: int | None) -> list[dict[str, Any]]:
-        """Everything the program decides, in source order: guards, kinks, and conditions that need no boundary."""
         regions = self._compiled.regions
-        out: list[dict[str, Any]] = []
-        for i in regions.guards:
-            d = entry(i, None if found is None else found.counts[i.guard.index])
-            d["reason"] += remark(regions, i.guard.index, d["count"])
-            if found is not None and taken_in_part(i, d["count"], found.shapes, budget):
-                d["effect"] = "subset"
-                d["reason"] += f"; in each draw {budget} of its {d['count']} instances stand for all, chosen at random"
-            out.append(d)
-        for k in regions.program.kinks:
-            reason = "continuous, so nothing jumps: its kink needs no boundary term"
-            out.append(plain(k.text, k.span, "no-jump", reason))
-        for g in regions.program.fixed_conditions:
-            status = "fixed" if g.value.random else "data-only"
-            reason = "no latent moves it" if g.value.random else "it depends on data alone"
-            out.append(plain(g.text, g.span, status, reason))
-        unique = {(str(d["where"]), d["text"]): d for d in reversed(out)}
-        return sorted(unique.values(), key=lambda d: (d["where"].file, d["where"].line, d["where"].column))
+        if found is None:
+            return account(regions, None, {}, budget)
+        return account(regions, found.counts, found.shapes, budget)
 
 
 def in_source(part: ir.GuidePart) -> str:
     """A part of the program's guide, in its words."""
     return line(part.sites, part.family, None if part.rank is None else show(part.rank), part.flow)
-
-
-def entry(i: GuardInfo, count: int | None) -> dict[str, Any]:
-    return {
-        "text": i.guard.text, "where": i.guard.span, "kind": i.kind, "direction": i.direction, "effect": i.effect,
-        "count": count, "status": i.status, "reason": i.reason,
-    }  # fmt: skip
-
-
-def plain(text: str, span: Span, status: str, reason: str) -> dict[str, Any]:
-    return {
-        "text": text, "where": span, "kind": "-", "direction": "-", "effect": "-", "count": 0, "status": status,
-        "reason": reason,
-    }  # fmt: skip
 
 
 def place(span: Span) -> dict[str, Any]:

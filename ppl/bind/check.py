@@ -103,7 +103,8 @@ class Checker:
                     f"in `{info.guard.text}`{place(ev.space, found[0])} the factor `{show(b.slope)}` of "
                     f"`{show(b.line.expr(ir.REAL))}` is 0, so no boundary term can be attributed there"
                 )
-                self.findings.add("PPL402", message, info.guard.span, (b.slope,), key=show(b.slope))
+                hint = f"decide by the data where that is 0, for example `if {show(b.slope)} != 0 and ...`"
+                self.findings.add("PPL402", message, info.guard.span, (b.slope,), key=show(b.slope), hint=hint)
 
     # ------------------------------------------------------------------ loops
 

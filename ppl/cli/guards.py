@@ -16,12 +16,13 @@ Row = Mapping[str, Any]
 def guard_report(file: str, report: Mapping[str, Sequence[Row]]) -> str:
     """`report` (see ``Model.explain``) as text of at most WIDTH columns, unless a name is longer."""
     sites, guards = report["sites"], report["guards"]
-    quantities, decisions = counted(len(sites), "random quantity", "random quantities"), counted(len(guards), "guard")
+    groups = _grouped(guards)
+    quantities, decisions = counted(len(sites), "random quantity", "random quantities"), counted(len(groups), "guard")
     lines = [f"{printable(file)}: {quantities}, {decisions}"]
     if sites:
         lines += ["", *(f"  {line}" for line in aligned([_site_row(s) for s in sites], left=range(5)))]
-    for guard in guards:
-        lines += ["", *_guard_lines(guard)]
+    for whole, parts in groups:
+        lines += ["", *(_guard_lines(parts[0]) if whole is None else _group_lines(whole, parts))]
     for loop in report["loops"]:
         verdict = "can be taken in minibatches" if loop["minibatch"] else f"no minibatches: {loop['reason']}"
         lines += ["", f"  {_place(loop)}  loop over {loop['text']}", f"  {' ' * len(_place(loop))}  {verdict}"]
@@ -39,16 +40,43 @@ def _site_row(site: Row) -> list[str]:
     return [*row, f"guide {site['guide']}" if site["guide"] else ""]
 
 
+def _grouped(guards: Sequence[Row]) -> list[tuple[str | None, list[Row]]]:
+    """A comparison with several boundaries is one guard: its text, with its pieces. Others stand alone, without."""
+    out: list[tuple[str | None, list[Row]]] = []
+    for guard in guards:
+        _, of, whole = guard["text"].partition(PIECE)
+        if of and out and out[-1][0] == whole and out[-1][1][0]["span"] == guard["span"]:
+            out[-1][1].append(guard)
+        else:
+            out.append((whole if of else None, [guard]))
+    return [(whole if len(parts) > 1 else None, parts) for whole, parts in out]
+
+
+def _group_lines(whole: str, parts: Sequence[Row]) -> list[str]:
+    margin = " " * len(f"  {_place(parts[0])}  ")
+    title = f"{whole}  ({len(parts)} boundaries)" if all(p["status"] in MANY for p in parts) else whole
+    lines = textwrap.wrap(title, WIDTH - len(margin), break_on_hyphens=False)
+    for part in parts:
+        piece = {**part, "text": f"{part['text'].partition(PIECE)[0]} > 0"}
+        lines += [f"  {line}" for line in _fact_lines(piece, WIDTH - len(margin) - 2)]
+    return [f"  {_place(parts[0])}  {lines[0]}", *(margin + line for line in lines[1:])]
+
+
 def _guard_lines(guard: Row) -> list[str]:
     head = f"  {_place(guard)}  "
+    first, *rest = _fact_lines(guard, WIDTH - len(head))
+    return [head + first, *(" " * len(head) + line for line in rest)]
+
+
+def _fact_lines(guard: Row, width: int) -> list[str]:
     facts = [str(guard["status"])]
     if guard["status"] in MANY and guard["count"] is not None:
         facts.append(f"x{guard['count']}")
     facts += [f"{label}{guard[key]}" for key, label in _FACTS if guard[key] not in (None, "", "-")]
     body = [str(guard["text"]), ", ".join(facts), str(guard["reason"] or "")]
-    lines = [line for text in body for line in textwrap.wrap(text, WIDTH - len(head), break_on_hyphens=False)]
-    return [head + lines[0], *(" " * len(head) + line for line in lines[1:])]
+    return [line for text in body for line in textwrap.wrap(text, width, break_on_hyphens=False)]
 
 
+PIECE = " > 0, of "  # between a piece of a comparison and the comparison
 MANY = ("boundary", "merged", "marginalised", "score")  # where the number of instances means work
 _FACTS = (("kind", ""), ("direction", "along "), ("effect", "effect "))

@@ -40,8 +40,13 @@ def uses(e: ir.Expr, names: set[str]) -> bool:
     return any(isinstance(x, ir.Var) and x.name in names for x in ir.walk(e))
 
 
-def leaf_sites(e: ir.Expr, definitions: Mapping[str, ir.Expr], guards: Sequence[ir.Guard]) -> frozenset[str]:
-    """Names of the random variables without a definition (sites, arrays, carried state) that `e` depends on."""
+def leaf_sites(
+    e: ir.Expr, definitions: Mapping[str, ir.Expr], guards: Sequence[ir.Guard], outcomes: bool = False
+) -> frozenset[str]:
+    """Names of the random variables without a definition (sites, arrays, carried state) that `e` depends on.
+
+    `outcomes`: those of discrete latents too.
+    """
     out: set[str] = set()
     seen: set[str] = set()
     queue = [e]
@@ -53,6 +58,8 @@ def leaf_sites(e: ir.Expr, definitions: Mapping[str, ir.Expr], guards: Sequence[
                 name, more = x.name, definitions.get(x.name)
             elif isinstance(x, ir.Cell) and x.random:
                 name, more = x.array, definitions.get(x.array)
+            elif isinstance(x, ir.Outcome) and outcomes:
+                name, more = x.site, None
             else:
                 continue
             if name in seen:

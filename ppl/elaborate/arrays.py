@@ -144,6 +144,8 @@ def index(ctx: Context, e: ast.Index) -> ir.Expr:
     indices = index_items(ctx, e.items, base.type)
     if indices is None:
         return ERROR
+    for i in [i for i in indices if i.random][:1]:
+        ctx.decided(i, e.span)
     if isinstance(base, ir.Var) and (base.name, indices) in ctx.drawn:
         return ctx.drawn[base.name, indices]
     return element(base, indices, ctx.definitions)

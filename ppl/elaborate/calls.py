@@ -62,7 +62,12 @@ def builtin_call(ctx: Context, f: Builtin, args: list[ir.Expr], e: ast.Call) -> 
     if reduces or f.kind in ("array", "dot"):
         return array_call(ctx, f, args, base, random, e, reduces)
     dims = arrays.broadcast(ctx, [a.type for a in args], e.span, f"`{f.name}`")
-    return ERROR if dims is None else poles.sided(ctx, ir.Op(f.name, tuple(args), ir.Type(base, dims), random, e.span))
+    if dims is None:
+        return ERROR
+    out = ir.Op(f.name, tuple(args), ir.Type(base, dims), random, e.span)
+    if f.kind == "jump" and random:
+        ctx.decided(out, e.span)
+    return poles.sided(ctx, out)
 
 
 def jump_call(ctx: Context, name: str, x: ir.Expr, e: ast.Call) -> ir.Expr:

@@ -172,6 +172,10 @@ class Context:
         lines[0] = lines[0][span.column - 1 :]
         return " ".join(" ".join(lines).split())
 
+    def decided(self, value: ir.Expr, span: Span) -> None:
+        """`value` jumps only where its parts do, if at all: `explain` lists it."""
+        self.fixed.append(ir.Guard(-1, value, self.text(span), self.loops, self.mask, span))
+
     # ------------------------------------------------------------------ names
 
     def fresh(self, name: str) -> str:

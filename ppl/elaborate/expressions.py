@@ -148,7 +148,10 @@ def arithmetic(ctx: Context, op: str, a: ir.Expr, b: ir.Expr, a_span: Span, b_sp
         base = "real"
     if op in ("/", "//", "%") and isinstance(b, ir.Lit) and b.value == 0:
         return ctx.error("PPL201", "division by zero", span)
-    return poles.sided(ctx, ir.Op(ARITHMETIC[op], (a, b), ir.Type(base, dims), random, span))
+    out = ir.Op(ARITHMETIC[op], (a, b), ir.Type(base, dims), random, span)
+    if op in ("//", "%") and random:
+        ctx.decided(out, span)
+    return poles.sided(ctx, out)
 
 
 def floored(ctx: Context, op: str, a: ir.Expr, b: ir.Expr, b_span: Span, span: Span) -> ir.Expr:
@@ -245,8 +248,7 @@ def compare_pair(ctx: Context, op: str, a: ir.Expr, b: ir.Expr, span: Span) -> i
         )
     if not random or not real:
         out = ir.Op(COMPARISON[op], (a, b), ir.BOOL, random, span)
-        why_int = ir.Guard(-1, out, ctx.text(span), ctx.loops, ctx.mask, span)
-        ctx.fixed.append(why_int)
+        ctx.decided(out, span)
         return out
     return new_guard(ctx, op, a, b, span)
 
@@ -275,7 +277,7 @@ def new_guard(ctx: Context, op: str, a: ir.Expr, b: ir.Expr, span: Span, pole: b
     before = len(ctx.guards)
     out = rebuild(parts, guarded)
     if len(ctx.guards) == before and not pole:
-        ctx.fixed.append(ir.Guard(-1, value, ctx.text(span), ctx.loops, ctx.mask, span))
+        ctx.decided(value, span)
     return ctx.let("holds", out, span)  # named, because a condition is written once for each use
 
 

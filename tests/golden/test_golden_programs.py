@@ -6,8 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
-from dataclasses import fields, is_dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +14,7 @@ import golden
 import pytest
 
 import ppl
-from ppl.diagnostics import Span
-from ppl.driver import compile_source
 from ppl.language.functions import FUNCTIONS
-from ppl.syntax import ast
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
@@ -31,9 +27,6 @@ MORE = {
     for folder in ("programs/cases", "syntax/programs")
     for p in sorted((ROOT / "tests" / folder).glob("*.ppl"))
 }
-STATUSES = ("boundary", "merged", "marginalised", "no-jump", "fixed", "data-only", "score")
-KINDS = ("affine", "invertible", "polynomial", "monotone", "smooth", "discrete", "-")
-EFFECTS = ("local", "incremental", "modes", "global", "subset", "-")
 
 
 def data_of(name: str) -> Mapping[str, Any]:
@@ -73,48 +66,7 @@ def test_no_golden_file_is_left_over() -> None:
     assert {p.stem for p in (HERE / "explain").iterdir()} == set(PROGRAMS)
 
 
-# ------------------------------------------------------------------------------------------------------- every guard
-
-
-def nodes(x: object) -> Iterator[object]:
-    """Every node of a syntax tree below `x`."""
-    if isinstance(x, tuple):
-        for item in x:
-            yield from nodes(item)
-    elif is_dataclass(x) and not isinstance(x, Span):
-        yield x
-        for f in fields(x):
-            yield from nodes(getattr(x, f.name))
-
-
-def decisions(tree: ast.Module) -> list[tuple[int, int]]:
-    """Where the statements of a program (its functions left out) compare or use a function with a kink."""
-    out: list[tuple[int, int]] = []
-    for s in tree.statements:
-        for x in () if isinstance(s, ast.Function | ast.Report) else nodes(s):
-            if isinstance(x, ast.Compare):
-                out.extend((a.span.line, a.span.column) for a in x.operands[:-1])
-    return sorted(out)
-
-
-@pytest.mark.parametrize("path", [*PROGRAMS.values(), *MORE.values()], ids=lambda p: p.stem)
-def test_every_guard_ends_somewhere(path: Path) -> None:
-    """As a boundary, or with a reason why it needs no term."""
-    text = path.read_text(encoding="utf-8")
-    tree = compile_source(text, path.name, path.stem).tree
-    guards = ppl.compile(text, path.stem).explain()["guards"]
-    for g in guards:
-        assert g["status"] in STATUSES and g["kind"] in KINDS and g["effect"] in EFFECTS
-        assert len(g["reason"]) > 15 and g["text"]
-        if g["status"] in ("boundary", "marginalised"):
-            assert "-" not in (g["kind"], g["direction"], g["effect"])
-    found = {(g["span"]["line"], g["span"]["column"]) for g in guards}
-    assert set(decisions(tree)) <= found
-
-
-def test_the_check_above_sees_a_guard_that_is_dropped() -> None:
-    tree = compile_source("x ~ Normal(0, 1)\ny = if 0 < x < 1 then 1 else 2\nobserve 0 ~ Normal(y, 1)", "f", "f").tree
-    assert decisions(tree) == [(2, 8), (2, 12)]
+# ------------------------------------------------------------------------- guards (all: tests/regions/test_every_jump)
 
 
 @pytest.mark.parametrize("name", [f.name for f in FUNCTIONS.values() if f.kind == "jump"])

@@ -104,7 +104,7 @@ def test_guards_with_several_components_or_behind_a_function_are_split(guard: st
 def test_a_guard_on_a_value_decided_along_its_own_line_is_split_by_branch() -> None:
     source = "x ~ Normal(0, 1)\nz = if x < 0 then x + 1 else x - 2\nm = if z > 0.3 then 1 else 0\n"
     found = ppl.compile(source + "observe 1.0 ~ Normal(m, 1)\n").explain()["guards"]
-    assert [g["text"].split(",")[0] for g in found] == ["x < 0", "x - 2.3 > 0", "x + 0.7 > 0"]
+    assert [g["text"].split(",")[0] for g in found] == ["x < 0", "x + 0.7 > 0", "x - 2.3 > 0"]
 
 
 def test_effects() -> None:
