@@ -106,7 +106,7 @@ def gradient_verdict(
 ) -> Verdict:
     seed = program.seed
     boundaries = sum(g.count for g in problem.guards if g.status in ("boundary", "marginalised"))
-    combined, truth, lines = Estimator(problem, guide, "combined"), None, 0
+    combined, truth, lines = Estimator(problem, guide, "combined", program.budget), None, 0
     plain, plain_z, power = None, None, None
     for number, stage in enumerate(stages):
         if truth is None or stage.lines > lines:
@@ -138,14 +138,15 @@ def bias(plain: Estimate, components: dict[str, tuple[float, ...]], truth: Exact
 class Estimator:
     """Averages of one estimator over draws; compiled once, and anew with more optimisation for very many draws."""
 
-    def __init__(self, problem: Any, guide: Guide, kind: str) -> None:
+    def __init__(self, problem: Any, guide: Guide, kind: str, budget: int | None = 64) -> None:
         with jax.enable_x64(True):
             self.params = {"loc": {k: jax.numpy.asarray(v) for k, v in guide.loc.items()},
                            "log_scale": {k: jax.numpy.asarray(v) for k, v in guide.log_scale.items()}}  # fmt: skip
             if guide.logits:
                 self.params["logits"] = {k: jax.numpy.asarray(v) for k, v in guide.logits.items()}
             # Quasi-random draws: most gradients are smooth in the noise but for what the estimator has to get right.
-            options = {"samples": GROUP, "noise": "qmc", "marginalise": kind != "interior"}
+            options = {"samples": GROUP, "noise": "qmc", "marginalise": kind != "interior",
+                       "boundary_budget": budget}  # fmt: skip
             of_group = problem.elbo_and_grad(guide="meanfield", estimator=kind, **options)
 
             def run(params: Any, seed: Any, group: Any) -> Any:

@@ -11,17 +11,19 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from generator_kinds import Kinds, kind_of
 from generator_loops import WITHOUT_INDEX, Loops
 from generator_words import Names
 
 
 @dataclass(frozen=True)
 class Program:
-    """A program, its data, and the seed it came from."""
+    """A program, its data, and the seed it came from. `budget` is the estimator's, of boundaries."""
 
     text: str
     data: dict[str, Any]
     seed: int
+    budget: int | None = 64
 
 
 POLES_FROM = 41_000  # seeds below keep the programs that they had before there were poles in them
@@ -35,10 +37,12 @@ def generate(seed: int) -> Program:
     g.outcomes = bool(np.random.default_rng([seed, 4]).random() < 0.15)
     g.partial = bool(np.random.default_rng([seed, 5]).random() < 0.15)
     g.poles = bool(np.random.default_rng([seed, 7]).random() < (0.2 if seed >= POLES_FROM else 0))
-    return Program(g.program(), g.data, seed)
+    kind = kind_of(seed)
+    text = g.program() if kind is None else g.special(kind)
+    return Program(text, g.data, seed, g.budget_of_boundaries)
 
 
-class _Generator(Loops):
+class _Generator(Kinds, Loops):
     # -------------------------------------------------------------- statements
 
     def program(self) -> str:

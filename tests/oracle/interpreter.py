@@ -9,14 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from densities import DISCRETE, LOG_DENSITY, PARAMETERS, SAMPLED, between, forward, from_normal, support
 from interpreter_expressions import Expressions, Rejected, align, as_value
 
-from ppl.syntax import ast
+from ppl.diagnostics import Diagnostics
+from ppl.syntax import ast, parse
 
+STDLIB = Path(__file__).resolve().parents[2] / "stdlib"
 A = np.ndarray
 
 
@@ -88,11 +92,20 @@ def evaluate(
     """
     with np.errstate(all="ignore"):
         run = Interpreter(n, data, values, constrained)
+        run.functions |= library("prelude")
         for name, s in sites(module, data).items():
             run.exists[name] = np.zeros((n, *s.dims), bool)
             run.z[name] = np.full((n, *s.dims), np.nan)
         run.block(module.statements, np.ones(1, bool))
         return Result(run.log_joint, run.log_jacobian, run.noise_density, run.exists, run.z, run.path)
+
+
+@cache
+def library(name: str) -> dict[str, ast.Function]:
+    """The functions of a file of the standard library."""
+    text = (STDLIB / f"{name}.ppl").read_text(encoding="utf-8")
+    module = parse(text, f"stdlib/{name}.ppl", Diagnostics())
+    return {s.name: s for s in module.statements if isinstance(s, ast.Function)}
 
 
 @dataclass
@@ -111,6 +124,8 @@ class Interpreter(Expressions):
                 self.data_statement(s)
             case ast.Function():
                 self.functions[s.name] = s
+            case ast.Use():
+                self.functions |= library(s.name)
             case ast.Sample():
                 self.sample(s, mask)
             case ast.Var():

@@ -17,6 +17,7 @@ from densities import LOG_DENSITY, frozen
 from density import Guide, density_faults, random_guide, read
 from exact import Exact, exact
 from generator import Program, generate
+from generator_kinds import FIRST, SUBJECTS, kind_of
 from interpreter import sites
 from shrinker import shrink
 
@@ -29,7 +30,8 @@ TABLES: dict[str, dict[str, Any]] = {
     folder: json.loads((HERE / folder / "values.json").read_text()) for folder in ("kinds", "regressions")
 }
 DENSITY_SEEDS = range(30000, 30016)
-GRADIENT_SEEDS = (31000, 31001, 31004, 31005, 31007, 31008, 31009, 50002, 50021)  # the last two: discrete latents
+# 50002 and 50021: discrete latents; from FIRST on: one of several kinds that the general generator leaves out.
+GRADIENT_SEEDS = (31000, 31001, 31004, 31005, 31007, 31008, 31009, 50002, 50021, *(FIRST + k for k in (0, 1, 3, 4, 6)))
 STAGES = (Stage(4_000, 32, 3.0, 3.0), Stage(40_000, 128, LIMIT))  # as in a long run, but for the last ones
 
 # ------------------------------------------------------------------------------------------- the oracle itself
@@ -68,7 +70,7 @@ def test_oracle_reproduces_known_gradients(name: str) -> None:
 
 
 def test_printed_programs_read_the_same() -> None:
-    for seed in range(60):
+    for seed in (*range(60), *range(FIRST, FIRST + 27)):
         module = read(generate(seed).text)
         assert read(printer.program(module)) == module
 
@@ -92,6 +94,22 @@ def test_generator_is_deterministic_and_varied() -> None:
         "observe c[",
     ):
         assert feature in everything, feature
+
+
+def test_each_kind_is_about_its_subject() -> None:
+    found: dict[str, set[tuple[str, str]]] = {k: set() for k in SUBJECTS}
+    texts: dict[str, str] = dict.fromkeys(SUBJECTS, "")
+    for seed in range(FIRST, FIRST + 5 * len(SUBJECTS)):
+        kind, program = kind_of(seed), generate(seed)
+        assert kind is not None and program == generate(seed)
+        guards = ppl.compile(program.text).explain(program.data, program.budget)["guards"]
+        found[kind] |= {(g["effect"], g["status"]) for g in guards}
+        texts[kind] += program.text
+    assert any(status == "score" for _, status in found["singular"])
+    assert any(effect == "incremental" for effect, _ in found["incremental"])
+    assert any(effect == "subset" for effect, _ in found["subset"])
+    assert "use curves" in texts["library"] and "dot(" in texts["dot"] and "..3]" in texts["slices"]
+    assert "    k ~ " in texts["discrete in a branch"] and "[k[i]]" in texts["coincident"]
 
 
 # ------------------------------------------------------------------------------------------- generated programs
