@@ -1,4 +1,5 @@
-"""Posteriors of `iris`, `discount`, `inventory`, `benefit`, `sids` and `pedestrian` by sums and small quadratures.
+"""Posteriors of `iris`, `orings`, `discoveries`, `discount`, `inventory`, `benefit`, `sids` and `pedestrian` by sums
+and small quadratures.
 
 What guards decide takes few values in these models (a leaf count, a set of counties, an order), so that the rest has a
 closed form or is an integral over one or two quantities. `sids` and `pedestrian` draw the others, and weigh the draws.
@@ -13,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from reference_gallery import beta_lpdf, log_normal_lpdf
 from reference_posteriors import LEVELS, Marginal, from_cells, from_counts, marginal, normal_lpdf
-from reference_regression import joined
-from scipy.special import betainc, betaln, expit, gammaln, logsumexp, ndtr, ndtri
+from reference_regression import joined, refine, shifted
+from scipy.special import betainc, betaln, expit, gammainc, gammaln, logsumexp, ndtr, ndtri
 from scipy.stats import qmc
 
 Array = NDArray[np.float64]
@@ -325,6 +326,86 @@ def pedestrian(data: Data, draws: int = 20_000_000, chunk: int = 1_000_000, seed
     }
 
 
+def orings(data: Data) -> dict[str, Any]:
+    """Between observed temperatures nothing changes; given who is below the limit the probabilities are beta."""
+    temperature, damaged = np.asarray(data["temperature"], float), np.asarray(data["damaged"])
+    edges = np.concatenate([[-np.inf, data["launch"]], np.unique(temperature), [np.inf]])
+    # A limit inside the cell (e[k], e[k + 1]) has the flights at up to e[k] below it.
+    below = temperature <= edges[:-1, None]
+    mass = np.diff(ndtr((edges - 65) / 10))
+
+    def side(inside: Array) -> tuple[Array, Array]:
+        hits = np.sum(inside * damaged, axis=1)
+        return 1.0 + hits, 1.0 + inside.sum(axis=1) - hits
+
+    cold, warm = side(below), side(~below)
+    log_weight = np.log(mass) + betaln(*cold) + betaln(*warm)
+    weight = np.exp(log_weight - logsumexp(log_weight))
+    fine, spread = refine(np.clip(edges, 65 - 80, 65 + 80), weight, 65.0, 10.0)
+    risky = np.arange(len(weight)) > 0  # the limit is above the launch
+    risk = [np.where(risky, c, w) for c, w in zip(cold, warm, strict=True)]
+    return {
+        "method": f"exact: sum over {len(weight)} cells of the limit, probabilities in closed form",
+        "log_evidence": float(logsumexp(log_weight)),
+        "latents": {
+            "limit": from_cells(fine, spread, (fine[1:] + fine[:-1]) / 2),
+            "cold": beta_mixture(weight, *cold),
+            "warm": beta_mixture(weight, *warm),
+        },
+        "reports": {"risk": beta_mixture(weight, *risk)},
+    }
+
+
+def discoveries(data: Data, parts: int = 20) -> dict[str, Any]:
+    """Given in which years the changes lie the three rates have gamma distributions.
+
+    A change between k - 1 and k leaves k years before it. Inside one year the two changes are a sorted pair.
+    """
+    count, n = np.asarray(data["count"], float), int(data["n"])
+    before = np.concatenate([[0.0], np.cumsum(count)])
+    first, second = (k.ravel() for k in np.meshgrid(np.arange(1, n + 1), np.arange(1, n + 1), indexing="ij"))
+    keep = first <= second
+    first, second = first[keep], second[keep]
+    ends = np.stack([np.zeros_like(first), first, second, np.full_like(first, n)])
+    shape = 2 + before[ends[1:]] - before[ends[:-1]]
+    rate = 0.5 + ends[1:] - ends[:-1]
+    log_weight = np.sum(gammaln(shape) - shape * np.log(rate) + 2 * np.log(0.5), axis=0)
+    log_weight += np.log(np.where(first == second, 1.0, 2.0) / n**2)
+    evidence = float(logsumexp(log_weight))
+    weight = np.exp(log_weight - evidence)
+    x = np.linspace(0, 1, parts + 1)
+    apart, smaller, larger = np.diff(x), np.diff(1 - (1 - x) ** 2), np.diff(x**2)
+    edges = np.linspace(0, n, n * parts + 1)
+    same = first == second
+    changes = []
+    for years, together in ((first, smaller), (second, larger)):
+        mass = np.zeros((n, parts))
+        np.add.at(mass, years[~same] - 1, weight[~same, None] * apart)
+        np.add.at(mass, years[same] - 1, weight[same, None] * together)
+        changes.append(from_cells(edges, mass.ravel(), (edges[1:] + edges[:-1]) / 2))
+    return {
+        "method": f"exact: sum over {len(weight)} pairs of years, rates in closed form",
+        "log_evidence": evidence - float(np.sum(gammaln(count + 1))),
+        "latents": {
+            "change": joined(changes),
+            "rate": joined([gamma_mixture(weight, a, b) for a, b in zip(shape, rate, strict=True)]),
+        },
+        "reports": {
+            name: shifted(m, float(data["first_year"])) for name, m in zip(("rise", "fall"), changes, strict=True)
+        },
+    }
+
+
+def gamma_mixture(weight: Array, shape: Array, rate: Array) -> Marginal:
+    """Summary of a mixture of gamma distributions; components below 1e-12 are left out."""
+    keep = weight > 1e-12
+    w, a, b = weight[keep] / weight[keep].sum(), shape[keep], rate[keep]
+    mean, second = float(w @ (a / b)), float(w @ (a * (a + 1) / b**2))
+    grid = np.linspace(0, 20, 4001)
+    cdf = sum(p * gammainc(s, r * grid) for p, s, r in zip(w, a, b, strict=True))
+    return marginal(mean, float(np.sqrt(second - mean**2)), np.interp(LEVELS, cdf, grid))
+
+
 POSTERIOR = {
     "iris": iris,
     "discount": discount,
@@ -332,6 +413,8 @@ POSTERIOR = {
     "benefit": benefit,
     "sids": sids,
     "pedestrian": pedestrian,
+    "orings": orings,
+    "discoveries": discoveries,
 }
 
 if __name__ == "__main__":

@@ -181,10 +181,24 @@ def discount(z: Z, d: Data) -> Any:
     return prior + total(bernoulli_lpmf(d["bought"], np.where(last(worth) > d["price"], 1 - slip, slip)))
 
 
+def orings(z: Z, d: Data) -> Any:
+    prior = normal_lpdf(z["limit"], 65, 10) + beta_lpdf(z["cold"], 1, 1) + beta_lpdf(z["warm"], 1, 1)
+    chance = np.where(d["temperature"] < last(z["limit"]), last(z["cold"]), last(z["warm"]))
+    return prior + total(bernoulli_lpmf(d["damaged"], chance))
+
+
+def discoveries(z: Z, d: Data) -> Any:
+    """`change` is sorted: each pair stands for two."""
+    change, rate = np.asarray(z["change"]), np.asarray(z["rate"])
+    prior = np.log(2) - 2 * np.log(d["n"]) + total(2 * np.log(0.5) + np.log(rate) - 0.5 * rate)
+    era = np.sum(np.arange(d["n"]) >= change[..., None], axis=-2)
+    return prior + total(poisson_lpmf(d["count"], np.take_along_axis(rate, era, axis=-1)))
+
+
 LOG_JOINT: dict[str, Callable[[Z, Data], Any]] = {
     f.__name__: f
     for f in (nile, lynx, iris, theoph, stagnant, stackloss, pedestrian, school_flu, inventory, sids, leading, benefit)
-} | {"discount": discount}
+} | {"discount": discount, "orings": orings, "discoveries": discoveries}
 
 UNIT = Site((), 0, 1, 0.5, 0.3)
 SITES: dict[str, dict[str, Site]] = {
@@ -253,4 +267,9 @@ SITES: dict[str, dict[str, Site]] = {
         "b": Site((24,), 0, centre=12, spread=4),
     },
     "discount": {"rate": Site((), 0, centre=0.3, spread=0.2), "slip": UNIT},
+    "orings": {"limit": Site((), centre=65, spread=6), "cold": UNIT, "warm": UNIT},
+    "discoveries": {
+        "change": Site((2,), 0, 100, 50, 20),
+        "rate": Site((3,), 0, centre=3, spread=1),
+    },
 }

@@ -164,7 +164,7 @@ def lynx(data: Mapping[str, Any], points: int = 81) -> dict[str, Any]:
     latents = {"threshold": threshold} | {
         name: joined([c.combination(unit[k]) for c in by_regime]) for k, name in enumerate(("level", "last", "older"))
     }
-    fine, weight = _refine(edges, by_regime[0].probability, 3.0, 0.3)
+    fine, weight = refine(edges, by_regime[0].probability, 3.0, 0.3)
     return result(
         "exact: sum over the cells of the threshold, normal coefficients in closed form, trapezoid rule in log sd",
         by_regime[0],
@@ -173,7 +173,7 @@ def lynx(data: Mapping[str, Any], points: int = 81) -> dict[str, Any]:
     )
 
 
-def _refine(edges: Array, probability: Array, mean: float, sd: float, parts: int = 200) -> tuple[Array, Array]:
+def refine(edges: Array, probability: Array, mean: float, sd: float, parts: int = 200) -> tuple[Array, Array]:
     """Cells cut into `parts`, with the mass of a normal inside each cell scaled to the cell's probability."""
     fine = np.concatenate([np.linspace(a, b, parts + 1)[:-1] for a, b in itertools.pairwise(edges)])
     fine = np.append(fine, edges[-1])
@@ -182,7 +182,7 @@ def _refine(edges: Array, probability: Array, mean: float, sd: float, parts: int
 
 
 def _normal_cells(edges: Array, mass: Array, probability: Array, mean: float, sd: float) -> Marginal:
-    fine, weight = _refine(edges, probability, mean, sd)
+    fine, weight = refine(edges, probability, mean, sd)
     return from_cells(fine, weight, (fine[1:] + fine[:-1]) / 2)
 
 

@@ -58,6 +58,9 @@ def test_every_program_has_a_reference() -> None:
         ("stackloss", "loss", 21, 368),
         ("school_flu", "in_bed", 14, 1557),
         ("sids", "births", 100, 329962),
+        ("orings", "temperature", 23, 1600),
+        ("orings", "damaged", 23, 7),
+        ("discoveries", "count", 100, 310),
         ("sids", "deaths", 100, 667),
         ("sids", "east", 100, -93),
         ("sids", "north", 100, 1378),
@@ -132,6 +135,8 @@ def latents(name: str, rng: np.random.Generator) -> dict[str, np.ndarray]:
         value = spec.centre + spec.spread * rng.standard_normal(spec.shape)
         width = min(spec.high - spec.low, 1.0) if math.isfinite(spec.low) else 0.0
         z[site] = np.clip(value, spec.low + 0.02 * width, spec.high - 0.02 * width)
+    if name == "discoveries":
+        z["change"] = np.sort(z["change"])
     if name == "inventory":
         z["demand"] = rng.poisson(20, 26)
     return z
@@ -197,6 +202,8 @@ GUARDS: dict[str, tuple[str, int, int, set[str]]] = {
     "leading": ("invertible", 1, 8, {"merged"}),
     "benefit": ("invertible", 24, 24, set()),
     "discount": ("monotone", 30, 30, set()),
+    "orings": ("affine", 16, 23, {"no-jump"}),  # 16 temperatures differ
+    "discoveries": ("monotone", 200, 200, set()),
 }
 
 
