@@ -6,6 +6,7 @@ import argparse
 import os
 import socket
 import sys
+import threading
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -13,11 +14,18 @@ from typing import TYPE_CHECKING, Any
 
 from ppl.cli.console import UsageError
 from ppl.cli.main import report
+from ppl.diagnostics import Diagnostic, InferenceError
 
 if TYPE_CHECKING:
     from ppl.infer.hosts import Hosts
 
-PATIENCE = 300  # seconds to wait for the other processes
+PATIENCE = 300  # seconds to wait for the other processes, if the options do not say
+LONGEST = 10**6  # ... and the most that they may say
+MARGIN = 60  # seconds after these in which jax, which would end the process without a word, does not come to it
+_JOIN = (
+    "start the same command on every host, with the same --coordinator and --processes and each --process from 0 once; "
+    "--join-timeout SECONDS waits longer"
+)
 GRACE = 1.0  # seconds that the first process stays, for the others to say why they leave
 
 
@@ -55,6 +63,8 @@ def _asked(options: argparse.Namespace) -> bool:
         raise UsageError("--coordinator, --processes and --process belong together")
     if options.process is not None and options.process >= options.processes:
         raise UsageError(f"--process is from 0 to {options.processes - 1}, not {options.process}")
+    if options.join_timeout is not None and options.join_timeout > LONGEST:
+        raise UsageError(f"--join-timeout is at most {LONGEST} seconds")
     return options.distributed or options.process is not None
 
 
@@ -62,16 +72,19 @@ def _initialise(options: argparse.Namespace) -> None:
     import jax
 
     given: dict[str, Any] = {}
+    patience: int = options.join_timeout or PATIENCE
+    until = time.monotonic() + patience
     if options.process is not None:
         host, port = _address(options.coordinator)
         if options.process > 0:
-            _wait_for(host, port)
+            _wait_for(host, port, until)
         given = {
             "coordinator_address": options.coordinator, "num_processes": options.processes,
             "process_id": options.process, "cluster_detection_method": "deactivate",
         }  # fmt: skip
     try:
-        jax.distributed.initialize(**given, initialization_timeout=PATIENCE)
+        with _giving_up(until, patience):
+            jax.distributed.initialize(**given, initialization_timeout=patience + MARGIN)
     except (ValueError, RuntimeError) as error:
         hint = "" if given else "; without a cluster that jax knows, say --coordinator, --processes and --process"
         raise UsageError(f"cannot join the other processes: {error}{hint}") from error
@@ -84,9 +97,29 @@ def _address(text: str) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
-def _wait_for(host: str, port: int) -> None:
+@contextmanager
+def _giving_up(until: float, patience: int) -> Generator[None]:
+    """Ends the process with a diagnostic if what happens inside, where jax waits for the other processes and cannot be
+    interrupted, is not over in time: it has no error for peers that never come, it aborts."""
+
+    def give_up() -> None:
+        message = f"not all processes of this run have joined it within {patience} seconds"
+        error = InferenceError([Diagnostic("PPL809", message, hint=_JOIN)])
+        code = report(error)
+        sys.stderr.flush()
+        os._exit(code)
+
+    timer = threading.Timer(max(0.0, until - time.monotonic()), give_up)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _wait_for(host: str, port: int, until: float) -> None:
     """Until process 0 listens: if it never does, jax would end this process without a word of what is wrong."""
-    until = time.monotonic() + PATIENCE
     while True:
         try:
             socket.create_connection((host, port), timeout=5).close()

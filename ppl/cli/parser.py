@@ -116,6 +116,7 @@ def _infer_options(parser: argparse.ArgumentParser) -> None:
            help="without such a launcher: where process 0 can be reached, and a free port there")  # fmt: skip
     option("--processes", type=_count, metavar="N", help="how many there are")
     option("--process", type=_seed, metavar="I", help="which one this is; process 0 prints and writes files")
+    option("--join-timeout", type=_count, metavar="SECONDS", help="how long to wait for the others (default 300)")
     _add_precision(parser)
     option("--json", action="store_true", help="print the result as one JSON object on stdout")
 

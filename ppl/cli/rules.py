@@ -144,9 +144,9 @@ RULES = {
         "processes need the same program, data and options. Exit code 2."
     ),
     "PPL809": (
-        "A process of a fit that several make has failed, was interrupted or cannot be reached; the others cannot go "
-        "on without it. What it said is on its own stderr. With a checkpoint, start all again with --resume. Exit "
-        "code 4."
+        "A process of a fit that several make has failed, was interrupted, cannot be reached or never came (see "
+        "--join-timeout); the others cannot go on without it. What it said is on its own stderr. With a checkpoint, "
+        "start all again with --resume. Exit code 4."
     ),
     "PPL811": (
         "A replicate is a draw from the distribution of an `observe`. There is none where one element is observed "

@@ -32,6 +32,7 @@ SELDOM = 1e-3  # the share of draws up to which a limit of iterations may be rea
 UNDECIDED = 0.02  # ... and was not decided before, if it held in at least this share
 NEGLIGIBLE = 1e-3  # a share of the posterior that other optima may have
 ENOUGH = 200  # effective draws: fewer, and importance weights cannot tell means that are SHIFT apart
+ROUGH = 20  # effective draws: with fewer, what weights say is not even a rough estimate
 _SAMPLE = "Compare with a sampler: --method smc, or nuts (`pplc compare`)."
 
 
@@ -139,6 +140,11 @@ def _modes(fit: Fit) -> list[str]:
         return [
             f"Starts also found {several}, with less than {NEGLIGIBLE:.0e} of the posterior by a rough estimate: the "
             "guide shows the one that matters, if they found all."
+        ]
+    if found.effective_draws < ROUGH:
+        return [
+            f"Starts also found {several}, and the guide shows one; importance weights are too uneven to say what the "
+            f"others hold. {_SAMPLE}"
         ]
     share = f"about {found.share:.0%}" if found.share >= 0.01 else "less than 1%"
     return [

@@ -168,6 +168,9 @@ def test_belief_needs_everything_to_agree(shown: Fit) -> None:
     others = dataclasses.replace(FINE, others=1, share=1e-9)
     assert not believed(dataclasses.replace(shown, weighing=others, starts=(shown.elbo, shown.elbo - 20)))
     assert believed(dataclasses.replace(shown, starts=(shown.elbo, shown.elbo - 20)))  # ... if it is no other optimum
+    uneven = dataclasses.replace(FINE, others=2, share=0.4, stretch=0.01, effective_draws=1.5)
+    said = " ".join(dataclasses.replace(shown, weighing=uneven, starts=(shown.elbo, shown.elbo - 20)).advice)
+    assert "2 other optima" in said and "too uneven" in said and "times as wide" not in said
     unknown = dataclasses.replace(shown, weighing=None, starts=(shown.elbo, shown.elbo - 20))
     assert not believed(unknown)
 

@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -120,3 +121,26 @@ def test_processes_that_disagree_or_fail_end_together(tmp_path: Path) -> None:
     assert (first[0], second[0]) == (4, 3)
     assert "error[PPL809]: process 1 of this run has stopped: data file `missing.json`" in first[2]
     assert "PPL507" in second[2]
+
+
+def test_a_process_whose_peers_never_come_says_so(tmp_path: Path) -> None:
+    """jax would abort it; process 0, which waits inside jax, and another one, which waits for process 0."""
+    (tmp_path / "m.ppl").write_text(PROGRAM)
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        address = f"localhost:{free.getsockname()[1]}"
+    join = ["--join-timeout", "3", "--coordinator", address, "--processes", "2", "--process"]
+    for process, code, said in (
+        ("0", 4, "error[PPL809]: not all processes of this run have joined it within 3 seconds"),
+        ("1", 2, f"process 0 does not listen at {address}"),
+    ):
+        began = time.monotonic()
+        command = [sys.executable, "-c", MAIN, "infer", "m.ppl", *join, process]
+        done = subprocess.run(command, cwd=tmp_path, env=environment(tmp_path / "cache"), capture_output=True,
+                              text=True, timeout=60)  # fmt: skip
+        assert done.returncode == code, done.stderr
+        assert said in done.stderr
+        assert "Traceback" not in done.stderr and done.stdout == ""
+        assert time.monotonic() - began > 3
+        if process == "0":
+            assert "hint: start the same command on every host" in done.stderr
