@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 
 import jax
 import jax.numpy as jnp
@@ -10,10 +11,11 @@ import numpy as np
 import pytest
 from jax.scipy.stats import norm
 
+import ppl
 from ppl.diagnostics import InferenceError
 from ppl.infer import Progress, SettingsError, fit
 
-from .stand_in import Site, StandIn, branch, change_point, gaussian, normal_prior
+from .stand_in import SPAN, Site, StandIn, branch, change_point, gaussian, normal_prior
 
 COUNT = [4, 5, 4, 6, 3, 4, 5, 1, 0, 1, 2, 0, 1, 1]
 
@@ -122,6 +124,39 @@ def test_steps_that_are_not_finite_are_skipped_and_counted() -> None:
     assert result.nonfinite_steps > 0
     assert abs(result.elbo) < 0.01
     assert result.diagnostics["nonfinite_steps"] == result.nonfinite_steps
+
+
+def test_the_first_step_that_was_not_finite_is_named_by_the_line_of_its_density() -> None:
+    """exp(exp(x)) overflows beyond x = 4.5 in single precision, where some of the starts are and no posterior is."""
+    text = "x ~ Normal(0, 3)\n\nfactor -exp(exp(x))\n"
+    result = ppl.compile(text).infer({}, steps=300, starts=8, draws=500)
+    assert result.nonfinite_steps > 0
+    assert re.fullmatch(r"first at step \d+, in the density of line 3", result.nonfinite_where)
+    assert result.diagnostics["nonfinite_where"] == result.nonfinite_where
+    said = " ".join(result.advice)
+    assert f"{result.nonfinite_steps} gradients were not finite and left out: {result.nonfinite_where}." in said
+
+
+def test_a_gradient_that_is_not_finite_is_named_by_its_latents() -> None:
+    """The ELBO is finite, and so are the gradients of all latents but one."""
+
+    class Broken(StandIn):
+        def elbo_and_grad(self, guide, estimator, *rest):
+            fn = StandIn.elbo_and_grad(self, guide, estimator, *rest)
+
+            def broken(params, key, boundaries=None):
+                elbo, grad = fn(params, key, boundaries)
+                loc = grad["loc"] | {"y": jnp.where(params["loc"]["y"] > 1.0, jnp.nan, grad["loc"]["y"])}
+                return elbo, grad | {"loc": loc}
+
+            return broken
+
+    sites = (Site("x"), Site("y", span=SPAN))
+    target = Broken("broken", sites, lambda u, g: jnp.sum(norm.logpdf(u, -2.0)), normal_prior([0, 0], [1, 1]))
+    result = fit(target, steps=200, starts=8, draws=300)
+    assert result.nonfinite_steps > 0
+    assert re.fullmatch(r"first at step \d+, in the gradient of `y` \(line 3\)", result.nonfinite_where)
+    assert np.isfinite(result.elbo)
 
 
 def test_one_huge_gradient_does_not_throw_the_fit() -> None:

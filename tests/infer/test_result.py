@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import warnings
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -92,6 +94,39 @@ def test_groups_dims_and_coordinates_are_what_arviz_reads(tmp_path: Path) -> Non
         assert set(tree["posterior"].data_vars) == {"x", "w", "far"} and set(tree["prior"].data_vars) == {"x", "w"}
         assert tree["observed_data"]["y"].dims == ("y_dim_0",) and set(tree["constant_data"].data_vars) == {"s"}
         assert list(tree.attrs["sample_dims"]) == ["chain", "draw"]
+
+
+def test_the_saved_file_is_what_the_parts_of_arviz_read(tmp_path: Path) -> None:
+    """ArviZ 1.x comes in parts, of which the tests have two (`arviz_base`, `arviz_stats`): opening and tables."""
+    base = pytest.importorskip("arviz_base")
+    stats = pytest.importorskip("arviz_stats")
+    text = "data y: real[3]\nx ~ Normal(0, 1)\nw: real[3] ~ Normal(0, 1)\nobserve y ~ Normal(x + w, 1)\n"
+    found = ppl.compile(text).infer({"y": [1.0, 2.0, 3.0]}, steps=200, starts=2, draws=400)
+    found.save(tmp_path / "fit.nc")
+    with xarray.open_datatree(tmp_path / "fit.nc", engine="h5netcdf") as tree:
+        posterior = base.extract(tree, combined=True)
+        assert posterior["w"].dims == ("w_dim_0", "sample") and posterior.sizes["sample"] == 400
+        table = stats.summary(tree, kind="stats", round_to="none", ci_prob=0.9, ci_kind="eti")
+        assert set(table.index) == {"w[0]", "w[1]", "w[2]", "x"}
+        np.testing.assert_allclose(table["mean"]["x"], found.draws["x"].mean(), rtol=1e-5)
+        np.testing.assert_allclose(table["mean"]["w[2]"], found.draws["w"][:, 2].mean(), rtol=1e-5)
+        np.testing.assert_allclose(table["eti90_lb"]["x"], np.quantile(found.draws["x"], 0.05), atol=0.02)
+
+
+def test_the_saved_file_opens_and_plots_in_the_whole_arviz(fitted: Fit, tmp_path: Path) -> None:
+    """ArviZ 0.23 has one package with its own container, 1.x one that takes trees; the tests need neither installed."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # its imports are not ours
+        az: Any = pytest.importorskip("arviz")
+        fitted.save(tmp_path / "fit.nc")
+        opened = az.from_netcdf(str(tmp_path / "fit.nc"))
+        groups = opened.groups() if callable(opened.groups) else opened.groups
+        assert {"posterior", "prior", "sample_stats"} <= {str(group).strip("/") for group in groups}
+        assert opened.posterior["x"].dims == ("chain", "draw")
+        np.testing.assert_array_equal(opened.posterior["x"].values[0], fitted.draws["x"])
+        assert az.summary(opened, var_names=["x"], kind="stats").shape[0] == 1
+        az.plot_trace(opened, var_names=["x"])
+        az.plot_forest(opened, var_names=["x"])
 
 
 def test_saving_and_loading_restores_everything_the_json_shows(fitted: Fit, tmp_path: Path) -> None:
