@@ -139,7 +139,8 @@ def overview(fits: dict[str, Any], reference: dict[str, Any]) -> Iterator[str]:
         khat = f"{min(x['khat'] for x in done):.2f} to {max(x['khat'] for x in done):.2f}" if done else "-"
         plain = f["interior"]
         plain_elbo = "failed" if "failed" in plain else f"{plain['elbo']:.2f}"
-        modes = count(x["multimodal"] for x in done)
+        known = [x["multimodal"] for x in done if "multimodal" in x]
+        modes = count(known) if known else "-"
         yield f"| [`{name}`](#{name}) | {shown} | {best} | {lowest} | {agree} | {modes} | {khat} | {plain_elbo} |"
 
 
@@ -147,14 +148,15 @@ def trust(fits: dict[str, Any]) -> Iterator[str]:
     yield "| program | means off by, sd | sds off by a factor | by the weights: mean | sd | others' share | believe |"
     yield "|---|---|---|---|---|---|---|"
     for name, f in fits.items():
-        done = [x for x in f["combined"] if "failed" not in x]
+        done = [x for x in f["combined"] if "off" in x]
         if not done:
             continue
         away, width = worst(done)
         weighed = [x["weighing"] for x in done]
         shift = between([w["shift"] for w in weighed])
         stretch = between([max(w["stretch"], 1 / w["stretch"]) for w in weighed])
-        share = "-" if not any(w["others"] for w in weighed) else f"{np.median([w['share'] for w in weighed]):.1g}"
+        middle = float(np.median([w["share"] for w in weighed]))
+        share = "-" if not any(w["others"] for w in weighed) else f"{middle:.1g}" if middle >= 0.001 else "< 0.001"
         believe = count(x["believe"] for x in done)
         yield f"| [`{name}`](#{name}) | {away:.2f} | {width:.2f} | {shift} | {stretch} | {share} | {believe} |"
 
@@ -172,7 +174,7 @@ def details(name: str, fits: dict[str, Any], reference: dict[str, Any]) -> Itera
     posterior = reference[name]["posterior"]
     found = fits.get(name, {})
     fitted, plain = (found.get(k, {}) for k in ("marginals", "interior_marginals"))
-    seeds = [x["off"] for x in found.get("combined", []) if "failed" not in x]
+    seeds = [x["off"] for x in found.get("combined", []) if "off" in x]
     yield (
         "| | reference mean | sd | 5% | 95% | fitted mean | sd | 5% | 95% | 5 seeds: mean off by, sd | sd of reference "
         "| plain AD mean | sd |"
