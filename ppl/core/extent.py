@@ -38,9 +38,9 @@ class Extent:
 
     def __and__(self, other: Extent) -> Extent:
         lo, hi, both = max(self.lo, other.lo), min(self.hi, other.hi), (self, other)
-        if lo > hi:
-            return self  # where the one holds the other does not: never
-        return Extent(lo, hi, any(x.lo_open for x in both if x.lo == lo), any(x.hi_open for x in both if x.hi == hi))
+        out = Extent(lo, hi, any(x.lo_open for x in both if x.lo == lo), any(x.hi_open for x in both if x.hi == hi))
+        empty = lo > hi or (lo == hi and (out.lo_open or out.hi_open))
+        return self if empty else out  # where the one holds the other does not: never
 
     def __neg__(self) -> Extent:
         return Extent(-self.hi, -self.lo, self.hi_open, self.lo_open)
@@ -57,7 +57,8 @@ RISING: Mapping[str, tuple[Callable[[float], float] | None, Extent]] = {
 }  # fmt: skip
 FIXED: Mapping[str, Extent] = {
     "cosh": Extent(1.0, INF, False), "erfc": Extent(0.0, 2.0), "sin": Extent(-1.0, 1.0, False, False),
-    "cos": Extent(-1.0, 1.0, False, False), "asin": Extent(-math.pi / 2, math.pi / 2), "acos": Extent(0.0, math.pi),
+    "cos": Extent(-1.0, 1.0, False, False), "asin": Extent(-math.pi / 2, math.pi / 2, False, False),
+    "acos": Extent(0.0, math.pi, False, False),
     "hypot": NONNEGATIVE, "log_inv_logit": Extent(-INF, 0.0), "acosh": NONNEGATIVE,
 }  # fmt: skip
 

@@ -120,7 +120,7 @@ def to_poly(e: Expr, expand: Expand = no_expand, memo: Memo | None = None) -> Po
             for _ in range(-n - 1):
                 out = mul(out, inverse)
             return out
-        case Op(op="to_real", args=(inner,)) | Op(op="beside" | "within", args=(inner, *_)):
+        case Op(op="to_real", args=(inner,)) | Op(op="beside" | "sided" | "within", args=(inner, *_)):
             return to_poly(inner, expand, memo)
         case Select() if e.then.type.base != "bool":
             return _select(e, expand, memo)

@@ -50,7 +50,7 @@ def show(e: Expr, tight: int = 0) -> str:
 
 
 def _show_op(e: Op, tight: int) -> str:
-    if e.op in ("beside", "within"):  # next to a pole, see ppl/elaborate/poles.py
+    if e.op in ("beside", "sided", "within"):  # next to a pole, see ppl/elaborate/poles.py
         return show(e.args[0], tight)
     if e.op in _INFIX and len(e.args) == 2:
         sign, level = _INFIX[e.op]

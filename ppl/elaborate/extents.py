@@ -97,6 +97,8 @@ class Extents:
                 if site is not None:
                     found = site if found is None else site | found
                 return self.under(e, ANY if found is None else found, given)
+            case ir.Index(base=ir.Var() as v, indices=(i, j)) if i == j and self.triangular(v):
+                return POSITIVE
             case ir.Index() | ir.Slice():
                 return self._of(e.base, given)
             case ir.Array():
@@ -113,6 +115,11 @@ class Extents:
                 return self._operation(e, given)
             case _:
                 return ANY
+
+    def triangular(self, v: ir.Var) -> bool:
+        """Whether a matrix is a Cholesky factor, whose diagonal is positive."""
+        e = self.ctx.definitions.get(v.name)
+        return isinstance(e, ir.Op) and e.op in ("cholesky", "transform_cholesky_corr")
 
     def sizes(self) -> set[ir.Expr]:
         """The data that are the length of something."""
@@ -145,7 +152,7 @@ class Extents:
             return ANY
         args = [self._of(a, given) for a in e.args]
         match e.op, args:
-            case "to_real" | "cumsum" | "transpose" | "diagonal" | "beside" | "within", (x, *_):
+            case "to_real" | "cumsum" | "transpose" | "diagonal" | "beside" | "sided" | "within", (x, *_):
                 return x if e.op != "cumsum" else extent.total(x)
             case (("max" | "min" | "mean"), (x,)):
                 return x
@@ -245,5 +252,6 @@ class Extents:
             rest = poly.add(mine, theirs, -scale)
             if poly.is_constant(rest):
                 at = poly.value(rest)
-                found = found & (Extent(at) if (scale > 0) == holds else Extent(-INF, at))
+                # A guard that does not hold may be zero, and be so on a region.
+                found = found & (Extent(at, INF, holds) if (scale > 0) == holds else Extent(-INF, at, True, holds))
         return found

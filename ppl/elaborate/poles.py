@@ -3,8 +3,10 @@ at the cut of atan2.
 
 ``tanh(1 / x)`` jumps at ``x = 0``. So the sign of x becomes a guard there, and the quotient reads ``beside(x, guard)``:
 x, on the side of zero that the guard says. That is x itself, except where a path decides otherwise than the value, and
-there it is next to nothing with the other sign: the one-sided limit. Between which multiples of pi the argument of a
-tangent lies is such a guard with levels.
+there it is the mirror image of x. Between which multiples of pi the argument of a tangent lies is such a guard with
+levels. Where a denominator touches zero, ``x / abs(x)``, the quotient jumps with the sign of what is above it, and with
+the signs of arguments of `abs` and its like, ``(2 * abs(x) + x) / abs(x)``: it reads ``sided(quotient, guard, ...)``,
+which is the quotient.
 
 Whether an operand can be zero is known only when the whole program is: `look` finds out what an elaboration lacks, and
 in the next one `sided` puts it there.
@@ -13,17 +15,20 @@ in the next one `sided` puts it there.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass, field
 
 from ppl.core import ir, poly
 from ppl.core.reads import leaf_sites, live_expressions
-from ppl.core.rewrite import rebuild
 from ppl.elaborate import expressions
 from ppl.elaborate.context import Context
 from ppl.elaborate.extents import Extent, Extents, Literal
 
-WATCHED = ("div", "inv", "pow", "atan2", "tan", "digamma")
-SIGN = 0  # the key of a denominator that changes sign; factors of one that does not have the keys from 1
+WATCHED = ("div", "mul", "inv", "pow", "atan2", "tan", "digamma")
 MATRICES = ("solve", "solve_lower", "inverse")
+# What an operation needs a guard for: the sign of an operand by its place, or the poles between which its argument is.
+FIRST, SECOND, PLACE = 0, 1, 2
+FLAT = ("relu", "max", "min", "clamp", "floordiv", "mod")  # may be a constant where latents move
+EVEN = ("abs", "square", "sqrt", "relu")
 
 
 # ------------------------------------------------------------------- what is lacking
@@ -33,132 +38,168 @@ def look(ctx: Context) -> None:
     """Tells `ctx.facts` of all operations in the program that may jump at a pole or cut, and warns of matrices whose
     determinant may be zero."""
     body = tuple(ctx.block)
-    watched = (*WATCHED, *MATRICES)
-    found = [
-        (e, mask) for e, mask in live_expressions(body, ctx.guards)
-        if any(isinstance(x, ir.Op) and x.random and x.op in watched for x in ir.walk(e))
-    ]  # fmt: skip
-    if not found:
+    found = list(live_expressions(body, ctx.guards))
+    watched = {*WATCHED, *MATRICES} - {"mul"}  # without one of the others in the program, a product jumps nowhere
+    if not any(isinstance(x, ir.Op) and x.random and x.op in watched for e, _ in found for x in ir.walk(e)):
         return
     extents = Extents(ctx)
     extents.settle(body)
+    looker = _Looker(ctx, extents)
     for e, mask in found:
-        _visit(ctx, extents, e, extents.conditions(mask))
+        looker.visit(e, extents.conditions(mask))
 
 
-def _visit(ctx: Context, extents: Extents, e: ir.Expr, given: tuple[Literal, ...]) -> None:
-    match e:
-        case ir.Select():
-            _visit(ctx, extents, e.condition, given)
-            _visit(ctx, extents, e.then, (*given, *extents.conditions(e.condition)))
-            _visit(ctx, extents, e.orelse, (*given, *extents.conditions(ir.negate(e.condition))))
-            return
-        case ir.Op(op="and" | "or", args=(a, b)):
-            _visit(ctx, extents, a, given)
-            _visit(ctx, extents, b, (*given, *extents.conditions(a if e.op == "and" else ir.negate(a))))
-            return
-        case ir.Op() if e.random and e.span is not None and e.op in WATCHED:
-            for key in _lacking(ctx, extents, e, given):
-                ctx.facts.pole(e.span, key)
-        case ir.Op() if e.random and e.span is not None and e.op in MATRICES and not _regular(ctx, extents, e.args[0]):
-            ctx.sink.warn(
-                "PPL404",
-                f"`{e.op}` jumps where the determinant of this matrix, which depends on a latent, is zero: no boundary "
-                "is taken there",
-                e.span,
-                "where it is positive definite, factor it: `solve_lower(cholesky(m), b)`",
-            )
-        case _:
-            pass
-    for x in ir.children(e):
-        _visit(ctx, extents, x, given)
+@dataclass
+class _Looker:
+    ctx: Context
+    extents: Extents
+    sites: dict[ir.Expr, frozenset[str]] = field(default_factory=dict[ir.Expr, frozenset[str]])
+
+    def visit(self, e: ir.Expr, given: tuple[Literal, ...]) -> None:
+        match e:
+            case ir.Select():
+                self.visit(e.condition, given)
+                self.visit(e.then, (*given, *self.extents.conditions(e.condition)))
+                self.visit(e.orelse, (*given, *self.extents.conditions(ir.negate(e.condition))))
+                return
+            case ir.Op(op="and" | "or", args=(a, b)):
+                self.visit(a, given)
+                self.visit(b, (*given, *self.extents.conditions(a if e.op == "and" else ir.negate(a))))
+                return
+            case ir.Op() if e.random and e.span is not None and e.op in WATCHED:
+                for key in self.lacking(e, given):
+                    self.ctx.facts.pole(e.span, key)
+            case ir.Op() if e.random and e.span is not None and e.op in MATRICES and not self.regular(e.args[0]):
+                self.ctx.sink.warn(
+                    "PPL404",
+                    f"`{e.op}` jumps where the determinant of this matrix, which depends on a latent, is zero: no "
+                    "boundary is taken there",
+                    e.span,
+                    "where it is positive definite, factor it: `solve_lower(cholesky(m), b)`",
+                )
+            case _:
+                pass
+        for x in ir.children(e):
+            self.visit(x, given)
+
+    def lacking(self, e: ir.Op, given: tuple[Literal, ...]) -> list[int]:
+        """What must become a guard for this operation."""
+        match e.op, e.args:
+            case "tan", (u,):
+                x = self.extents.at(u, given)
+                return [] if not u.random or (-math.pi / 2 <= x.lo and x.hi <= math.pi / 2) else [PLACE]
+            case "digamma", (u,):
+                return [] if not u.random or self.extents.at(u, given).positive else [PLACE]
+            case "div", (n, d):
+                return self.of_quotient(n, d, given)
+            case "inv", (d,):
+                return [FIRST] if self.crosses(d, given) else []
+            case "pow", (base, power):
+                return [FIRST] if self.negative_odd(power, given) and self.crosses(base, given) else []
+            case "mul", (a, b):
+                return [
+                    k for k, (x, other) in enumerate(((a, b), (b, a)))
+                    if x.random and self.infinite(other, given) and self.together(x, other)
+                    and not _sign(self.extents.at(x, given))
+                ]  # fmt: skip
+            case "atan2", (y, x):
+                return self.of_angle(y, x, given)
+            case _:
+                return []
+
+    def of_quotient(self, n: ir.Expr, d: ir.Expr, given: tuple[Literal, ...]) -> list[int]:
+        """Where the denominator changes sign and, in case it touches zero or is zero on a region, the numerator."""
+        out = [SECOND] if self.crosses(d, given) else []
+        touches = n.random and self.touches(d, given)
+        return [FIRST, *out] if touches and (self.together(n, d) or self.flat(d)) else out
+
+    def of_angle(self, y: ir.Expr, x: ir.Expr, given: tuple[Literal, ...]) -> list[int]:
+        """The cut is where y changes sign and x is negative; where y is zero, the angle jumps with the sign of x."""
+        if self.extents.at(x, given).positive or _sign(self.extents.at(y, given)):
+            return []
+        out = [FIRST] if self.crosses(y, given) else []
+        if x.random and (not y.random or (self.touches(y, given) and (self.together(y, x) or self.flat(y)))):
+            return [*out, SECOND]
+        return out
+
+    def crosses(self, d: ir.Expr, given: tuple[Literal, ...]) -> bool:
+        """Whether a number may change its sign."""
+        return d.random and d.type.base != "int" and not self.extents.at(d, given).one_sided
+
+    def touches(self, d: ir.Expr, given: tuple[Literal, ...]) -> bool:
+        """Whether a number may be zero other than by a change of sign, where the sign of an affine form changes."""
+        if not d.random or _sign(self.extents.at(d, given)):
+            return False
+        affine = all(sum(k for _, k in m) <= 1 for m in self.ctx.normal(d)) and not self.flat(d)
+        return not affine or not all(isinstance(a, ir.Var | ir.Cell) for a in poly.atoms(self.ctx.normal(d)))
+
+    def together(self, a: ir.Expr, b: ir.Expr) -> bool:
+        """Whether one latent may move both."""
+        mine, other = self.leaves(a), self.leaves(b)
+        state = any(x not in self.ctx.sites for x in (*mine, *other))
+        return bool(mine and other) and (state or bool(mine & other))
+
+    def leaves(self, e: ir.Expr) -> frozenset[str]:
+        if e not in self.sites:
+            self.sites[e] = leaf_sites(e, self.ctx.definitions, self.ctx.guards)
+        return self.sites[e]
+
+    def flat(self, d: ir.Expr) -> bool:
+        """Whether a number may be zero on more than a surface."""
+        known = (self.ctx.definitions, self.ctx.sites)
+        return any(
+            isinstance(x, ir.Select | ir.GuardRef | ir.Outcome) or (isinstance(x, ir.Op) and x.op in FLAT)
+            or (isinstance(x, ir.Var) and x.random and not any(x.name in names for names in known))
+            for x in self.ctx.parts(d)
+        )  # fmt: skip
+
+    def negative_odd(self, power: ir.Expr, given: tuple[Literal, ...]) -> bool:
+        """Whether a power may be negative and, as far as is known, odd."""
+        if isinstance(power, ir.Lit):
+            return power.value < 0 and float(power.value) % 2 == 1
+        return self.extents.at(power, given).lo < 0
+
+    def infinite(self, e: ir.Expr, given: tuple[Literal, ...], depth: int = 8) -> bool:
+        """Whether a factor may have a pole at which it does not change its sign."""
+        match e:
+            case _ if not e.random or depth == 0:
+                return False
+            case ir.Var() if e.name in self.ctx.definitions and not e.type.dims:
+                return self.infinite(self.ctx.definitions[e.name], given, depth - 1)
+            case ir.Op(op="div", args=(a, d)):
+                return self.touches(d, given) or self.infinite(a, given, depth)
+            case ir.Op(op="inv", args=(d,)):
+                return self.touches(d, given)
+            case ir.Op(op="pow", args=(base, power)):
+                negative = power.value < 0 if isinstance(power, ir.Lit) else self.extents.at(power, given).lo < 0
+                return negative and base.random and not _sign(self.extents.at(base, given))
+            case ir.Op(op="neg" | "abs" | "sqrt" | "square" | "add" | "sub" | "mul" | "beside" | "sided"):
+                return any(self.infinite(a, given, depth) for a in e.args)
+            case _:
+                return False
+
+    def regular(self, m: ir.Expr) -> bool:
+        """Whether a matrix certainly has an inverse (or comes from data alone)."""
+        match m:
+            case _ if not m.random:
+                return True
+            case ir.Var() if m.name in self.ctx.definitions:
+                return self.regular(self.ctx.definitions[m.name])
+            case ir.Op(op="cholesky") | ir.Op(op="transform_cholesky_corr"):
+                return True
+            case ir.Op(op="inverse" | "transpose", args=(a,)):
+                return self.regular(a)
+            case ir.Op(op="diag", args=(a,)):
+                return bool(_sign(self.extents.of(a)))
+            case ir.Op(op="matmul", args=(a, b)) if len(a.type.dims) == len(b.type.dims) == 2:
+                return self.regular(a) and self.regular(b)
+            case _:
+                return False
 
 
-def _lacking(ctx: Context, extents: Extents, e: ir.Op, given: tuple[Literal, ...]) -> list[int]:
-    """The keys of what must become a guard for this operation."""
-    u = e.args[0]
-    if e.op in ("tan", "digamma"):
-        x = extents.at(u, given)
-        inside = x.positive if e.op == "digamma" else -math.pi / 2 <= x.lo and x.hi <= math.pi / 2
-        return [SIGN] if u.random and not inside and not _has(u, "within") else []
-    below = denominator(e)
-    if below is None or not below.random or below.type.base == "int" or _has(below, "beside"):
-        return []
-    if e.op == "atan2" and _away(extents.at(e.args[1], given)) > 0:
-        return []
-    x = extents.at(below, given)
-    if not x.one_sided:
-        return [SIGN]
-    if _away(x) or e.op == "atan2" or e.op != "div":
-        return []
-    own = leaf_sites(e.args[0], ctx.definitions, ctx.guards)  # what is above must vanish there too
-    return [
-        k for k, factor in enumerate(_factors(ctx, below), start=1)
-        if not _away(extents.at(factor, given)) and leaf_sites(factor, ctx.definitions, ctx.guards) & own
-    ]  # fmt: skip
-
-
-def denominator(e: ir.Op) -> ir.Expr | None:
-    """The operand at whose zeros an operation has a pole (or, of atan2, a cut) that tells its sides apart."""
-    match e:
-        case ir.Op(op="div", args=(_, b)):
-            return b
-        case ir.Op(op="inv", args=(b,)) | ir.Op(op="atan2", args=(b, _)):
-            return b
-        case ir.Op(op="pow", args=(b, ir.Lit(value=n))):
-            return b if n < 0 and float(n) % 2 == 1 else None
-        case ir.Op(op="pow", args=(b, n)) if n.type.base == "int" and not n.random:
-            return b
-        case _:
-            return None
-
-
-def _away(x: Extent) -> int:
+def _sign(x: Extent) -> int:
     """The sign of what is not zero, else 0."""
     return 1 if x.positive else -1 if x.negative else 0
-
-
-def _has(e: ir.Expr, op: str) -> bool:
-    return isinstance(e, ir.Op) and e.op == op
-
-
-def _factors(ctx: Context, d: ir.Expr) -> list[ir.Expr]:
-    """What is zero where `d` is, in a fixed order; empty where that is on no surface as far as the form of `d` says."""
-    match d:
-        case ir.Op(op="neg" | "to_real" | "abs" | "square" | "sqrt" | "beside", args=(a, *_)):
-            return _factors(ctx, a) or [a]
-        case ir.Op(op="div", args=(a, _)):
-            return _factors(ctx, a) or [a]
-        case ir.Op(op="mul", args=(a, b)):
-            return [f for x in (a, b) if x.random for f in (_factors(ctx, x) or [x])]
-        case ir.Op(op="pow", args=(a, ir.Lit(value=n))) if n > 0:
-            return _factors(ctx, a) or [a]
-        case ir.Op(op="add" | "hypot", args=(a, b)):
-            mine, other = ([*_factors(ctx, x)] or [x] for x in (a, b))
-            return [f for f in mine if f in other]
-        case ir.Var() if d.name in ctx.definitions and not d.type.dims:
-            return _factors(ctx, ctx.definitions[d.name])
-        case _:
-            return []
-
-
-def _regular(ctx: Context, extents: Extents, m: ir.Expr) -> bool:
-    """Whether a matrix certainly has an inverse (or comes from data alone)."""
-    match m:
-        case _ if not m.random:
-            return True
-        case ir.Var() if m.name in ctx.definitions:
-            return _regular(ctx, extents, ctx.definitions[m.name])
-        case ir.Op(op="cholesky") | ir.Op(op="transform_cholesky_corr"):
-            return True
-        case ir.Op(op="inverse" | "transpose", args=(a,)):
-            return _regular(ctx, extents, a)
-        case ir.Op(op="diag", args=(a,)):
-            return bool(_away(extents.of(a)))
-        case ir.Op(op="matmul", args=(a, b)) if len(a.type.dims) == len(b.type.dims) == 2:
-            return _regular(ctx, extents, a) and _regular(ctx, extents, b)
-        case _:
-            return False
 
 
 # ------------------------------------------------------------------- putting it there
@@ -167,7 +208,6 @@ def _regular(ctx: Context, extents: Extents, m: ir.Expr) -> bool:
 def sided(ctx: Context, e: ir.Op) -> ir.Expr:
     """`e` with the guards that an earlier elaboration found lacking."""
     keys = ctx.facts.poles.get(e.span, frozenset()) if e.span is not None and e.random else frozenset[int]()
-    below = denominator(e)
     if not keys or e.span is None:
         return e
     if not e.type.scalar:
@@ -175,39 +215,43 @@ def sided(ctx: Context, e: ir.Op) -> ir.Expr:
             "PPL205", f"`{ctx.text(e.span)}` jumps where an element of it has a pole, which depends on a latent",
             e.span, "use a comprehension, such as `[a[i] / b[i] for i in 0..n]`",
         )  # fmt: skip
-    if below is None:
-        return _between(ctx, e)
-    sides: dict[ir.Expr, ir.Expr] = {}
-    if SIGN in keys:
-        sides[below] = side(ctx, below, e)
-        return _replaced(e, sides)
-    factors = _factors(ctx, below)
-    for k in sorted(keys):
-        if k <= len(factors):
-            sides[factors[k - 1]] = side(ctx, factors[k - 1], e)
-    return _replaced(ir.Op(e.op, (e.args[0], _opened(ctx, below)), e.type, e.random, e.span), sides)
+    if PLACE in keys:
+        return _between(ctx, e) if e.args[0].random else e
+    args = tuple(side(ctx, a, e) if k in keys and a.random else a for k, a in enumerate(e.args))
+    out = ir.Op(e.op, args, e.type, e.random, e.span)
+    both = FIRST in keys and e.op in ("div", "mul", "atan2")
+    corners = [u for a in e.args for u in _corners(ctx, a)] if both else []
+    signs = [x for x in dict.fromkeys(positive(ctx, u, e) for u in corners) if not isinstance(x, ir.Lit)]
+    return ir.Op("sided", (out, *signs), e.type, True, e.span) if signs else out
 
 
-def _replaced(e: ir.Op, sides: dict[ir.Expr, ir.Expr]) -> ir.Expr:
-    return ir.Op(e.op, tuple(rebuild(a, sides.get) for a in e.args), e.type, e.random, e.span)
-
-
-def _opened(ctx: Context, d: ir.Expr) -> ir.Expr:
-    """`d` with the variables written out in which `_factors` looked."""
+def _corners(ctx: Context, d: ir.Expr, depth: int = 8) -> list[ir.Expr]:
+    """Where a number may have a corner, or a double zero, as expressions that are zero there."""
     match d:
-        case ir.Var() if d.name in ctx.definitions and not d.type.dims and _factors(ctx, d):
-            return _opened(ctx, ctx.definitions[d.name])
-        case ir.Op(op="neg" | "to_real" | "abs" | "square" | "sqrt" | "div" | "mul" | "pow" | "add" | "hypot"):
-            return ir.Op(d.op, tuple(_opened(ctx, a) for a in d.args), d.type, d.random, d.span)
+        case _ if not d.random or d.type.dims or depth == 0:
+            return []
+        case ir.Op(args=(a,)) if d.op in EVEN:
+            return [a, *_corners(ctx, a, depth)]
+        case ir.Op(op="max" | "min", args=(a, b)):
+            difference = ir.Op("sub", (a, b), ir.REAL, True)
+            return [difference, *_corners(ctx, a, depth), *_corners(ctx, b, depth)]
+        case ir.Op(op="mul", args=(a, b)) if a == b:
+            return [a, *_corners(ctx, a, depth)]
+        case ir.Op(op="pow", args=(a, ir.Lit())):
+            return [a, *_corners(ctx, a, depth)]
+        case ir.Op(op="add" | "sub" | "mul" | "div" | "neg" | "to_real" | "clamp" | "beside" | "sided" | "hypot"):
+            return [u for a in d.args for u in _corners(ctx, a, depth)]
+        case ir.Var() if d.name in ctx.definitions:
+            return _corners(ctx, ctx.definitions[d.name], depth - 1)
         case _:
-            return d
+            return []
 
 
 def side(ctx: Context, u: ir.Expr, e: ir.Op) -> ir.Expr:
     """`u`, on the side of zero that a guard says."""
     assert e.span is not None
     above = positive(ctx, u, e)
-    if isinstance(above, ir.Lit):
+    if isinstance(above, ir.Lit) or (isinstance(u, ir.Op) and u.op == "beside"):
         return u
     real = u if u.type.base == "real" else ir.Op("to_real", (u,), ir.REAL, u.random)
     return ir.Op("beside", (real, above), ir.REAL, True, e.span)

@@ -103,6 +103,8 @@ class Printer:
         return f"{self.name(e.array)}[{', '.join(self.expr(i, mask) for i in e.indices)}]"
 
     def _op(self, e: ir.Op, mask: ir.Expr | None, level: int) -> str:
+        if e.op == "sided":
+            return self.expr(e.args[0], mask, level)
         if e.op == "not":
             inner = e.args[0]
             if isinstance(inner, ir.GuardRef):

@@ -128,9 +128,9 @@ def erfc(x: ArrayLike) -> Array:
 def beside(x: ArrayLike, above: ArrayLike) -> Array:
     """`x`, which is positive where `above`; elsewhere its mirror image, so that what a pole at zero makes of it goes
     towards the limit on the other side."""
-    x = real(x)
+    x, above = real(x), jnp.asarray(above)
     near = jnp.maximum(jnp.abs(x), 1e-150 if _double(x) else 1e-18)  # whose inverse has a square
-    return jnp.where(jnp.asarray(above), near, -near)
+    return jnp.where((x > 0) == above, x, jnp.where(above, near, -near))
 
 
 def within(x: ArrayLike, lo: ArrayLike, hi: ArrayLike) -> Array:

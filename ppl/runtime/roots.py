@@ -142,7 +142,8 @@ def _closest(f: Along, a: Array, b: Array, left: Array, steps: int) -> tuple[Arr
     def step(_: int, state: tuple[Array, ...]) -> tuple[Array, ...]:
         a, b, s, *best = state
         v, d = derivative(f, s)
-        better = jnp.abs(v) < jnp.abs(best[1])
+        flat = (v == 0) & (d == 0)  # zero on a region, which ends further on
+        better = (jnp.abs(v) < jnp.abs(best[1])) & ~flat
         best = (jnp.where(better, new, old) for new, old in zip((s, v, d), best, strict=True))
         same = (v > 0) == left
         a, b = jnp.where(same, s, a), jnp.where(same, b, s)
@@ -155,10 +156,12 @@ def _closest(f: Along, a: Array, b: Array, left: Array, steps: int) -> tuple[Arr
 
 def _next(a: Array, b: Array, s: Array, v: Array, d: Array) -> Array:
     """Newton's next point, held inside [a, b]; the middle where it leaves that by far, or stands still at an end."""
-    newton = s - v / jnp.where(d == 0, 1.0, d)
+    # A little short of it, to end where the function moves if it is zero on one side.
+    short = 1 - jnp.sqrt(jnp.finfo(s.dtype).eps) / 8
+    newton = s - short * v / jnp.where(d == 0, 1.0, d)
     held = jnp.clip(newton, a, b)
     good = (d != 0) & (jnp.abs(newton - held) <= 0.5 * (b - a)) & ((held == newton) | (held != s))
-    return jnp.where(v == 0, s, jnp.where(good, held, 0.5 * (a + b)))
+    return jnp.where((v == 0) & (d != 0), s, jnp.where(good, held, 0.5 * (a + b)))
 
 
 def polynomial(coefficients: Sequence[ArrayLike], lo: Array, hi: Array) -> tuple[Array, Array]:

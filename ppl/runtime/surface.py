@@ -25,6 +25,8 @@ from ppl.runtime.control import BY_VALUE, Guard, floor_of
 from ppl.runtime.point import Draw, Observation, Root
 from ppl.runtime.subsets import Subset
 
+FURTHER, FURTHER_SINGLE = 100.0, 10.0  # how much further from a pole values are read a second time
+
 Evaluate = Callable[[ArrayLike, Mapping[str, Any]], dict[str, Any]]
 
 
@@ -109,8 +111,13 @@ def jump(
     towards = jnp.sign(lax.stop_gradient(jnp.asarray(slope)))
     at_on, at_off = evaluate(towards, {name: on}), evaluate(-towards, {name: off})
     path_on, path_off = outcomes(at_on), outcomes(at_off)
-    true, false = (at_on, at_off) if pole else (evaluate(0, path_on), evaluate(0, path_off))
-    gaps = {t: _value(true[t]) - _value(false[t]) for t in terms}
+    if pole:
+        further = FURTHER if jnp.finfo(towards.dtype).bits == 64 else FURTHER_SINGLE
+        far = (evaluate(further * towards, path_on), evaluate(-further * towards, path_off))
+        gaps = {t: _limit(at_on[t], at_off[t], far[0][t], far[1][t], further) for t in terms}
+    else:
+        true, false = evaluate(0, path_on), evaluate(0, path_off)
+        gaps = {t: _value(true[t]) - _value(false[t]) for t in terms}
     if mates or inside:
         mates, inside = mates or {}, inside or {}
         beside = [(at_on, evaluate(-towards, path_on)), (evaluate(towards, path_off), at_off)]
@@ -163,6 +170,14 @@ def difference_of_model(
     out = jax.vmap(evaluate)(paths)
     gaps = (_value(out[t]) for t in terms)
     return jnp.asarray(sum((jnp.sum(g[0] - g[1]) for g in gaps), start=0.0))
+
+
+def _limit(on: Any, off: Any, far_on: Any, far_off: Any, further: float) -> Array:
+    """A jump at a pole by the values beside it, or by those further off where the former are rounding alone: at a
+    singularity that cancels, ``(exp(x) - 1 - x - x^2 / 2) / x^3``. What a pole makes of a value that stays finite does
+    not grow faster than the inverse distance."""
+    near, far = _value(on) - _value(off), _value(far_on) - _value(far_off)
+    return jnp.where(jnp.abs(near) > 1.5 * further * jnp.abs(far), far, near)
 
 
 def _aligned(flips: Array, term: Array) -> Array:
