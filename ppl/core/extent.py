@@ -122,7 +122,7 @@ def rising(op: str, x: Extent) -> Extent:
     ends: list[tuple[float, bool]] = []
     for end, limit, is_open in ((x.lo, within.lo, x.lo_open), (x.hi, within.hi, x.hi_open)):
         try:
-            ends.append((limit if math.isinf(end) else float(function(end)), is_open))
+            ends.append((float(function(end)), is_open))
         except (ValueError, OverflowError):  # out of the domain, or too large
             ends.append((limit, False))
     return Extent(ends[0][0], ends[1][0], ends[0][1], ends[1][1]) & within

@@ -112,9 +112,10 @@ def jump(
     at_on, at_off = evaluate(towards, {name: on}), evaluate(-towards, {name: off})
     path_on, path_off = outcomes(at_on), outcomes(at_off)
     if pole:
-        further = FURTHER if jnp.finfo(towards.dtype).bits == 64 else FURTHER_SINGLE
+        further = FURTHER if at_on[name].value.dtype.itemsize == 8 else FURTHER_SINGLE
         far = (evaluate(further * towards, path_on), evaluate(-further * towards, path_off))
-        gaps = {t: _limit(at_on[t], at_off[t], far[0][t], far[1][t], further) for t in terms}
+        crosses = jnp.any(_natural(at_on[name]) != _natural(at_off[name]))  # not where it only touches zero
+        gaps = {t: crosses * _limit(at_on[t], at_off[t], far[0][t], far[1][t], further) for t in terms}
     else:
         true, false = evaluate(0, path_on), evaluate(0, path_off)
         gaps = {t: _value(true[t]) - _value(false[t]) for t in terms}
