@@ -159,7 +159,7 @@ def cheating() -> Model:
         honest = branch("cheated", score - u[0], 1.0, 0.0)
         coin = jnp.where(second > 0, 1.0, 0.0).astype(u.dtype)
         p = jnp.mean(jnp.where(first > 0, honest, coin))
-        return norm.logpdf(u[0], 0, 10) - log_q[0] + log_choose + xlogy(k, p) + xlog1py(n - k, -p)
+        return norm.logpdf(u[0], 0, 10) - log_q[0] + log_choose + xlogy(float(k), p) + xlog1py(float(n - k), -p)
 
     planes = (Planes("cheated", np.zeros(n, int), lambda u, e: e[:n], -1.0),)
     return Model("cheating100", {}, (("thr", 1),), 3 * n, h, planes)

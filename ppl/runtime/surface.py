@@ -113,7 +113,7 @@ def jump(
     path_on, path_off = outcomes(at_on), outcomes(at_off)
     if pole:
         further = FURTHER if at_on[name].value.dtype.itemsize == 8 else FURTHER_SINGLE
-        far = (evaluate(further * towards, path_on), evaluate(-further * towards, path_off))
+        far = (evaluate(further * towards, {name: on}), evaluate(-further * towards, {name: off}))
         crosses = jnp.any(_natural(at_on[name]) != _natural(at_off[name]))  # not where it only touches zero
         gaps = {t: crosses * _limit(at_on[t], at_off[t], far[0][t], far[1][t], further) for t in terms}
     else:

@@ -31,6 +31,7 @@ DATA: dict[str, dict[str, Any]] = {
     "guard_in_branch_of_loop": {"n": 3, "t": [-0.4, 0.2, 0.9]},
     "loop_in_branch": {"n": 3, "t": [0.3, 1.2, -0.5]},
     "guard_read_in_local_slice": {"n": 2, "t": [-0.3, 0.4]},
+    "touching_root_of_data": {"e": 0.0},
     "mate_outside_slice": {"n": 2, "t": [0.59, -0.2]},
 }
 

@@ -26,7 +26,11 @@ def poles(source: str) -> list[str]:
     "tanh(digamma(x))", "tanh(y / (x - 0.3))", "tanh(1 / (x * s))", "tanh(1 / sin(x))", "tanh(x / abs(x))",
     "tanh(y * x / sqrt(x * x))", "tanh((x - 1) / abs(x - 1))", "tanh(1 / (s - 1))", "tanh(1 / (1 + x))",
     "tanh(1 / log(s))", "tanh(1 / max(x, -1))", "(if x > -0.5 then tanh(1 / x) else 0)",
-    "(if not (x > 1) then tanh(1 / x) else 0)", "(if y > 0 then tanh(1 / x) else 0)",
+    "(if not (x > 1) then tanh(1 / x) else 0)", "(if y > 0 then tanh(1 / x) else 0)", "tanh(sin(x) / (1 - cos(x)))",
+    "tanh(x / log1p(x * x))", "tanh(y / (x * y * y))", "tanh(x / (if y > 0 then abs(x) else 1))",
+    "y * (x * (1 / abs(x)))", "tanh(x * inv(x * x))", "tanh(x * x ^ (-2))", "tanh(y / relu(s - 1))",
+    "atan2(abs(x), x)", "atan2(relu(y), x)", "atan2(0, x)", "tanh(x ^ (n - 1))", "tanh((2 * abs(x) + x) / abs(x))",
+    "tanh(y * x / (abs(x) + relu(y)))",
 ])  # fmt: skip
 def test_a_pole_is_a_guard(value: str) -> None:
     assert poles(f"{LATENTS}factor {value}\n")
@@ -34,7 +38,7 @@ def test_a_pole_is_a_guard(value: str) -> None:
 
 @pytest.mark.parametrize("value", [
     "x / 2", "x / s", "x / (s * s + s)", "1 / (1 + x ^ 2)", "1 / exp(x)", "x / (1 + exp(y))", "1 / x ^ 2",
-    "pow(x, -2)", "y / x ^ 2", "1 / abs(x)", "x / sqrt(1 + x * x)", "x / hypot(x, y)", "1 / (2 + tanh(x))",
+    "pow(x, -2)", "y / x ^ 2", "1 / abs(x)", "x / sqrt(1 + x * x)",  "1 / (2 + tanh(x))",
     "1 / (n + 1)", "x / max(s, 0.1)", "x / max(x, 0.1)", "1 / clamp(x, 0.5, 2)", "tan(0.5 * tanh(x))",
     "tan(atan(x))", "digamma(s)", "atan2(x, s)", "atan2(s, x)", "1 / inv_logit(x)", "(if x > 0.1 then 1 / x else 0)",
     "(if 2 * x + 1 > 3 then 1 / (x + 1) else 0)", "(if x > 1 then 1 / log(x) else 0)",
@@ -57,6 +61,22 @@ def test_state_that_a_loop_carries() -> None:
     grows = "c = 1.0\nfor i in 0..5 { c = c + s / (1 + c)\n observe 1 ~ Normal(c, 1) }\n"
     assert not poles(LATENTS + grows)
     assert poles(LATENTS + grows.replace("c + s /", "c - s /"))
+
+
+def test_operands_behind_state_arrays_and_calls() -> None:
+    carried = "c = x + 0.0\nfor i in 0..3 { observe 0.5 ~ Normal(x / abs(c), 1)\n c = 0.5 * c }\n"
+    assert poles(LATENTS + carried)
+    elements = "d = [x - 0.1 * i for i in 0..3]\nfor i in 0..3 { observe 0.5 ~ Normal(x / abs(d[i]), 1) }\n"
+    assert poles(LATENTS + elements)
+    twice = "fn f(a: real, b: real) -> real { return tanh(a / b) }\n"
+    (one, other) = poles(f"{twice}{LATENTS}factor f(1, x) + f(y, sqrt(y * y))\n")
+    assert one != other
+
+
+def test_branches_that_are_never_taken() -> None:
+    """Intervals that contradict each other are no reason to stop, or to go on for ever."""
+    assert ppl.compile("x ~ Normal(0, 1)\nif x > 0 and x < 0 { factor tanh(1 / (1 + 1 / x)) }\n").source_code
+    assert ppl.compile(f"{LATENTS}q = -(x * x + y * y)\nif q > 0 {{ factor tanh(1 / (1 + 1 / q)) }}\n").source_code
 
 
 def test_a_comparison_is_split_instead() -> None:
@@ -86,12 +106,16 @@ def test_matrices_that_may_be_singular() -> None:
 @pytest.mark.parametrize(("source", "h", "places"), [
     ("factor 2 * inv_logit(1 / x)", lambda x: 2 / (1 + np.exp(-np.clip(1 / x, -700, 700))), (0.0,)),
     ("factor tanh(x / abs(x))", lambda x: np.tanh(np.sign(x)), (0.0,)),
+    ("factor tanh((exp(x) - 1 - x - x * x / 2) / x ^ 3)",
+     lambda x: np.tanh(1 / 6 + x / 24 + x * x / 120 if abs(x) < 1e-2 else (np.exp(x) - 1 - x - x * x / 2) / x**3), ()),
     ("factor clamp(floor(1 / x), -2, 2)", lambda x: np.clip(np.floor(1 / x), -2, 2), (-1.0, -0.5, 0.0, 0.5, 1.0)),
     ("if tan(x) > 1 { factor 1 }", lambda x: float(np.tan(x) > 1), 
      tuple(np.pi * (k + c) for k in range(-3, 3) for c in (0.25, 0.5))),
 ])  # fmt: skip
 def test_gradients_are_exact(source: str, h: Any, places: tuple[float, ...], dtype: str) -> None:
     """Against the derivative of the ELBO by quadrature between the places where `h` jumps."""
+    if not places and dtype == "float32":
+        return  # nothing is left of this quotient near zero in single precision, with a boundary or without
     loc, log_scale, number = 0.4, 0.1, 512
     problem = ppl.compile(f"x ~ Normal(0.2, 1)\n{source}\n").bind({})
     params = {"loc": {"x": np.asarray(loc, dtype)}, "log_scale": {"x": np.asarray(log_scale, dtype)}}
