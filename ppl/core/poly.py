@@ -7,6 +7,7 @@ the same polynomial are equal; the converse fails only for identities of the ato
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from itertools import islice
 
 from ppl.core.ir import (
     INT,
@@ -33,6 +34,7 @@ Expand = Callable[[Var | Index], Expr | None]  # the definition of a variable, o
 Memo = dict[str, "Poly"]  # normal forms of variables already expanded
 
 _SAFE_OPS = ("add", "sub", "mul", "neg", "and", "or", "not", "lt", "le", "gt", "ge", "eq", "ne", "to_real")
+MAX_NODES = 100  # of an expression that is divided by
 MAX_MONOMIALS = 64  # beyond, an expression is an atom: the normal form must not explode on (a+b+c)^9
 ONE: Monomial = ()
 
@@ -105,7 +107,8 @@ def to_poly(e: Expr, expand: Expand = no_expand, memo: Memo | None = None) -> Po
             a, b = (to_poly(x, expand, memo) for x in e.args)
             if set(b) == {ONE}:
                 return {m: c / b[ONE] for m, c in a.items()}
-            return _bounded(mul(a, atom(Op("inv", (to_expr(b),), REAL, e.args[1].random))), e) if b else atom(e)
+            inverse = _inverse(b, e.args[1].random)
+            return atom(e) if inverse is None else _bounded(mul(a, inverse), e)
         case Op(op="pow", args=(base, Lit(value=int() as n))) if 0 <= n <= 6 and not isinstance(n, bool):
             out = constant(1.0)
             p = to_poly(base, expand, memo)
@@ -115,7 +118,9 @@ def to_poly(e: Expr, expand: Expand = no_expand, memo: Memo | None = None) -> Po
                     return atom(e)
             return out
         case Op(op="pow", args=(base, Lit(value=int() as n))) if -6 <= n < 0:
-            inverse = atom(Op("inv", (to_expr(to_poly(base, expand, memo)),), REAL, base.random))
+            inverse = _inverse(to_poly(base, expand, memo), base.random)
+            if inverse is None:
+                return atom(e)
             out = inverse
             for _ in range(-n - 1):
                 out = mul(out, inverse)
@@ -129,6 +134,30 @@ def to_poly(e: Expr, expand: Expand = no_expand, memo: Memo | None = None) -> Po
             return _bounded(mul(p, p), e) if len(p) <= 8 else atom(e)
         case _:
             return atom(e)
+
+
+def settle(e: Expr, expand: Expand, memo: Memo) -> None:
+    """Finds the normal forms of the variables that `e` reads in the order of their definitions, which may be a chain
+    of any length."""
+    queue: list[tuple[Var, bool]] = [(x, False) for x in walk(e) if isinstance(x, Var)]
+    while queue:
+        v, ready = queue.pop()
+        if v.name in memo:
+            continue
+        definition = expand(v)
+        if ready or definition is None:
+            to_poly(v, expand, memo)
+            continue
+        queue.append((v, True))
+        queue += [(x, False) for x in walk(definition) if isinstance(x, Var) and x.name not in memo]
+
+
+def _inverse(p: Poly, random: bool) -> Poly | None:
+    """The inverse as an atom; None of zero, and of what is too long to be written into others over and over."""
+    e = to_expr(p) if p else None
+    if e is None or next(islice(walk(e), MAX_NODES, None), None) is not None:
+        return None
+    return atom(Op("inv", (e,), REAL, random))
 
 
 def indicator(condition: Expr) -> Expr:

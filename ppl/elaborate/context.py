@@ -215,6 +215,7 @@ class Context:
 
     def normal(self, e: ir.Expr) -> poly.Poly:
         """The normal form of an expression, with scalar variables expanded."""
+        poly.settle(e, self.expand, self.memo)
         return poly.to_poly(e, self.expand, self.memo)
 
     def expand(self, v: ir.Var | ir.Index) -> ir.Expr | None:

@@ -21,6 +21,7 @@ from ppl.syntax import ast
 
 ARITHMETIC = {"+": "add", "-": "sub", "*": "mul", "/": "div", "//": "floordiv", "%": "mod", "^": "pow"}
 COMPARISON = {"<": "lt", "<=": "le", ">": "gt", ">=": "ge", "==": "eq", "!=": "ne"}
+MAX_PARTS_OF_POLE = 6  # of the sign of a denominator: beyond, it is one guard, which is searched for
 MAX_DEPTH = 60  # deeper expressions are cut into variables, so that no later pass recurses deeply
 
 
@@ -264,6 +265,9 @@ def new_guard(ctx: Context, op: str, a: ir.Expr, b: ir.Expr, span: Span, pole: b
     hi, lo = (b, a) if op == "<" else (a, b)
     value = hi if lo == ir.literal(0) else ir.Op("sub", (hi, lo), ir.REAL, True, span)
     parts = signs.parts_of(ctx, value)
+    if pole:
+        poles.count(ctx, span)
+        parts = None if parts is None or size(parts) > MAX_PARTS_OF_POLE else parts
     if parts is None:
         text = f"{show(value)} > 0, a pole of {ctx.text(span)}" if pole else ctx.text(span)
         return register_guard(ctx, value, text, span, pole)
@@ -279,6 +283,11 @@ def new_guard(ctx: Context, op: str, a: ir.Expr, b: ir.Expr, span: Span, pole: b
     if len(ctx.guards) == before and not pole:
         ctx.decided(value, span)
     return ctx.let("holds", out, span)  # named, because a condition is written once for each use
+
+
+def size(condition: ir.Expr) -> int:
+    """How many guards a condition takes."""
+    return sum(isinstance(x, ir.Op) and x.op == signs.POSITIVE for x in ir.walk(condition))
 
 
 def register_guard(ctx: Context, value: ir.Expr, text: str, span: Span, pole: bool) -> ir.Expr:

@@ -18,7 +18,8 @@ import math
 from dataclasses import dataclass, field
 
 from ppl.core import ir, poly
-from ppl.core.reads import leaf_sites, live_expressions
+from ppl.core.reads import live_expressions
+from ppl.diagnostics import PplError, Span, in_source_order
 from ppl.elaborate import expressions
 from ppl.elaborate.context import Context
 from ppl.elaborate.extents import Extent, Extents, Literal
@@ -44,16 +45,83 @@ def look(ctx: Context) -> None:
         return
     extents = Extents(ctx)
     extents.settle(body)
-    looker = _Looker(ctx, extents)
+    reads = _Reads(ctx)
+    reads.add(body)
+    looker = _Looker(ctx, extents, reads)
+    looker.prepare(body)
     for e, mask in found:
         looker.visit(e, extents.conditions(mask))
+
+
+STATE = "a value that is not written out"  # what loops carry or collect, and arrays that are filled
+MOST_LEAVES, MOST_CORNERS, MAX_POLES = 64, 16, 200
+
+
+@dataclass
+class _Reads:
+    """What variables depend on, in the order of the program, so that long chains of them are gone through once."""
+
+    ctx: Context
+    leaves: dict[str, frozenset[str]] = field(default_factory=dict[str, frozenset[str]])
+    flats: set[str] = field(default_factory=set[str])
+
+    def add(self, body: tuple[ir.Statement, ...]) -> None:
+        for _, s in ir.blocks(body):
+            match s:
+                case ir.Let(var=ir.Var(name=name), value=value):
+                    pass
+                case ir.Decide():
+                    name, value = f"guard {s.index}", self.ctx.guards[s.index].value
+                case _:
+                    continue
+            self.leaves[name] = self.of(value)
+            if self.flat(value):
+                self.flats.add(name)
+
+    def of(self, e: ir.Expr) -> frozenset[str]:
+        """The sites that decide a value, and `STATE`; `STATE` alone if they are many."""
+        out: frozenset[str] = frozenset()
+        for x in ir.walk(e):
+            match x:
+                case ir.GuardRef():
+                    out |= self.leaves.get(f"guard {x.index}", frozenset({STATE}))
+                case ir.Outcome():
+                    out |= {x.site}
+                case ir.Var(random=True) | ir.Cell(random=True):
+                    name = x.name if isinstance(x, ir.Var) else x.array
+                    out |= self.leaves.get(name, frozenset({name if name in self.ctx.sites else STATE}))
+                case _:
+                    pass
+        return out if len(out) <= MOST_LEAVES else frozenset({STATE})
+
+    def flat(self, e: ir.Expr) -> bool:
+        """Whether a number may be constant on more than a surface, where latents move that it reads."""
+        for x in ir.walk(e):
+            match x:
+                case ir.Select() | ir.GuardRef() | ir.Outcome():
+                    return True
+                case ir.Op() if x.op in FLAT:
+                    return True
+                case ir.Var(random=True):
+                    if x.name in self.flats or not (x.name in self.leaves or x.name in self.ctx.sites):
+                        return True
+                case _:
+                    pass
+        return False
 
 
 @dataclass
 class _Looker:
     ctx: Context
     extents: Extents
-    sites: dict[ir.Expr, frozenset[str]] = field(default_factory=dict[ir.Expr, frozenset[str]])
+    reads: _Reads
+    poles: dict[str, bool] = field(default_factory=dict[str, bool])  # of variables: whether they may be infinite
+
+    def prepare(self, body: tuple[ir.Statement, ...]) -> None:
+        """Finds the variables with poles in the order of the program."""
+        for _, s in ir.blocks(body):
+            if isinstance(s, ir.Let):
+                self.poles[s.var.name] = not s.var.type.dims and self.infinite(s.value, ())
 
     def visit(self, e: ir.Expr, given: tuple[Literal, ...]) -> None:
         match e:
@@ -111,14 +179,14 @@ class _Looker:
         """Where the denominator changes sign and, in case it touches zero or is zero on a region, the numerator."""
         out = [SECOND] if self.crosses(d, given) else []
         touches = n.random and self.touches(d, given)
-        return [FIRST, *out] if touches and (self.together(n, d) or self.flat(d)) else out
+        return [FIRST, *out] if touches and (self.together(n, d) or self.reads.flat(d)) else out
 
     def of_angle(self, y: ir.Expr, x: ir.Expr, given: tuple[Literal, ...]) -> list[int]:
         """The cut is where y changes sign and x is negative; where y is zero, the angle jumps with the sign of x."""
         if self.extents.at(x, given).positive or _sign(self.extents.at(y, given)):
             return []
         out = [FIRST] if self.crosses(y, given) else []
-        if x.random and (not y.random or (self.touches(y, given) and (self.together(y, x) or self.flat(y)))):
+        if x.random and (not y.random or (self.touches(y, given) and (self.together(y, x) or self.reads.flat(y)))):
             return [*out, SECOND]
         return out
 
@@ -130,28 +198,13 @@ class _Looker:
         """Whether a number may be zero other than by a change of sign, where the sign of an affine form changes."""
         if not d.random or _sign(self.extents.at(d, given)):
             return False
-        affine = all(sum(k for _, k in m) <= 1 for m in self.ctx.normal(d)) and not self.flat(d)
+        affine = all(sum(k for _, k in m) <= 1 for m in self.ctx.normal(d)) and not self.reads.flat(d)
         return not affine or not all(isinstance(a, ir.Var | ir.Cell) for a in poly.atoms(self.ctx.normal(d)))
 
     def together(self, a: ir.Expr, b: ir.Expr) -> bool:
         """Whether one latent may move both."""
-        mine, other = self.leaves(a), self.leaves(b)
-        state = any(x not in self.ctx.sites for x in (*mine, *other))
-        return bool(mine and other) and (state or bool(mine & other))
-
-    def leaves(self, e: ir.Expr) -> frozenset[str]:
-        if e not in self.sites:
-            self.sites[e] = leaf_sites(e, self.ctx.definitions, self.ctx.guards)
-        return self.sites[e]
-
-    def flat(self, d: ir.Expr) -> bool:
-        """Whether a number may be zero on more than a surface."""
-        known = (self.ctx.definitions, self.ctx.sites)
-        return any(
-            isinstance(x, ir.Select | ir.GuardRef | ir.Outcome) or (isinstance(x, ir.Op) and x.op in FLAT)
-            or (isinstance(x, ir.Var) and x.random and not any(x.name in names for names in known))
-            for x in self.ctx.parts(d)
-        )  # fmt: skip
+        mine, other = self.reads.of(a), self.reads.of(b)
+        return bool(mine and other) and (STATE in mine | other or bool(mine & other))
 
     def negative_odd(self, power: ir.Expr, given: tuple[Literal, ...]) -> bool:
         """Whether a power may be negative and, as far as is known, odd."""
@@ -159,22 +212,22 @@ class _Looker:
             return power.value < 0 and float(power.value) % 2 == 1
         return self.extents.at(power, given).lo < 0
 
-    def infinite(self, e: ir.Expr, given: tuple[Literal, ...], depth: int = 8) -> bool:
+    def infinite(self, e: ir.Expr, given: tuple[Literal, ...]) -> bool:
         """Whether a factor may have a pole at which it does not change its sign."""
         match e:
-            case _ if not e.random or depth == 0:
+            case _ if not e.random:
                 return False
-            case ir.Var() if e.name in self.ctx.definitions and not e.type.dims:
-                return self.infinite(self.ctx.definitions[e.name], given, depth - 1)
+            case ir.Var():
+                return self.poles.get(e.name, False)
             case ir.Op(op="div", args=(a, d)):
-                return self.touches(d, given) or self.infinite(a, given, depth)
+                return self.touches(d, given) or self.infinite(a, given)
             case ir.Op(op="inv", args=(d,)):
                 return self.touches(d, given)
             case ir.Op(op="pow", args=(base, power)):
                 negative = power.value < 0 if isinstance(power, ir.Lit) else self.extents.at(power, given).lo < 0
                 return negative and base.random and not _sign(self.extents.at(base, given))
             case ir.Op(op="neg" | "abs" | "sqrt" | "square" | "add" | "sub" | "mul" | "beside" | "sided"):
-                return any(self.infinite(a, given, depth) for a in e.args)
+                return any(self.infinite(a, given) for a in e.args)
             case _:
                 return False
 
@@ -225,26 +278,32 @@ def sided(ctx: Context, e: ir.Op) -> ir.Expr:
     return ir.Op("sided", (out, *signs), e.type, True, e.span) if signs else out
 
 
-def _corners(ctx: Context, d: ir.Expr, depth: int = 8) -> list[ir.Expr]:
-    """Where a number may have a corner, or a double zero, as expressions that are zero there."""
-    match d:
-        case _ if not d.random or d.type.dims or depth == 0:
-            return []
-        case ir.Op(args=(a,)) if d.op in EVEN:
-            return [a, *_corners(ctx, a, depth)]
-        case ir.Op(op="max" | "min", args=(a, b)):
-            difference = ir.Op("sub", (a, b), ir.REAL, True)
-            return [difference, *_corners(ctx, a, depth), *_corners(ctx, b, depth)]
-        case ir.Op(op="mul", args=(a, b)) if a == b:
-            return [a, *_corners(ctx, a, depth)]
-        case ir.Op(op="pow", args=(a, ir.Lit())):
-            return [a, *_corners(ctx, a, depth)]
-        case ir.Op(op="add" | "sub" | "mul" | "div" | "neg" | "to_real" | "clamp" | "beside" | "sided" | "hypot"):
-            return [u for a in d.args for u in _corners(ctx, a, depth)]
-        case ir.Var() if d.name in ctx.definitions:
-            return _corners(ctx, ctx.definitions[d.name], depth - 1)
-        case _:
-            return []
+def _corners(ctx: Context, e: ir.Expr) -> list[ir.Expr]:
+    """Where a number may have a corner, or a double zero, as expressions that are zero there; the first few of them."""
+    out: list[ir.Expr] = []
+    seen: set[str] = set()
+    queue = [e]
+    while queue and len(out) < MOST_CORNERS:
+        d = queue.pop(0)
+        if not d.random or d.type.dims:
+            continue
+        match d:
+            case ir.Op(args=(a,)) if d.op in EVEN:
+                out.append(a)
+            case ir.Op(op="max" | "min", args=(a, b)):
+                out.append(ir.Op("sub", (a, b), ir.REAL, True))
+            case ir.Op(op="mul", args=(a, b)) if a == b:
+                out.append(a)
+            case ir.Op(op="pow", args=(a, ir.Lit())):
+                out.append(a)
+            case _:
+                pass
+        if isinstance(d, ir.Var) and d.name in ctx.definitions and d.name not in seen:
+            seen.add(d.name)
+            queue.append(ctx.definitions[d.name])
+        elif isinstance(d, ir.Op):
+            queue += d.args
+    return list(dict.fromkeys(out))
 
 
 def side(ctx: Context, u: ir.Expr, e: ir.Op) -> ir.Expr:
@@ -265,6 +324,16 @@ def positive(ctx: Context, u: ir.Expr, e: ir.Op) -> ir.Expr:
         found = expressions.new_guard(ctx, ">", u, ir.literal(0), e.span, pole=True)
         ctx.sides[key] = ctx.let("side", found, e.span)
     return ctx.sides[key]
+
+
+def count(ctx: Context, span: Span) -> None:
+    """Refuses a program with more poles than could be looked at in reasonable time."""
+    if len(ctx.sides) > MAX_POLES:
+        ctx.sink.error(
+            "PPL703", f"more than {MAX_POLES} values of the program may have a pole", span,
+            "where a denominator stays away from zero, say so: `max(d, 0.001)`",
+        )  # fmt: skip
+        raise PplError(in_source_order(ctx.sink.items), ctx.sink.sources)
 
 
 def _between(ctx: Context, e: ir.Op) -> ir.Expr:

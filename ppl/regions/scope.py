@@ -38,6 +38,7 @@ class Scope:
         return vectors.element(self.definitions.get(v.base.name), v.indices)
 
     def normal(self, e: ir.Expr) -> poly.Poly:
+        poly.settle(e, self.expand, self.memo)
         return poly.to_poly(e, self.expand, self.memo)
 
     def site(self, name: str) -> ir.Site:

@@ -73,6 +73,16 @@ def test_operands_behind_state_arrays_and_calls() -> None:
     assert one != other
 
 
+def test_long_chains_of_quotients_end() -> None:
+    """A chain of poles takes time in proportion, and a very long one is refused rather than compiled for hours."""
+    steps = [f"v{k + 1} = v{k} / (2 + y * v{k}) + 1" for k in range(250)]
+    chain = f"{LATENTS}v0 = x + 1\n" + "\n".join(steps[:60])
+    assert len(poles(f"{chain}\nfactor tanh(v60)\n")) >= 60
+    with pytest.raises(ppl.PplError) as caught:
+        ppl.compile(f"{LATENTS}v0 = x + 1\n" + "\n".join(steps) + "\nfactor tanh(v250)\n")
+    assert [d.code for d in caught.value.diagnostics] == ["PPL703"]
+
+
 def test_branches_that_are_never_taken() -> None:
     """Intervals that contradict each other are no reason to stop, or to go on for ever."""
     assert ppl.compile("x ~ Normal(0, 1)\nif x > 0 and x < 0 { factor tanh(1 / (1 + 1 / x)) }\n").source_code
