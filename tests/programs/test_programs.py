@@ -190,7 +190,7 @@ GUARDS: dict[str, tuple[str, int, int, set[str]]] = {
     "temperature": ("affine", 40, 40, {"fixed"}),
     "influenza": ("affine", 133, 264, set()),
     "nile": ("discrete", 1, 100, {"fixed"}),
-    "lynx": ("affine", 100, 112, set()),
+    "lynx": ("affine", 100, 112, {"fixed"}),
     "iris": ("invertible", 65, 300, {"fixed"}),  # 43 lengths and 22 widths differ
     "theoph": ("", 0, 0, {"no-jump"}),
     "stagnant": ("", 0, 0, {"no-jump"}),
@@ -199,7 +199,7 @@ GUARDS: dict[str, tuple[str, int, int, set[str]]] = {
     "school_flu": ("smooth", 14, 14, set()),
     "inventory": ("smooth", 25, 26, {"fixed"}),
     "sids": ("polynomial", 100, 100, set()),
-    "leading": ("invertible", 1, 8, {"merged"}),
+    "leading": ("invertible", 1, 8, {"fixed", "merged"}),
     "benefit": ("invertible", 24, 24, set()),
     "discount": ("monotone", 30, 30, set()),
     "orings": ("affine", 16, 23, {"no-jump"}),  # 16 temperatures differ

@@ -76,8 +76,8 @@ def test_operands_behind_state_arrays_and_calls() -> None:
 def test_long_chains_of_quotients_end() -> None:
     """A chain of poles takes time in proportion, and a very long one is refused rather than compiled for hours."""
     steps = [f"v{k + 1} = v{k} / (2 + y * v{k}) + 1" for k in range(250)]
-    chain = f"{LATENTS}v0 = x + 1\n" + "\n".join(steps[:60])
-    assert len(poles(f"{chain}\nfactor tanh(v60)\n")) >= 60
+    chain = f"{LATENTS}v0 = x + 1\n" + "\n".join(steps[:20])
+    assert len(poles(f"{chain}\nfactor tanh(v20)\n")) >= 20
     with pytest.raises(ppl.PplError) as caught:
         ppl.compile(f"{LATENTS}v0 = x + 1\n" + "\n".join(steps) + "\nfactor tanh(v250)\n")
     assert [d.code for d in caught.value.diagnostics] == ["PPL703"]
