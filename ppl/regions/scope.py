@@ -62,28 +62,57 @@ class Scope:
 
     def independent(self, e: ir.Expr, latent: Latent) -> bool:
         """Whether `e` certainly does not change when `latent` alone moves, through guards or otherwise."""
+        self._settle(e, latent)
+        return self._independent(e, latent)
+
+    def _settle(self, e: ir.Expr, latent: Latent) -> None:
+        """Answers the question for the variables that `e` reads in the order of their definitions, which may be a chain
+        of any length."""
+        queue = [(v, False) for v in self._read(e) if (v.name, latent) not in self.unmoved]
+        while queue:
+            v, ready = queue.pop()
+            if (v.name, latent) in self.unmoved:
+                continue
+            definition = None if ready else self.definitions.get(v.name)
+            if definition is None or latent.site not in self.flow.variables.get(v.name, NOTHING).sites:
+                self.unmoved[v.name, latent] = self._find_independence(v, latent)
+                continue
+            queue.append((v, True))
+            queue += [(x, False) for x in self._read(definition, self.masks.get(v.name))]
+
+    def _read(self, *expressions: ir.Expr | None) -> list[ir.Var]:
+        """The variables in expressions, and in the values and masks of guards there."""
+        out: dict[str, ir.Var] = {}
+        guards: set[int] = set()
+        queue = [e for e in expressions if e is not None]
+        while queue:
+            for x in ir.walk(queue.pop()):
+                if isinstance(x, ir.Var):
+                    out.setdefault(x.name, x)
+                elif isinstance(x, ir.GuardRef) and x.index not in guards:
+                    guards.add(x.index)
+                    mask = self.masks.get(f"guard {x.index}")
+                    queue += [self.program.guards[x.index].value, *(() if mask is None else (mask,))]
+        return list(out.values())
+
+    def _independent(self, e: ir.Expr, latent: Latent) -> bool:
         match e:
             case ir.Var():
-                return self._variable_independent(e, latent)
+                known = self.unmoved.get((e.name, latent))
+                return self._find_independence(e, latent) if known is None else known
             case ir.Cell():
-                if not all(self.independent(i, latent) for i in e.indices):
+                if not all(self._independent(i, latent) for i in e.indices):
                     return False
                 if e.array == latent.site:
                     return self.different_element(e.indices, latent.indices)
                 return latent.site not in self.flow.variables.get(e.array, NOTHING).sites
             case ir.GuardRef():
                 g = self.program.guards[e.index]
-                return self.independent(g.value, latent) and self.is_computed_along(f"guard {e.index}", latent)
+                return self._independent(g.value, latent) and self.is_computed_along(f"guard {e.index}", latent)
             case ir.Slice(base=ir.Var() as v) if v.name == latent.site and len(latent.indices) == 1:
                 return self.below(latent.indices[0], e.lo)
             case _:
-                return all(self.independent(x, latent) for x in ir.children(e))
-
-    def _variable_independent(self, v: ir.Var, latent: Latent) -> bool:
-        key = (v.name, latent)
-        if key not in self.unmoved:
-            self.unmoved[key] = self._find_independence(v, latent)
-        return self.unmoved[key]
+                return all(self._independent(x, latent) for x in ir.children(e))
 
     def _find_independence(self, v: ir.Var, latent: Latent) -> bool:
         if v.name == latent.site:
@@ -91,7 +120,7 @@ class Scope:
         if latent.site not in self.flow.variables.get(v.name, NOTHING).sites:
             return True
         if v.name in self.definitions:
-            return self.independent(self.definitions[v.name], latent) and self.is_computed_along(v.name, latent)
+            return self._independent(self.definitions[v.name], latent) and self.is_computed_along(v.name, latent)
         return v.name in self.entries and self.untouched_before(latent, self.entries[v.name])
 
     def is_computed_along(self, name: str, line: Latent) -> bool:
