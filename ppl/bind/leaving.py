@@ -12,6 +12,7 @@ from ppl.bind.iterate import pieces, range_of, width_of
 from ppl.bind.ranges import Ranges, ranges_of
 from ppl.bind.watch import Watch
 from ppl.core import ir
+from ppl.core.show import show
 from ppl.diagnostics import Diagnostics
 
 MAX_WORK = 10**6  # elements computed for one loop; beyond, it is left to binding
@@ -59,6 +60,14 @@ class _Walk:
         )
         for e in own(s, self.program.guards):
             ev.at(ev.space, watch).value(e, active)
+        if isinstance(s, ir.Fill | ir.Sample) and s.indices:
+            self.target(s.array if isinstance(s, ir.Fill) else s.site, s.indices, ev, watch, active)
+
+    def target(self, name: str, indices: tuple[ir.Expr, ...], ev: Evaluator, watch: _Watch, active: Mask) -> None:
+        sizes = ev.dims(ev.types[name])
+        if sizes is not None:
+            text = f"{name}[{', '.join(show(i) for i in indices)}]"
+            watch.bounds(text, indices, [ev.value(i, active) for i in indices], list(sizes), ev.types[name], active)
 
     def loop(self, s: ir.Loop, ev: Evaluator) -> None:
         if not any(id(x) in self.found for _, x in ir.blocks((s,))):

@@ -97,3 +97,30 @@ def test_long_loops_are_left_to_binding() -> None:
     sink = Diagnostics({})
     check_indices(compiled.regions.program, compiled.regions.definitions, sink)
     assert not sink.items
+
+
+ARRAYS = "data n: int\ny ~ Normal(0, 1)\nw: real[2] ~ Normal(0, 1)\nr = [1.0, 2.0]\nvar z: real[3]\n"
+
+
+@pytest.mark.parametrize(("statement", "said"), [
+    ("for i in 0..3 { factor w[i] }", "`w[i]`: index 2 at i = 2 is outside an array of size 2"),
+    ("for i in 0..2 { factor w[i] * r[i + 1] }", "`r[i + 1]`: index 2 at i = 1 is outside an array of size 2"),
+    ("for i in 0..4 { z[i] ~ Normal(0, 1) }", "`z[i]`: index 3 at i = 3 is outside an array of size 3"),
+    ("for i in 0..3 { if y > 3 { factor w[i] } }", "`w[i]`: index 2 at i = 2 is outside an array of size 2"),
+    ("for i in 0..2 { for j in 0..2 { factor w[i + j] } }",
+     "`w[i + j]`: index 2 at i = 1, j = 1 is outside an array of size 2"),
+    ("factor sum([w[k - 1] for k in 0..2])", "`w[k - 1]`: index -1 at k = 0 is outside an array of size 2"),
+])  # fmt: skip
+def test_loops_with_constant_bounds(statement: str, said: str) -> None:
+    with pytest.raises(PplError) as caught:
+        ppl.compile(f"{ARRAYS}{statement}\n")
+    assert [(d.code, d.message) for d in caught.value.diagnostics] == [("PPL208", said)]
+
+
+@pytest.mark.parametrize("statement", [
+    "for i in 0..3 { if i < 2 { factor w[i] } }", "for i in 0..3 { factor if i < 2 then w[i] else 0 }",
+    "for i in 0..3 { if n > 3 { factor w[i] } }", "for i in 5..3 { factor w[i] }", "for i in 0..n { factor w[i] }",
+    "for i in 0..2 { for j in i..2 { factor w[j - i] } }",
+])  # fmt: skip
+def test_what_conditions_keep_from_being_read(statement: str) -> None:
+    assert ppl.compile(f"{ARRAYS}{statement}\n").source_code
