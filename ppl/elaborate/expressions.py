@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ppl.core import ir
+from ppl.core import ir, poly
 from ppl.core.rewrite import rebuild
 from ppl.core.show import show
 from ppl.diagnostics import Span
@@ -174,7 +174,12 @@ def floored(ctx: Context, op: str, a: ir.Expr, b: ir.Expr, b_span: Span, span: S
 
 
 def floor(ctx: Context, x: ir.Expr, text: str, span: Span, pole: bool = False) -> ir.Expr:
-    """The floor of a value that depends on a latent."""
+    """The floor of a value that depends on a latent; of data if its latents cancel."""
+    normal = ctx.normal(x)
+    if not any(a.random for a in poly.atoms(normal)):
+        out = ir.Op("floor", (poly.to_expr(normal),), ir.INT, False, span)
+        ctx.decided(out, span)
+        return out
     guard = ir.Guard(len(ctx.guards), x, text, ctx.loops, ctx.mask, span, levels=True, pole=pole)
     ctx.guards.append(guard)
     ctx.block.append(ir.Decide(guard.index, ctx.mask, span))
