@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import jax
@@ -25,7 +26,7 @@ from ppl.runtime.control import BY_VALUE, Guard, floor_of
 from ppl.runtime.point import Draw, Observation, Root
 from ppl.runtime.subsets import Subset
 
-FURTHER, FURTHER_SINGLE = 100.0, 10.0  # how much further from a pole values are read a second time
+FURTHER, FURTHER_SINGLE = 100.0, 10.0  # how much further from a pole values are read again, the last time
 
 Evaluate = Callable[[ArrayLike, Mapping[str, Any]], dict[str, Any]]
 
@@ -113,9 +114,16 @@ def jump(
     path_on, path_off = outcomes(at_on), outcomes(at_off)
     if pole:
         further = FURTHER if at_on[name].value.dtype.itemsize == 8 else FURTHER_SINGLE
-        far = (evaluate(further * towards, {name: on}), evaluate(-further * towards, {name: off}))
+
+        def gaps_at(distance: Array) -> dict[str, Array]:
+            on_side, off_side = evaluate(distance * towards, {name: on}), evaluate(-distance * towards, {name: off})
+            return {t: _value(on_side[t]) - _value(off_side[t]) for t in terms}
+
+        near = {t: _value(at_on[t]) - _value(at_off[t]) for t in terms}
+        distances = further ** (jnp.arange(1, 4, dtype=at_on[name].value.dtype) / 3)
+        rest = jax.vmap(gaps_at)(distances)
         crosses = jnp.any(_natural(at_on[name]) != _natural(at_off[name]))  # not where it only touches zero
-        gaps = {t: crosses * _limit(at_on[t], at_off[t], far[0][t], far[1][t], further) for t in terms}
+        gaps = {t: crosses * _limit(near[t], rest[t], further) for t in terms}
     else:
         true, false = evaluate(0, path_on), evaluate(0, path_off)
         gaps = {t: _value(true[t]) - _value(false[t]) for t in terms}
@@ -173,12 +181,20 @@ def difference_of_model(
     return jnp.asarray(sum((jnp.sum(g[0] - g[1]) for g in gaps), start=0.0))
 
 
-def _limit(on: Any, off: Any, far_on: Any, far_off: Any, further: float) -> Array:
-    """A jump at a pole by the values beside it, or by those further off where the former are rounding alone: at a
-    singularity that cancels, ``(exp(x) - 1 - x - x^2 / 2) / x^3``. What a pole makes of a value that stays finite does
-    not grow faster than the inverse distance."""
-    near, far = _value(on) - _value(off), _value(far_on) - _value(far_off)
-    return jnp.where(jnp.abs(near) > 1.5 * further * jnp.abs(far), far, near)
+def _limit(near: Array, rest: Array, further: float) -> Array:
+    """A jump at a pole by the values beside it, in distances 1, d, d^2 and d^3 = `further`.
+
+    Where the nearest are rounding alone, it is that by the furthest: at a singularity that cancels, ``(exp(x) - 1 - x -
+    x^2 / 2) / x^3``. What a pole makes of a value that stays finite does not grow faster than the inverse distance.
+    Where the values go to their limit as a power of the distance, as those of ``x / sqrt(abs(x))``, it is the limit
+    (Aitken's extrapolation).
+    """
+    far = rest[2]
+    steps = rest[0] - near, rest[1] - rest[0], far - rest[1]
+    ratios = [b / jnp.where(a == 0, 1, a) for a, b in pairwise(steps)]
+    power = (ratios[0] > 1.1) & (ratios[1] > 0.7 * ratios[0]) & (ratios[1] < 1.4 * ratios[0])
+    there = near - jnp.where(power, steps[0] / jnp.where(power, ratios[0] - 1, 1), 0)
+    return jnp.where(jnp.abs(near) > 1.5 * further * jnp.abs(far), far, there)
 
 
 def _aligned(flips: Array, term: Array) -> Array:
