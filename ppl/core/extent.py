@@ -12,7 +12,11 @@ INF = math.inf
 
 @record
 class Extent:
-    """An interval; `lo_open`, `hi_open`: that end is reached with probability zero."""
+    """An interval; `lo_open`, `hi_open`: that end is reached with probability zero and, between other values, nowhere.
+
+    So an infinite end is closed if there may be a pole at which the value is infinite, and 0 is closed in what is
+    divided by such a value.
+    """
 
     lo: float = -INF
     hi: float = INF
@@ -54,13 +58,13 @@ RISING: Mapping[str, tuple[Callable[[float], float] | None, Extent]] = {
     "tanh": (math.tanh, Extent(-1.0, 1.0)), "atan": (math.atan, Extent(-math.pi / 2, math.pi / 2)),
     "erf": (math.erf, Extent(-1.0, 1.0)), "log2": (math.log2, ANY), "log10": (math.log10, ANY),
     "inv_logit": (None, Extent(0.0, 1.0)), "Phi": (None, Extent(0.0, 1.0)), "log1p_exp": (None, POSITIVE),
+    "log_inv_logit": (None, Extent(-INF, 0.0)),
 }  # fmt: skip
 FIXED: Mapping[str, Extent] = {
-    "cosh": Extent(1.0, INF, False), "erfc": Extent(0.0, 2.0), "sin": Extent(-1.0, 1.0, False, False),
-    "cos": Extent(-1.0, 1.0, False, False), "asin": Extent(-math.pi / 2, math.pi / 2, False, False),
-    "acos": Extent(0.0, math.pi, False, False),
-    "hypot": NONNEGATIVE, "log_inv_logit": Extent(-INF, 0.0), "acosh": NONNEGATIVE,
+    "sin": Extent(-1.0, 1.0, False, False), "cos": Extent(-1.0, 1.0, False, False),
+    "asin": Extent(-math.pi / 2, math.pi / 2, False, False), "acos": Extent(0.0, math.pi, False, False),
 }  # fmt: skip
+FROM: Mapping[str, float] = {"cosh": 1.0, "hypot": 0.0, "acosh": 0.0}  # what the values of other functions begin at
 
 
 def point(x: float) -> Extent:
@@ -74,13 +78,32 @@ def union(items: Iterable[Extent]) -> Extent:
     return ANY if out is None else out
 
 
+def infinite(x: Extent) -> bool:
+    """Whether there may be a pole."""
+    return (x.lo == -INF and not x.lo_open) or (x.hi == INF and not x.hi_open)
+
+
+def above(lo: float, *operands: Extent, open: bool = False) -> Extent:
+    """All numbers from `lo` on; infinite only where an operand is."""
+    return Extent(lo, INF, open, not any(infinite(x) for x in operands))
+
+
 def add(x: Extent, y: Extent) -> Extent:
-    return Extent(x.lo + y.lo, x.hi + y.hi, x.lo_open or y.lo_open, x.hi_open or y.hi_open)
+    lo, hi = x.lo + y.lo, x.hi + y.hi
+    lows, highs = ((x.lo, x.lo_open), (y.lo, y.lo_open)), ((x.hi, x.hi_open), (y.hi, y.hi_open))
+    return Extent(lo, hi, _missed(lo, lows), _missed(hi, highs))
+
+
+def _missed(end: float, operands: Iterable[tuple[float, bool]]) -> bool:
+    """Whether a sum or product does not reach an end: one that is finite takes all operands there, infinity one."""
+    if math.isinf(end):
+        return all(is_open for x, is_open in operands if math.isinf(x))
+    return any(is_open for _, is_open in operands)
 
 
 def larger(x: Extent, y: Extent) -> Extent:
-    top = x if x.lo > y.lo else y
-    return Extent(top.lo, max(x.hi, y.hi), x.lo_open and y.lo_open, x.hi_open and y.hi_open)
+    top, hi = x if x.lo > y.lo else y, max(x.hi, y.hi)
+    return Extent(top.lo, hi, x.lo_open and y.lo_open, all(z.hi_open for z in (x, y) if z.hi == hi))
 
 
 def mul(x: Extent, y: Extent) -> Extent:
@@ -91,11 +114,14 @@ def mul(x: Extent, y: Extent) -> Extent:
     if y.hi <= 0 and y.lo < 0:
         return -mul(x, -y)
     if x.lo >= 0 and y.lo >= 0:
+        lo, hi = _times(x.lo, y.lo), _times(x.hi, y.hi)
         reached = (x.lo == 0 and not x.lo_open) or (y.lo == 0 and not y.lo_open)
-        opens = (not reached and (x.lo_open or y.lo_open), x.hi_open or y.hi_open)
-        return Extent(_times(x.lo, y.lo), _times(x.hi, y.hi), *opens)
+        opens = not reached and (x.lo_open or y.lo_open)
+        return Extent(lo, hi, opens, _missed(hi, ((x.hi, x.hi_open), (y.hi, y.hi_open))))
     corners = [_times(a, b) for a in (x.lo, x.hi) for b in (y.lo, y.hi)]
-    return Extent(min(corners), max(corners), False, False)
+    finite = not infinite(x) and not infinite(y)
+    lo, hi = min(corners), max(corners)
+    return Extent(lo, hi, finite and lo == -INF, finite and hi == INF)
 
 
 def _times(a: float, b: float) -> float:
@@ -103,29 +129,37 @@ def _times(a: float, b: float) -> float:
 
 
 def inverse(x: Extent) -> Extent:
-    if x.negative:
+    if x.lo < 0 and x.hi <= 0:
         return -inverse(-x)
-    if not x.positive:
-        return NONNEGATIVE if x.lo >= 0 else -NONNEGATIVE if x.hi <= 0 else ANY
-    return Extent(1 / x.hi, 1 / x.lo if x.lo > 0 else INF, x.hi_open, x.lo_open)
+    if x.lo < 0:
+        return Extent(-INF, INF, False, False)
+    at_zero = x.lo == 0
+    return Extent(1 / x.hi if x.hi > 0 else 0.0, INF if at_zero else 1 / x.lo, x.hi_open, x.lo_open)
 
 
-def total(x: Extent) -> Extent:
-    """Of a sum of such numbers; of none of them, which is 0 whatever the latents are, nothing need be known."""
-    return Extent(x.lo if x.lo >= 0 else -INF, x.hi if x.hi <= 0 else INF, x.lo_open, x.hi_open)
+def total(x: Extent, some: bool) -> Extent:
+    """Of a sum of such numbers; of `some`, or perhaps of none, which is 0."""
+    lo, hi = x.lo if x.lo >= 0 else -INF, x.hi if x.hi <= 0 else INF
+    out = Extent(lo, hi, x.lo_open or (lo < x.lo and not infinite(x)), x.hi_open or (hi > x.hi and not infinite(x)))
+    return out if some else out | ZERO
 
 
 def rising(op: str, x: Extent) -> Extent:
     function, within = RISING[op]
-    if function is None:
-        return within
     ends: list[tuple[float, bool]] = []
     for end, limit, is_open in ((x.lo, within.lo, x.lo_open), (x.hi, within.hi, x.hi_open)):
+        if function is None:
+            ends.append((limit, is_open or not math.isinf(end)))
+            continue
         try:
-            ends.append((float(function(end)), is_open))
-        except (ValueError, OverflowError):  # out of the domain, or too large
-            ends.append((limit, False))
-    return Extent(ends[0][0], ends[1][0], ends[0][1], ends[1][1]) & within
+            value = float(function(end))
+            # A limit that no finite number reaches is one of rounding.
+            ends.append((value, is_open or (value == limit and op != "sqrt" and not math.isinf(end))))
+        except ValueError:  # out of the domain, or at an end of it
+            ends.append((limit, is_open and end == (-1.0 if op == "log1p" else 0.0)))
+        except OverflowError:
+            ends.append((limit, True))
+    return Extent(ends[0][0], ends[1][0], ends[0][1], ends[1][1])
 
 
 def floor(x: float) -> float:
@@ -144,4 +178,4 @@ def _lowered(x: Extent) -> Extent:
     for bound in (1.0, 0.0, -1.0):
         if x.lo >= bound:
             return Extent(bound, x.hi, x.lo > bound or x.lo_open, x.hi_open)
-    return Extent(-INF, x.hi, True, x.hi_open)
+    return Extent(-INF, x.hi, x.lo > -INF or x.lo_open, x.hi_open)

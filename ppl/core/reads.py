@@ -87,7 +87,7 @@ def live_expressions(
             case ir.Report():
                 pass
             case _:
-                yield from ((e, s.mask) for name, e in _sources(s) if name in live)
+                yield from ((e, s.mask) for name, e in sources_of(s) if name in live)
 
 
 def live_variables(body: Sequence[ir.Statement], guards: Sequence[ir.Guard]) -> frozenset[str]:
@@ -98,7 +98,7 @@ def live_variables(body: Sequence[ir.Statement], guards: Sequence[ir.Guard]) -> 
     for _, s in ir.blocks(tuple(body)):
         if isinstance(s, ir.Term | ir.Sample):
             queue.extend(expressions_of(s, guards))
-        for name, e in _sources(s):
+        for name, e in sources_of(s):
             sources.setdefault(name, []).append(e)
     live: set[str] = set()
     while queue:
@@ -116,7 +116,7 @@ def live_variables(body: Sequence[ir.Statement], guards: Sequence[ir.Guard]) -> 
     return frozenset(live)
 
 
-def _sources(s: ir.Statement) -> Iterator[tuple[str, ir.Expr]]:
+def sources_of(s: ir.Statement) -> Iterator[tuple[str, ir.Expr]]:
     """The variables that a statement itself, without those in a loop, gives a value, and what the value comes from."""
     match s:
         case ir.Let():

@@ -114,7 +114,7 @@ def array_call(
     if f.kind == "array" and len(args[0].type.dims) != 1:
         return ctx.error("PPL202", f"`{f.name}` takes a vector, got {expressions.describe(args[0].type)}", e.span)
     t = ir.Type(base) if reduces or f.kind == "dot" else args[0].type.with_base(base)
-    return ir.Op(f.name, tuple(args), t, random, e.span)
+    return poles.sided(ctx, ir.Op(f.name, tuple(args), t, random, e.span))
 
 
 def length(ctx: Context, a: ir.Expr, e: ast.Call) -> ir.Expr:

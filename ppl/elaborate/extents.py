@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from ppl.core import extent, ir, poly
-from ppl.core.extent import ANY, FIXED, INF, NONNEGATIVE, POSITIVE, RISING, Extent
+from ppl.core.extent import ANY, FIXED, FROM, INF, NONNEGATIVE, POSITIVE, RISING, Extent
 from ppl.elaborate.context import Context
 from ppl.language.distributions import named
 
@@ -53,7 +53,7 @@ class Extents:
 
     def loop(self, s: ir.Loop) -> None:
         first, last = self.of(s.lo), self.of(s.hi)
-        self.known[s.var.name] = Extent(first.lo, last.hi - 1, False, False)
+        self.known[s.var.name] = Extent(first.lo, max(first.lo, last.hi - 1), False, False)
         for c in s.carries:
             self.join(c.entry.name, self.of(c.init))
         self.block(s.body)
@@ -153,7 +153,7 @@ class Extents:
         args = [self._of(a, given) for a in e.args]
         match e.op, args:
             case "to_real" | "cumsum" | "transpose" | "diagonal" | "beside" | "sided" | "within", (x, *_):
-                return x if e.op != "cumsum" else extent.total(x)
+                return x if e.op != "cumsum" else extent.total(x, True)
             case (("max" | "min" | "mean"), (x,)):
                 return x
             case "add", (x, y):
@@ -163,17 +163,18 @@ class Extents:
             case "neg", (x,):
                 return -x
             case "mul", (x, y):
-                return NONNEGATIVE if e.args[0] == e.args[1] else extent.mul(x, y)
+                same = e.args[0] == e.args[1]
+                return extent.above(0.0, x, open=x.positive or x.negative) if same else extent.mul(x, y)
             case "div", (x, y):
                 return extent.mul(x, extent.inverse(y))
             case "inv", (x,):
                 return extent.inverse(x)
             case "square", (x,):
-                return POSITIVE if x.positive or x.negative else NONNEGATIVE
+                return extent.above(0.0, x, open=x.positive or x.negative)
             case "abs", (x,):
-                return x if x.lo >= 0 else -x if x.hi <= 0 else NONNEGATIVE
+                return x if x.lo >= 0 else -x if x.hi <= 0 else extent.above(0.0, x)
             case "relu", (x,):
-                return x if x.lo >= 0 else NONNEGATIVE
+                return x if x.lo >= 0 else extent.larger(x, extent.ZERO)
             case "max", (x, y):
                 return extent.larger(x, y)
             case "min", (x, y):
@@ -181,22 +182,39 @@ class Extents:
             case "clamp", (x, lo, hi):
                 return -extent.larger(-extent.larger(x, lo), -hi)
             case "sum", (x,):
-                return extent.total(x)
+                return extent.total(x, self.some(e.args[0]))
             case "prod", (x,):
-                return POSITIVE if x.positive else NONNEGATIVE if x.lo >= 0 else ANY
+                lo, missed = (0.0, x.positive) if x.lo >= 0 else (-INF, not extent.infinite(x))
+                return extent.above(lo, x, open=missed)
             case "dot", (x, y):
-                return NONNEGATIVE if e.args[0] == e.args[1] else extent.total(extent.mul(x, y))
-            case "pow", (x, _):
-                even = isinstance(e.args[1], ir.Lit) and float(e.args[1].value) % 2 == 0
-                if x.positive or (even and x.negative):
-                    return POSITIVE
-                return NONNEGATIVE if even or x.lo >= 0 else ANY
+                if e.args[0] == e.args[1]:
+                    return extent.above(0.0, x)
+                return extent.total(extent.mul(x, y), self.some(e.args[0]))
+            case "pow", (x, y):
+                return self._power(x, y, e.args[1])
+            case "erfc", (x,):
+                return extent.add(extent.point(1.0), -extent.rising("erf", x))
             case op, (x,) if op in RISING:
                 return extent.rising(op, x)
             case op, _ if op in FIXED:
                 return FIXED[op]
+            case op, _ if op in FROM:
+                return extent.above(FROM[op], *args)
             case _:
                 return ANY
+
+    def _power(self, x: Extent, y: Extent, power: ir.Expr) -> Extent:
+        even = isinstance(power, ir.Lit) and float(power.value) % 2 == 0
+        infinite, signed = extent.infinite(x) or extent.infinite(y), x.positive or x.negative
+        if not even and x.lo < 0:
+            infinite |= y.lo < 0
+            return Extent(-INF, INF, not infinite, not infinite)
+        zero = not signed if y.lo >= 0 else infinite or (y.hi > 0 and not signed)
+        return Extent(0.0, INF, not zero, not (infinite or (y.lo < 0 and not signed)))
+
+    def some(self, array: ir.Expr) -> bool:
+        """Whether an array certainly has elements."""
+        return all(isinstance(d, ir.Lit) and d.value > 0 for d in array.type.dims)
 
     def _transformed(self, e: ir.Op, given: tuple[Literal, ...]) -> Extent:
         limits = [self._of(a, given) for a in e.args[1:]]
@@ -253,5 +271,6 @@ class Extents:
             if poly.is_constant(rest):
                 at = poly.value(rest)
                 # A guard that does not hold may be zero, and be so on a region.
-                found = found & (Extent(at, INF, holds) if (scale > 0) == holds else Extent(-INF, at, True, holds))
+                beyond = Extent(at, INF, holds, False)
+                found = found & (beyond if (scale > 0) == holds else -Extent(-at, INF, holds, False))
         return found

@@ -18,18 +18,23 @@ import math
 from dataclasses import dataclass, field
 
 from ppl.core import ir, poly
-from ppl.core.reads import live_expressions
+from ppl.core.reads import live_expressions, sources_of
 from ppl.diagnostics import PplError, Span, in_source_order
 from ppl.elaborate import expressions
 from ppl.elaborate.context import Context
 from ppl.elaborate.extents import Extent, Extents, Literal
 
-WATCHED = ("div", "mul", "inv", "pow", "atan2", "tan", "digamma")
+WATCHED = ("div", "mul", "inv", "pow", "atan2", "tan", "digamma", "add", "sub", "dot", "prod", "matmul", "outer")
+HARMLESS = ("mul", "add", "sub", "dot", "prod", "matmul", "outer")  # where none of the others is in the program
 MATRICES = ("solve", "solve_lower", "inverse")
 # What an operation needs a guard for: the sign of an operand by its place, or the poles between which its argument is.
 FIRST, SECOND, PLACE = 0, 1, 2
 FLAT = ("relu", "max", "min", "clamp", "floordiv", "mod")  # may be a constant where latents move
 EVEN = ("abs", "square", "sqrt", "relu")
+BOUNDED = (
+    "sin", "cos", "atan", "atan2", "asin", "acos", "tanh", "inv_logit", "Phi", "erf", "erfc", "floordiv", "mod",
+    "lt", "le", "gt", "ge", "eq", "ne", "and", "or", "not", "length", *MATRICES,
+)  # fmt: skip
 
 
 # ------------------------------------------------------------------- what is lacking
@@ -40,7 +45,7 @@ def look(ctx: Context) -> None:
     determinant may be zero."""
     body = tuple(ctx.block)
     found = list(live_expressions(body, ctx.guards))
-    watched = {*WATCHED, *MATRICES} - {"mul"}  # without one of the others in the program, a product jumps nowhere
+    watched = {*WATCHED, *MATRICES}.difference(HARMLESS)
     if not any(isinstance(x, ir.Op) and x.random and x.op in watched for e, _ in found for x in ir.walk(e)):
         return
     extents = Extents(ctx)
@@ -115,13 +120,20 @@ class _Looker:
     ctx: Context
     extents: Extents
     reads: _Reads
-    poles: dict[str, bool] = field(default_factory=dict[str, bool])  # of variables: whether they may be infinite
+    poles: set[str] = field(default_factory=set[str])  # variables and arrays that may be infinite
 
     def prepare(self, body: tuple[ir.Statement, ...]) -> None:
-        """Finds the variables with poles in the order of the program."""
-        for _, s in ir.blocks(body):
-            if isinstance(s, ir.Let):
-                self.poles[s.var.name] = not s.var.type.dims and self.infinite(s.value, ())
+        """Finds the variables with poles, in the order of the program and, for what loops carry, once more."""
+        sources = [
+            (name, e, self.extents.conditions(s.mask))
+            for _, s in ir.blocks(body) if not isinstance(s, ir.Report) for name, e in sources_of(s)
+        ]  # fmt: skip
+        found = -1
+        while found < len(self.poles):
+            found = len(self.poles)
+            for name, e, given in sources:
+                if name not in self.poles and self.infinite(e, given):
+                    self.poles.add(name)
 
     def visit(self, e: ir.Expr, given: tuple[Literal, ...]) -> None:
         match e:
@@ -157,19 +169,23 @@ class _Looker:
                 x = self.extents.at(u, given)
                 return [] if not u.random or (-math.pi / 2 <= x.lo and x.hi <= math.pi / 2) else [PLACE]
             case "digamma", (u,):
-                return [] if not u.random or self.extents.at(u, given).positive else [PLACE]
+                return [] if not u.random or self.extents.at(u, given).lo >= 0 else [PLACE]
             case "div", (n, d):
                 return self.of_quotient(n, d, given)
             case "inv", (d,):
                 return [FIRST] if self.crosses(d, given) else []
             case "pow", (base, power):
                 return [FIRST] if self.negative_odd(power, given) and self.crosses(base, given) else []
-            case "mul", (a, b):
+            case "mul" | "dot" | "matmul" | "outer", (a, b):
                 return [
                     k for k, (x, other) in enumerate(((a, b), (b, a)))
                     if x.random and self.infinite(other, given) and self.together(x, other)
                     and not _sign(self.extents.at(x, given))
                 ]  # fmt: skip
+            case "prod", (a,):
+                return [FIRST] if self.infinite(a, given) and not self.signed_beside(a, given) else []
+            case "add" | "sub", (a, b):
+                return [FIRST] if self.may_cancel(e.op, a, b, given) else []
             case "atan2", (y, x):
                 return self.of_angle(y, x, given)
             case _:
@@ -178,7 +194,7 @@ class _Looker:
     def of_quotient(self, n: ir.Expr, d: ir.Expr, given: tuple[Literal, ...]) -> list[int]:
         """Where the denominator changes sign and, in case it touches zero or is zero on a region, the numerator."""
         out = [SECOND] if self.crosses(d, given) else []
-        touches = n.random and self.touches(d, given)
+        touches = n.random and not _sign(self.extents.at(n, given)) and self.touches(d, given)
         return [FIRST, *out] if touches and (self.together(n, d) or self.reads.flat(d)) else out
 
     def of_angle(self, y: ir.Expr, x: ir.Expr, given: tuple[Literal, ...]) -> list[int]:
@@ -213,23 +229,51 @@ class _Looker:
         return self.extents.at(power, given).lo < 0
 
     def infinite(self, e: ir.Expr, given: tuple[Literal, ...]) -> bool:
-        """Whether a factor may have a pole at which it does not change its sign."""
+        """Whether a number, or an element of an array, may have a pole at which it does not change its sign."""
         match e:
             case _ if not e.random:
                 return False
             case ir.Var():
-                return self.poles.get(e.name, False)
+                return e.name in self.poles
+            case ir.Cell():
+                return e.array in self.poles
             case ir.Op(op="div", args=(a, d)):
                 return self.touches(d, given) or self.infinite(a, given)
-            case ir.Op(op="inv", args=(d,)):
+            case ir.Op(op="inv" | "digamma", args=(d,)):
                 return self.touches(d, given)
             case ir.Op(op="pow", args=(base, power)):
-                negative = power.value < 0 if isinstance(power, ir.Lit) else self.extents.at(power, given).lo < 0
-                return negative and base.random and not _sign(self.extents.at(base, given))
-            case ir.Op(op="neg" | "abs" | "sqrt" | "square" | "add" | "sub" | "mul" | "beside" | "sided"):
+                x, y = self.extents.at(base, given), self.extents.at(power, given)
+                negative = y.lo < 0 and base.random and not _sign(x)
+                return negative or self.infinite(base, given) or self.infinite(power, given)
+            case ir.Op() if e.op in BOUNDED:
+                return False
+            case ir.Op():
                 return any(self.infinite(a, given) for a in e.args)
+            case ir.Select():
+                return any(self.infinite(a, given) for a in (e.then, e.orelse))
+            case ir.Index() | ir.Slice():
+                return self.infinite(e.base, given)
+            case ir.Array():
+                return any(self.infinite(a, given) for a in e.items)
             case _:
                 return False
+
+    def signed_beside(self, a: ir.Expr, given: tuple[Literal, ...]) -> bool:
+        """Whether no element of an array may change its sign where another one is infinite."""
+        if not isinstance(a, ir.Array):
+            return bool(_sign(self.extents.at(a, given)))
+        far = [x for x in a.items if self.infinite(x, given)]
+        free = [x for x in a.items if x.random and not _sign(self.extents.at(x, given))]
+        return not any(self.together(x, y) for x in far for y in free if x is not y)
+
+    def may_cancel(self, op: str, a: ir.Expr, b: ir.Expr, given: tuple[Literal, ...]) -> bool:
+        """Whether the two parts of a sum may be infinite at one pole, with opposite signs. (Not sums over iterations:
+        these have poles of their own.)"""
+        if not (self.infinite(a, given) and self.infinite(b, given) and self.reads.of(a) & self.reads.of(b) - {STATE}):
+            return False
+        x, y = self.extents.at(a, given), self.extents.at(b, given)
+        y = -y if op == "sub" else y
+        return not ((x.lo >= 0 and y.lo >= 0) or (x.hi <= 0 and y.hi <= 0))
 
     def regular(self, m: ir.Expr) -> bool:
         """Whether a matrix certainly has an inverse (or comes from data alone)."""
@@ -263,16 +307,18 @@ def sided(ctx: Context, e: ir.Op) -> ir.Expr:
     keys = ctx.facts.poles.get(e.span, frozenset()) if e.span is not None and e.random else frozenset[int]()
     if not keys or e.span is None:
         return e
-    if not e.type.scalar:
+    if not all(x.type.scalar for x in (e, *e.args)):
+        hints = {"dot": "write it as a sum, `sum([a[i] * b[i] for i in 0..n])`", "prod": "multiply in a loop"}
         return ctx.error(
             "PPL205", f"`{ctx.text(e.span)}` jumps where an element of it has a pole, which depends on a latent",
-            e.span, "use a comprehension, such as `[a[i] / b[i] for i in 0..n]`",
+            e.span, hints.get(e.op, "use a comprehension, such as `[a[i] / b[i] for i in 0..n]`"),
         )  # fmt: skip
     if PLACE in keys:
         return _between(ctx, e) if e.args[0].random else e
-    args = tuple(side(ctx, a, e) if k in keys and a.random else a for k, a in enumerate(e.args))
+    sides = frozenset[int]() if e.op in ("add", "sub") else keys
+    args = tuple(side(ctx, a, e) if k in sides and a.random else a for k, a in enumerate(e.args))
     out = ir.Op(e.op, args, e.type, e.random, e.span)
-    both = FIRST in keys and e.op in ("div", "mul", "atan2")
+    both = FIRST in keys and e.op in ("div", "mul", "atan2", "add", "sub")
     corners = [u for a in e.args for u in _corners(ctx, a)] if both else []
     signs = [x for x in dict.fromkeys(positive(ctx, u, e) for u in corners) if not isinstance(x, ir.Lit)]
     return ir.Op("sided", (out, *signs), e.type, True, e.span) if signs else out

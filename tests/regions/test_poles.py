@@ -30,7 +30,11 @@ def poles(source: str) -> list[str]:
     "tanh(x / log1p(x * x))", "tanh(y / (x * y * y))", "tanh(x / (if y > 0 then abs(x) else 1))",
     "y * (x * (1 / abs(x)))", "tanh(x * inv(x * x))", "tanh(x * x ^ (-2))", "tanh(y / relu(s - 1))",
     "atan2(abs(x), x)", "atan2(relu(y), x)", "atan2(0, x)", "tanh(x ^ (n - 1))", "tanh((2 * abs(x) + x) / abs(x))",
-    "tanh(y * x / (abs(x) + relu(y)))",
+    "tanh(y * x / (abs(x) + relu(y)))", "tanh(x * log1p_exp(1 / x ^ 2))", "tanh(x * max(1 / x ^ 2, 3))",
+    "tanh(x * (1 / x ^ 2) ^ 1.5)", "tanh(x * (if y > 0 then 1 / x ^ 2 else 2))", "tanh(x * [1 / x ^ 2, y][0])",
+    "tanh(x * hypot(1 / x ^ 2, y))", "tanh(x * sum([1 / x ^ 2, y]))", "tanh(x * digamma(x * x))",
+    "tanh(1 / abs(x) - 1 / abs(x - x * x))", "tanh(x / inv(1 / x ^ 2 + 1))", "tanh(x / (2 - erf(1 / x ^ 2) - 1))",
+    "tanh(s * x / exp(-1 / abs(x)))",
 ])  # fmt: skip
 def test_a_pole_is_a_guard(value: str) -> None:
     assert poles(f"{LATENTS}factor {value}\n")
@@ -43,7 +47,9 @@ def test_a_pole_is_a_guard(value: str) -> None:
     "tan(atan(x))", "digamma(s)", "atan2(x, s)", "atan2(s, x)", "1 / inv_logit(x)", "(if x > 0.1 then 1 / x else 0)",
     "(if 2 * x + 1 > 3 then 1 / (x + 1) else 0)", "(if x > 1 then 1 / log(x) else 0)",
     "(if x < -1 or x > 1 then 0 else 1 / (x - 1.5) ^ 2)", "(if x > 0.1 and y > 0 then 1 / x else 0)", "1 / (s - -1)",
-    "1 / (lgamma(s) ^ 2 + 1)", "s / sum([s, 1.0])",
+    "1 / (lgamma(s) ^ 2 + 1)", "s / sum([s, 1.0])", "x / inv(1 / s ^ 2 + 1)", "s / abs(x * s)", "x / exp(x * y)",
+    "1 / x ^ 2 + 1 / abs(x)", "x * log1p_exp(1 / s ^ 2)", "x * exp(tanh(x) ^ 2)", "x / erfc(y)", "digamma(s * (x * x))",
+    "1 / (x * x) * exp(x)", "1 / cosh(x * y)", "x * log(abs(x))", "y / (1 + exp(-1 / s))",
 ])  # fmt: skip
 def test_what_keeps_its_sign_has_none(value: str) -> None:
     assert not poles(f"{LATENTS}factor {value}\n")
@@ -71,6 +77,36 @@ def test_operands_behind_state_arrays_and_calls() -> None:
     twice = "fn f(a: real, b: real) -> real { return tanh(a / b) }\n"
     (one, other) = poles(f"{twice}{LATENTS}factor f(1, x) + f(y, sqrt(y * y))\n")
     assert one != other
+
+
+def test_factors_that_are_infinite_behind_state_and_arrays() -> None:
+    far = "1 / x ^ 2"
+    assert poles(f"{LATENTS}z = 0.5\nfor i in 0..2 {{ z = {far} }}\nfactor tanh(x * z)\n")
+    assert poles(f"{LATENTS}var z: real[2]\nfor i in 0..2 {{ z[i] = {far} }}\nfactor tanh(x * z[1])\n")
+    assert poles(f"{LATENTS}z = [{far} + i for i in 0..2]\nfactor tanh(x * z[1])\n")
+    for value, hint in (("dot([x, y], w)", "sum"), ("prod([x, w[0]])", "loop"), ("sum(v * w)", "comprehension"),
+                        ("sum(matmul([[x, 1.0], [y, 1.0]], w))", "comprehension")):  # fmt: skip
+        source = f"{LATENTS}v: real[2] ~ Normal(0, 1)\nw = [1 / (x * x), 1 / (v[0] * v[0])]\nfactor tanh({value})\n"
+        with pytest.raises(ppl.PplError) as caught:
+            ppl.compile(source)
+        (one,) = caught.value.diagnostics
+        assert one.code == "PPL205" and hint in (one.hint or "")
+
+
+def test_sums_that_may_be_empty() -> None:
+    """The sum of no numbers above 1 is not above 1."""
+    some = "data n: int = 0\nv: real[n] ~ Pareto(1, 2)\nu ~ HalfNormal(1)\nx ~ Normal(0, 1)\n"
+    assert poles(f"{some}factor tanh(1 / (sum(v) + u - 0.5))\n")
+    assert poles(f"{some}factor tanh(x / (sum(v) + x * x))\n")
+    assert not poles(f"{some}factor tanh(1 / (sum(v) + u)) + 1 / sum(v)\n")
+    assert poles(f"{some}for i in 3..n {{ factor tanh(1 / (sum([0.0 + k for k in 3..n]) + u - 0.5)) }}\n")
+
+
+def test_latents_that_cancel() -> None:
+    """A floor of what is data in the end needs no boundary, in a branch either."""
+    for value in ("floor(x - x + 0.5)", "floor(0 / x)", "tan((x + 0.3) - x)", "(2 * x - x - x) % 2"):
+        source = f"{LATENTS}c = 1.0\nwhile y > c limit 4 {{ c = 0.5\n factor tanh({value}) }}\n"
+        assert {g["status"] for g in ppl.compile(source).explain()["guards"]} <= {"boundary", "data-only", "fixed"}
 
 
 def test_long_chains_of_quotients_end() -> None:
@@ -142,6 +178,21 @@ def test_gradients_are_exact(source: str, h: Any, places: tuple[float, ...], dty
         error = max(float(np.std(values)) / np.sqrt(number), 2e-3 if dtype == "float32" else 1e-5)
         assert abs(np.mean(values) - exact) < 4 * error, (name, np.mean(values), exact, error)
         assert error < 0.02
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 2e-3), ("float64", 1e-5)])
+def test_limits_that_are_reached_slowly(dtype: str, tolerance: float) -> None:
+    """The signed square root goes to its limit like the root of the distance: nothing jumps there."""
+    problem = ppl.compile("x ~ Normal(0.2, 1)\nfactor 3 * (x - 0.3) / sqrt(abs(x - 0.3))\n").bind({})
+    assert [g.status for g in problem.guards if "pole" in g.text] == ["boundary"]
+    params = {"loc": {"x": np.asarray(0.4, dtype)}, "log_scale": {"x": np.asarray(0.1, dtype)}}
+    with jax.enable_x64(dtype == "float64"):
+        found = [
+            problem.elbo_and_grad(samples=64, estimator=e)(params, jax.random.key(2))[1]
+            for e in ("combined", "interior")
+        ]
+    for a, b in zip(*map(jax.tree.leaves, found), strict=True):
+        assert abs(float(a) - float(b)) < tolerance
 
 
 def elbo(h: Any, places: tuple[float, ...], loc: float, log_scale: float) -> float:
