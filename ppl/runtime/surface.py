@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from itertools import pairwise
 from typing import Any
 
 import jax
@@ -110,21 +109,12 @@ def jump(
     """
     evaluate = jax.jit(evaluate)  # traced for each form of path, not at every use
     towards = jnp.sign(lax.stop_gradient(jnp.asarray(slope)))
-    at_on, at_off = evaluate(towards, {name: on}), evaluate(-towards, {name: off})
-    path_on, path_off = outcomes(at_on), outcomes(at_off)
     if pole:
-        further = FURTHER if at_on[name].value.dtype.itemsize == 8 else FURTHER_SINGLE
-
-        def gaps_at(distance: Array) -> dict[str, Array]:
-            on_side, off_side = evaluate(distance * towards, {name: on}), evaluate(-distance * towards, {name: off})
-            return {t: _value(on_side[t]) - _value(off_side[t]) for t in terms}
-
-        near = {t: _value(at_on[t]) - _value(at_off[t]) for t in terms}
-        distances = further ** (jnp.arange(1, 4, dtype=at_on[name].value.dtype) / 3)
-        rest = jax.vmap(gaps_at)(distances)
-        crosses = jnp.any(_natural(at_on[name]) != _natural(at_off[name]))  # not where it only touches zero
-        gaps = {t: crosses * _limit(near[t], rest[t], further) for t in terms}
+        at_on, at_off, gaps = _beside_pole(evaluate, towards, name, on, off, terms)
+        path_on, path_off = outcomes(at_on), outcomes(at_off)
     else:
+        at_on, at_off = evaluate(towards, {name: on}), evaluate(-towards, {name: off})
+        path_on, path_off = outcomes(at_on), outcomes(at_off)
         true, false = evaluate(0, path_on), evaluate(0, path_off)
         gaps = {t: _value(true[t]) - _value(false[t]) for t in terms}
     if mates or inside:
@@ -139,6 +129,24 @@ def jump(
                 here = here + _aligned(flips[m], gaps[t]) if t in reached else here
             gaps[t] = gaps[t] / jnp.maximum(here, 1)
     return jnp.asarray(sum((jnp.sum(g) for g in gaps.values()), start=0.0))
+
+
+def _beside_pole(
+    evaluate: Evaluate, towards: Array, name: str, on: ArrayLike, off: ArrayLike, terms: tuple[str, ...]
+) -> tuple[dict[str, Any], dict[str, Any], dict[str, Array]]:
+    """The guards on either side of a pole, and the jumps of the terms."""
+
+    def beside(distance: Array) -> tuple[dict[str, Any], dict[str, Any], dict[str, Array]]:
+        sides = evaluate(distance * towards, {name: on}), evaluate(-distance * towards, {name: off})
+        above, below = ({k: v for k, v in out.items() if isinstance(v, Guard)} for out in sides)
+        return above, below, {t: _value(sides[0][t]) - _value(sides[1][t]) for t in terms}
+
+    dtype = jax.eval_shape(evaluate, towards, {name: on})[name].value.dtype
+    further = FURTHER if dtype.itemsize == 8 else FURTHER_SINGLE
+    found = jax.vmap(beside)(further ** (jnp.arange(4, dtype=dtype) / 3))
+    above, below = (jax.tree.map(lambda x: x[0], guards) for guards in found[:2])
+    crosses = jnp.any(_natural(above[name]) != _natural(below[name]))  # not where it only touches zero
+    return above, below, {t: crosses * _limit(found[2][t], further) for t in terms}
 
 
 def difference(
@@ -181,7 +189,7 @@ def difference_of_model(
     return jnp.asarray(sum((jnp.sum(g[0] - g[1]) for g in gaps), start=0.0))
 
 
-def _limit(near: Array, rest: Array, further: float) -> Array:
+def _limit(gaps: Array, further: float) -> Array:
     """A jump at a pole by the values beside it, in distances 1, d, d^2 and d^3 = `further`.
 
     Where the nearest are rounding alone, it is that by the furthest: at a singularity that cancels, ``(exp(x) - 1 - x -
@@ -189,9 +197,8 @@ def _limit(near: Array, rest: Array, further: float) -> Array:
     Where the values go to their limit as a power of the distance, as those of ``x / sqrt(abs(x))``, it is the limit
     (Aitken's extrapolation).
     """
-    far = rest[2]
-    steps = rest[0] - near, rest[1] - rest[0], far - rest[1]
-    ratios = [b / jnp.where(a == 0, 1, a) for a, b in pairwise(steps)]
+    near, far, steps = gaps[0], gaps[3], gaps[1:] - gaps[:-1]
+    ratios = steps[1:] / jnp.where(steps[:-1] == 0, 1, steps[:-1])
     power = (ratios[0] > 1.1) & (ratios[1] > 0.7 * ratios[0]) & (ratios[1] < 1.4 * ratios[0])
     there = near - jnp.where(power, steps[0] / jnp.where(power, ratios[0] - 1, 1), 0)
     return jnp.where(jnp.abs(near) > 1.5 * further * jnp.abs(far), far, there)
