@@ -23,12 +23,29 @@ def parts_of(ctx: Context, value: ir.Expr) -> ir.Expr | None:
 
     The condition is made of `POSITIVE` operations on simpler values, which the caller turns into guards.
     """
-    p = ctx.normal(value)
+    base = odd_root(ctx, value)
+    p = ctx.normal(base)
     if poly.is_constant(p):
         return positive(p)  # its latents cancel
     splitter = _Splitter(ctx)
+    splitter.steps += base is not value
     out = splitter.sign(p)
     return None if splitter.steps == 0 or splitter.parts > MAX_PARTS else out
+
+
+def odd_root(ctx: Context, value: ir.Expr) -> ir.Expr:
+    """What has the sign of `value` where that is an odd power: on its boundary the power itself has no slope."""
+    e = value
+    while True:
+        match e:
+            case ir.Op(op="pow", args=(base, ir.Lit(value=int() as n))) if n > 0 and n % 2 == 1:
+                value = e = base
+            case ir.Op(op="to_real" | "beside", args=(inner, *_)):
+                e = inner
+            case ir.Var() if not e.type.dims and e.name in ctx.definitions:
+                e = ctx.definitions[e.name]
+            case _:
+                return value
 
 
 def positive(p: poly.Poly) -> ir.Expr:
