@@ -66,12 +66,12 @@ def mul(a: Poly, b: Poly) -> Poly:
     out: dict[Monomial, float] = {}
     for m1, c1 in a.items():
         for m2, c2 in b.items():
-            m = _product(m1, m2)
+            m = product(m1, m2)
             out[m] = out.get(m, 0.0) + c1 * c2
     return {m: c for m, c in out.items() if c != 0}
 
 
-def _product(a: Monomial, b: Monomial) -> Monomial:
+def product(a: Monomial, b: Monomial) -> Monomial:
     powers: dict[Expr, int] = {}
     for e, p in (*a, *b):
         powers[e] = powers.get(e, 0) + p

@@ -269,10 +269,9 @@ def new_guard(ctx: Context, op: str, a: ir.Expr, b: ir.Expr, span: Span, pole: b
         return ir.negate(opposite)
     hi, lo = (b, a) if op == "<" else (a, b)
     value = hi if lo == ir.literal(0) else ir.Op("sub", (hi, lo), ir.REAL, True, span)
-    parts = signs.parts_of(ctx, value)
     if pole:
         poles.count(ctx, span)
-        parts = None if parts is None or size(parts) > MAX_PARTS_OF_POLE else parts
+    parts = signs.parts_of(ctx, value, span, MAX_PARTS_OF_POLE if pole else signs.MAX_PARTS)
     if parts is None:
         text = f"{show(value)} > 0, a pole of {ctx.text(span)}" if pole else ctx.text(span)
         return register_guard(ctx, value, text, span, pole)
@@ -288,11 +287,6 @@ def new_guard(ctx: Context, op: str, a: ir.Expr, b: ir.Expr, span: Span, pole: b
     if len(ctx.guards) == before and not pole:
         ctx.decided(value, span)
     return ctx.let("holds", out, span)  # named, because a condition is written once for each use
-
-
-def size(condition: ir.Expr) -> int:
-    """How many guards a condition takes."""
-    return sum(isinstance(x, ir.Op) and x.op == signs.POSITIVE for x in ir.walk(condition))
 
 
 def register_guard(ctx: Context, value: ir.Expr, text: str, span: Span, pole: bool) -> ir.Expr:

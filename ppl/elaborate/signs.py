@@ -1,51 +1,151 @@
 """A guard whose boundary has several components, or lies behind a function, as conditions on simpler guards.
 
 ``x * y > 0`` holds where x and y have one sign, ``x / y < 1`` also jumps at ``y = 0``, ``max(x, y) > c`` is an `or`,
-``x^2 < x + 2`` lies between two roots, ``log(x) < 1`` is ``x < exp(1)``, and a comparison of a value that a branch on
-the same latent decided is one comparison for each branch. Each component becomes a guard, so each gets a line.
+``x^2 < x + 2`` lies between two roots, ``(x - y)^3 > 0``, which has no slope where it is zero, is ``x > y``,
+``log(x) < 1`` is ``x < exp(1)``, and a comparison of a value that a branch on the same latent decided is one comparison
+for each branch. Each component becomes a guard, so each gets a line.
 """
 
 from __future__ import annotations
 
 import math
 
-from ppl.core import ir, poly
+from ppl.core import ir, poly, squarefree
 from ppl.core.reads import leaf_sites
+from ppl.diagnostics import Span
+from ppl.elaborate import flat
 from ppl.elaborate.context import Context
+from ppl.record import record
 
 MAX_PARTS = 24  # a comparison with more components stays as it is (and is likely to be refused later)
 MAX_DEGREE = 8
+MAX_STEPS = 200  # in looking for the factors of a value
+MAX_POWER = 1000
+PRODUCTS = ("mul", "div", "neg", "square", "pow", "inv", "to_real", "beside")
 POSITIVE = "positive"  # an operation that exists only between here and the caller
 
 
-def parts_of(ctx: Context, value: ir.Expr) -> ir.Expr | None:
+def parts_of(ctx: Context, value: ir.Expr, span: Span, most: int = MAX_PARTS) -> ir.Expr | None:
     """A condition on simpler values that holds where ``value > 0``; None if `value` is as simple as it gets.
 
-    The condition is made of `POSITIVE` operations on simpler values, which the caller turns into guards.
+    The condition is made of `POSITIVE` operations on simpler values, which the caller turns into guards. Where there
+    are more than `most`, a value with repeated factors has each of them once and any other stays as it is.
     """
-    base = odd_root(ctx, value)
-    p = ctx.normal(base)
+    p = ctx.normal(value)
     if poly.is_constant(p):
         return positive(p)  # its latents cancel
-    splitter = _Splitter(ctx)
-    splitter.steps += base is not value
-    out = splitter.sign(p)
-    return None if splitter.steps == 0 or splitter.parts > MAX_PARTS else out
+    splitter = _Splitter(ctx, span)
+    factors = written(ctx, value)
+    out = splitter.sign(p) if factors is None else splitter.signed(factors)
+    if splitter.steps == 0 and factors is None:
+        return None
+    if splitter.parts > MAX_PARTS or size(out) > most:
+        factors = written(ctx, value) or repeated(p)
+        return None if factors is None else splitter.unsplit(factors)
+    return out
 
 
-def odd_root(ctx: Context, value: ir.Expr) -> ir.Expr:
-    """What has the sign of `value` where that is an odd power: on its boundary the power itself has no slope."""
-    e = value
-    while True:
+def size(condition: ir.Expr) -> int:
+    """How many guards a condition takes."""
+    return sum(isinstance(x, ir.Op) and x.op == POSITIVE for x in ir.walk(condition))
+
+
+@record
+class Signs:
+    """A value that has the sign of the product of `odd` where none of `even` is zero, and else is zero."""
+
+    odd: tuple[poly.Poly, ...]
+    even: tuple[poly.Poly, ...]
+
+
+def written(ctx: Context, value: ir.Expr) -> Signs | None:
+    """The factors that a value is written as a product, quotient or power of; None if none of them is repeated.
+
+    At a repeated root a value has no slope, so its boundary would be lost. What is written as a power need not be found
+    again in a polynomial that was multiplied out, maybe with rounding.
+    """
+    powers: dict[tuple[tuple[poly.Monomial, float], ...], int] = {}
+    found: dict[tuple[tuple[poly.Monomial, float], ...], poly.Poly] = {}
+    sign, data = 1.0, poly.constant(1.0)
+    for e, power in _powers(ctx, value):
+        p = ctx.normal(e)
+        if poly.is_constant(p):
+            if not p:
+                return None
+            sign *= math.copysign(1.0, poly.value(p)) ** power
+            continue
+        if not any(a.random for a in poly.atoms(p)):
+            data = poly.mul(data, p if power % 2 else poly.mul(p, p))
+            continue
+        terms = poly.ordered(p)
+        key = tuple((m, c / terms[0][1]) for m, c in terms)
+        if key in found and (found[key][terms[0][0]] > 0) != (terms[0][1] > 0) and power % 2:
+            sign = -sign
+        found.setdefault(key, p)
+        powers[key] = powers.get(key, 0) + power
+    if all(power == 1 for power in powers.values()):
+        return None
+    once = [found[key] for key, power in powers.items() if power == 1]
+    odd = [found[key] for key, power in powers.items() if power % 2 and power > 1]
+    rest = poly.mul(poly.constant(sign), data)
+    for k, p in enumerate(once):
+        if len(rest) * len(p) > poly.MAX_MONOMIALS:
+            odd += once[k:]
+            break
+        rest = poly.mul(rest, p)
+    if odd and len(rest) * len(odd[0]) <= len(odd[0]):  # a sign, or one datum
+        odd[0], rest = poly.mul(rest, odd[0]), poly.constant(1.0)
+    if rest != poly.constant(1.0) or not odd:
+        odd.append(rest)
+    return Signs(tuple(odd), tuple(found[key] for key, power in powers.items() if power % 2 == 0))
+
+
+def _powers(ctx: Context, value: ir.Expr) -> list[tuple[ir.Expr, int]]:
+    """The factors of a value as it is written, with their powers (without the signs of these, which do not matter)."""
+    out: list[tuple[ir.Expr, int]] = []
+    queue = [(value, 1)]
+    steps = 0
+    while queue:
+        e, power = queue.pop()
+        steps += 1
         match e:
-            case ir.Op(op="pow", args=(base, ir.Lit(value=int() as n))) if n > 0 and n % 2 == 1:
-                value = e = base
-            case ir.Op(op="to_real" | "beside", args=(inner, *_)):
-                e = inner
-            case ir.Var() if not e.type.dims and e.name in ctx.definitions:
-                e = ctx.definitions[e.name]
+            case _ if e.type.dims or steps > MAX_STEPS:
+                out.append((e, power))
+            case ir.Op(op="mul" | "div", args=(a, b)):
+                queue += [(b, power), (a, power)]
+            case ir.Op(op="neg", args=(a,)):
+                queue += [(ir.literal(-1), power), (a, power)]
+            case ir.Op(op="square", args=(a,)):
+                queue.append((a, 2 * power))
+            case ir.Op(op="pow", args=(a, ir.Lit(value=int() as n))) if n and abs(n) * power <= MAX_POWER:
+                queue.append((a, abs(n) * power))
+            case ir.Op(op="to_real" | "inv", args=(a,)) | ir.Op(op="beside", args=(a, _)):
+                queue.append((a, power))
+            case ir.Var() if e.name in ctx.definitions and _is_product(ctx.definitions[e.name]):
+                queue.append((ctx.definitions[e.name], power))
             case _:
-                return value
+                out.append((e, power))
+    return out
+
+
+def _is_product(e: ir.Expr) -> bool:
+    return isinstance(e, ir.Var) or (isinstance(e, ir.Op) and e.op in PRODUCTS)
+
+
+def repeated(p: poly.Poly) -> Signs | None:
+    """The factors of a polynomial; None if none is repeated, or to find out would take too long."""
+    try:
+        found = squarefree.decompose(p)
+    except squarefree.TooMuch:
+        return None
+    if found is None:
+        return None
+    odd = [f for f, power in found.factors if power % 2]
+    rest = found.rest
+    if poly.is_constant(rest):
+        rest = poly.constant(math.copysign(1.0, poly.value(rest)))
+    odd = [poly.mul(rest, odd[0]), *odd[1:]] if odd else [rest]
+    return Signs(tuple(odd), tuple(f for f, power in found.factors if power % 2 == 0))
 
 
 def positive(p: poly.Poly) -> ir.Expr:
@@ -76,8 +176,9 @@ def agree(a: ir.Expr, b: ir.Expr) -> ir.Expr:
 
 
 class _Splitter:
-    def __init__(self, ctx: Context) -> None:
+    def __init__(self, ctx: Context, span: Span) -> None:
         self.ctx = ctx
+        self.span = span
         self.steps = 0  # how often something was split
         self.parts = 0
 
@@ -86,13 +187,56 @@ class _Splitter:
         if self.parts > MAX_PARTS or not any(a.random for a in poly.atoms(p)):
             self.parts += 1
             return positive(p)
-        for rule in (self.pole, self.factor, self.kink, self.branch, self.roots, self.function):
+        for rule in (self.pole, self.factor, self.repeated, self.kink, self.branch, self.roots, self.function):
             out = rule(p)
             if out is not None:
                 self.steps += 1
                 return out
         self.parts += 1
+        if flat.has_flat_root(self.ctx, p):
+            self.ctx.error(
+                "PPL405", f"`{self.ctx.text(self.span)}` has a factor to an odd power that is multiplied out: where it "
+                "is zero nothing has a slope, so the boundary would be lost", self.span,
+                "write the factor as one: `d = x - y`, then `d ^ 3 * (1 + x ^ 2)`",
+            )  # fmt: skip
         return positive(p)
+
+    def repeated(self, p: poly.Poly) -> ir.Expr | None:
+        """A product of powers, of which the odd ones change their signs once each."""
+        a = next(iter(p))[0][0] if len(p) == 1 and len(next(iter(p))) == 1 else None
+        if a is None or not isinstance(a, ir.Op) or a.op not in PRODUCTS:
+            factors = repeated(p)
+        else:
+            factors = written(self.ctx, poly.to_expr(p))  # too long to be multiplied out
+        return None if factors is None else self.signed(factors)
+
+    def signed(self, factors: Signs) -> ir.Expr:
+        out = self.product(*factors.odd)
+        for f in factors.even:
+            if not self.never_zero(f):
+                out = both(self.nonzero(f), out)
+        return out
+
+    def unsplit(self, factors: Signs) -> ir.Expr:
+        """The same as one guard, whatever can be split in it."""
+        value = poly.to_expr(factors.odd[0])
+        for p in factors.odd[1:]:
+            f = poly.to_expr(p)
+            value = ir.Op("mul", (value, f), ir.REAL, value.random or f.random)
+        out = positive(factors.odd[0])
+        if len(factors.odd) > 1:
+            out = ir.Op(POSITIVE if value.random else "gt", (value, ir.literal(0)), ir.BOOL, value.random)
+        for f in factors.even:
+            if not self.never_zero(f):
+                out = both(either(positive(f), positive(poly.add({}, f, -1.0))), out)
+        return out
+
+    def never_zero(self, p: poly.Poly) -> bool:
+        """Whether a polynomial is surely not zero almost everywhere: a latent has a coefficient that is a number."""
+        atoms = [a for a in poly.atoms(p) if a.random]
+        if not all(self.continuous(a) and (isinstance(a, ir.Var) or _at_literals(a)) for a in atoms):
+            return False
+        return any(m and all(a.random for a, _ in m) for m in p)
 
     def pole(self, p: poly.Poly) -> ir.Expr | None:
         """Multiplied by a random denominator, whose own sign counts too."""
@@ -120,16 +264,19 @@ class _Splitter:
                 return both(a.condition, self.sign(rest)) if a.then == ir.literal(1) else None
             if power % 2:
                 return self.product(poly.atom(a), rest)
-            return self.sign(rest) if self.continuous(a) else both(self.nonzero(a), self.sign(rest))
+            return self.sign(rest) if self.continuous(a) else both(self.nonzero(poly.atom(a)), self.sign(rest))
         return None
 
-    def product(self, p: poly.Poly, q: poly.Poly) -> ir.Expr:
-        """The condition ``p * q > 0``, false where one of them is zero."""
-        minus = [poly.add({}, x, -1.0) for x in (p, q)]
-        return either(both(self.sign(p), self.sign(q)), both(self.sign(minus[0]), self.sign(minus[1])))
+    def product(self, first: poly.Poly, *others: poly.Poly) -> ir.Expr:
+        """The condition that a product is positive, false where a factor of it is zero."""
+        if not others:
+            return self.sign(first)
+        minus = [poly.add({}, x, -1.0) for x in (first, others[0])]
+        below = both(self.sign(minus[0]), self.product(minus[1], *others[1:]))
+        return either(both(self.sign(first), self.product(*others)), below)
 
-    def nonzero(self, a: ir.Expr) -> ir.Expr:
-        return either(self.sign(poly.atom(a)), self.sign({((a, 1),): -1.0}))
+    def nonzero(self, p: poly.Poly) -> ir.Expr:
+        return either(self.sign(p), self.sign(poly.add({}, p, -1.0)))
 
     def continuous(self, a: ir.Expr) -> bool:
         """Whether an atom is a latent, which equals a given number with probability zero only."""
@@ -230,6 +377,10 @@ class _Splitter:
             return ir.literal((threshold < 0) == (slope > 0))
         above = poly.add(u, poly.constant(threshold), -1.0)
         return self.sign(above if slope > 0 else poly.add({}, above, -1.0))
+
+
+def _at_literals(e: ir.Expr) -> bool:
+    return isinstance(e, ir.Cell) and all(isinstance(i, ir.Lit) for i in e.indices)
 
 
 def polished(powers: dict[int, float], r: float) -> float:

@@ -1,0 +1,159 @@
+"""Whether a guard is zero without a slope, seen at a few places: what exact factors were not found of.
+
+Coefficients that were multiplied out in floating point, ``(x - 0.123456789 * y)^3`` written as a sum, have no repeated
+factor any more, but what is left of it is lost in rounding all the same.
+"""
+
+from __future__ import annotations
+
+import cmath
+import math
+
+from ppl.core import ir, poly
+from ppl.elaborate.context import Context
+
+SMALL = 1e-12  # relative to the sum of the sizes of all terms
+CLEAR = 1e-6
+MAX_DEGREE = 40
+POINTS = 3
+ARITHMETIC = ("add", "sub", "mul", "neg", "square", "pow", "div", "to_real")
+
+Coefficients = list[float]  # lowest power first
+
+
+def has_flat_root(ctx: Context, p: poly.Poly) -> bool:
+    """Whether along some atom, wherever the others are, `p` has a real root of odd multiplicity above one."""
+    whole = all(c.is_integer() and abs(c) < 2**53 for c in p.values())
+    if whole and len(p) <= MAX_DEGREE and not any(_is_arithmetic(a) for a in poly.atoms(p)):
+        return False  # no factor was found in it, and its coefficients are exact
+    e = poly.to_expr(p)
+    latents = {x: None for x in ctx.parts(e) if isinstance(x, ir.Var | ir.Cell) and x.random}
+    for x in latents:
+        name = x.name if isinstance(x, ir.Var) else x.array
+        if name not in ctx.sites or ctx.sites[name].support == "int":
+            continue
+        images = [_Image(ctx, x, k).of(e) for k in range(POINTS)]
+        found = [flat_roots(g) for g in images if g is not None and 3 < len(g) <= MAX_DEGREE + 1]
+        if len(found) == POINTS and all(found) and any(abs(r.imag) < 1e-3 for rs in found for r in rs):
+            return True
+    return False
+
+
+def _is_arithmetic(e: ir.Expr) -> bool:
+    return isinstance(e, ir.Op) and e.op in ARITHMETIC
+
+
+class _Image:
+    """Expressions as polynomials in one atom, where all others have arbitrary values."""
+
+    def __init__(self, ctx: Context, x: ir.Expr, point: int) -> None:
+        self.ctx = ctx
+        self.x = x
+        self.point = point
+        self.known: dict[ir.Expr, Coefficients | None] = {}
+
+    def of(self, e: ir.Expr) -> Coefficients | None:
+        """None if the degree is too high."""
+        if e not in self.known:
+            self.known[e] = [0.0, 1.0] if e == self.x else self.compute(e)
+        return self.known[e]
+
+    def compute(self, e: ir.Expr) -> Coefficients | None:
+        match e:
+            case ir.Lit():
+                return [float(e.value)]
+            case ir.Var() if e.name in self.ctx.definitions and not e.type.dims:
+                return self.of(self.ctx.definitions[e.name])
+            case ir.Op(op="add" | "sub", args=(a, b)):
+                return _joined(self.of(a), self.of(b), 1.0 if e.op == "add" else -1.0)
+            case ir.Op(op="neg", args=(a,)):
+                return _joined([], self.of(a), -1.0)
+            case ir.Op(op="to_real", args=(a,)):
+                return self.of(a)
+            case ir.Op(op="mul", args=(a, b)):
+                return _multiplied(self.of(a), self.of(b))
+            case ir.Op(op="square", args=(a,)):
+                return _multiplied(self.of(a), self.of(a))
+            case ir.Op(op="pow", args=(a, ir.Lit(value=int() as n))) if 0 < n <= MAX_DEGREE:
+                base = out = self.of(a)
+                for _ in range(n - 1):
+                    out = _multiplied(out, base)
+                return out
+            case ir.Op(op="div", args=(a, b)):
+                top, below = self.of(a), self.of(b)
+                if below is not None and len(below) == 1 and below[0] != 0:
+                    return _multiplied(top, [1 / below[0]])
+                return self.arbitrary()
+            case _:
+                return self.arbitrary()
+
+    def arbitrary(self) -> Coefficients:
+        k = len(self.known) + 1
+        return [(0.4 + math.fmod(k * 0.6180339887498949 + self.point * 0.7548776662466927, 1.0)) * (-1) ** (k // 2)]
+
+
+def _joined(a: Coefficients | None, b: Coefficients | None, scale: float) -> Coefficients | None:
+    if a is None or b is None:
+        return None
+    out = [0.0] * max(len(a), len(b))
+    for k, c in enumerate(a):
+        out[k] += c
+    for k, c in enumerate(b):
+        out[k] += scale * c
+    return out
+
+
+def _multiplied(a: Coefficients | None, b: Coefficients | None) -> Coefficients | None:
+    if a is None or b is None or len(a) + len(b) > MAX_DEGREE + 2:
+        return None
+    out = [0.0] * (len(a) + len(b) - 1)
+    for i, c in enumerate(a):
+        for j, d in enumerate(b):
+            out[i + j] += c * d
+    return out
+
+
+def flat_roots(g: Coefficients) -> list[complex]:
+    """The roots of odd multiplicity above one, up to rounding of the coefficients."""
+    while g and g[-1] == 0:
+        g = g[:-1]
+    derivatives = [g]
+    while len(derivatives[-1]) > 1:
+        derivatives.append([k * c for k, c in enumerate(derivatives[-1])][1:])
+    out: list[complex] = []
+    for k in range(2, len(g) - 1, 2):
+        for r in _roots(derivatives[k]):
+            zero = all(_size(derivatives[j], r) <= SMALL for j in range(k + 1))
+            if zero and _size(derivatives[k + 1], r) > CLEAR:
+                out.append(r)
+    return out
+
+
+def _size(g: Coefficients, r: complex) -> float:
+    """A value relative to the sum of the sizes of its terms."""
+    total = sum(abs(c) * abs(r) ** k for k, c in enumerate(g))
+    return abs(sum(c * r**k for k, c in enumerate(g))) / total if total else 0.0
+
+
+def _roots(g: Coefficients) -> list[complex]:
+    """All roots (Aberth, Iteration methods for finding all zeros of a polynomial simultaneously, Math. Comp. 1973)."""
+    degree = len(g) - 1
+    if degree < 1 or g[-1] == 0 or not all(math.isfinite(c) for c in g):
+        return []
+    radius = 2 * max((abs(g[degree - k] / g[-1]) ** (1 / k) for k in range(1, degree + 1)), default=1.0) or 1.0
+    roots = [cmath.rect(0.5 * radius, 2 * math.pi * k / degree + 0.4) for k in range(degree)]
+    slope = [k * c for k, c in enumerate(g)][1:]
+    for _ in range(100):
+        moved = 0.0
+        for i, r in enumerate(roots):
+            value, d = (sum(c * r**k for k, c in enumerate(f)) for f in (g, slope))
+            if value == 0 or d == 0:
+                continue
+            newton = value / d
+            below = 1 - newton * sum(1 / (r - s) for j, s in enumerate(roots) if j != i and s != r)
+            step = newton / below if below else newton
+            roots[i] = r - step
+            moved = max(moved, abs(step) / radius)
+        if moved < 1e-15:
+            break
+    return roots
