@@ -106,6 +106,10 @@ RULES = {
         "boundary term for that. It does not matter where the guide hardly reaches such matrices. Cholesky factors are "
         "known to be regular, and so are their products, transposes and inverses."
     ),
+    "PPL405": (
+        "`(x - y)^3 > 0` has no slope where it is zero, so the compiler looks for the factor, `x - y`. In a sum whose"
+        " coefficients are rounded there is none any more: write the power as one."
+    ),
     "PPL501": "The program declares this data field without a default, and the data do not have it.",
     "PPL504": (
         "Data are finite numbers: NaN, Infinity and null are refused. For missing values pass a mask as "

@@ -41,7 +41,7 @@ def decompose(p: poly.Poly) -> Factors | None:
     ``(x - 0.1 * y)^3`` has been multiplied out in floating point.
     """
     atoms = poly.atoms(p)
-    mains = [k for k, a in enumerate(atoms) if _main(a) and any(dict(m).get(a, 0) > 1 for m in p)]
+    mains = [k for k, a in enumerate(atoms) if moves(a) and any(dict(m).get(a, 0) > 1 for m in p)]
     if not mains:
         return None
     for read in (meant, Fraction):
@@ -73,7 +73,7 @@ def _factors(p: poly.Poly, terms: Terms, atoms: list[Expr]) -> Factors | None:
     ring = _Ring(len(atoms))
     found: list[tuple[Terms, int]] = []
     for k, a in enumerate(atoms):
-        if _main(a) and _degree(terms, k):
+        if moves(a) and _degree(terms, k):
             content, primitive = ring.split(terms, k)
             found += ring.yun(primitive, k)
             terms = {m: (1 if _leading(primitive) > 0 else -1) * c for m, c in content.items()}
@@ -94,7 +94,7 @@ def _factors(p: poly.Poly, terms: Terms, atoms: list[Expr]) -> Factors | None:
     return Factors(back(terms), tuple((back(f), power) for f, power in found))
 
 
-def _main(a: Expr) -> bool:
+def moves(a: Expr) -> bool:
     """Whether the zeros of a factor in this atom can be boundaries."""
     return a.random and a.type.base == "real"
 

@@ -66,7 +66,7 @@ def written(ctx: Context, value: ir.Expr) -> Signs | None:
     """
     powers: dict[tuple[tuple[poly.Monomial, float], ...], int] = {}
     found: dict[tuple[tuple[poly.Monomial, float], ...], poly.Poly] = {}
-    sign, data = 1.0, poly.constant(1.0)
+    sign, fixed = 1.0, poly.constant(1.0)
     for e, power in _powers(ctx, value):
         p = ctx.normal(e)
         if poly.is_constant(p):
@@ -74,8 +74,11 @@ def written(ctx: Context, value: ir.Expr) -> Signs | None:
                 return None
             sign *= math.copysign(1.0, poly.value(p)) ** power
             continue
-        if not any(a.random for a in poly.atoms(p)):
-            data = poly.mul(data, p if power % 2 else poly.mul(p, p))
+        if not any(squarefree.moves(a) for a in poly.atoms(p)):
+            for _ in range(2 - power % 2):
+                fixed = poly.mul(fixed, p)
+            if len(fixed) > poly.MAX_MONOMIALS:
+                return None
             continue
         terms = poly.ordered(p)
         key = tuple((m, c / terms[0][1]) for m, c in terms)
@@ -87,7 +90,7 @@ def written(ctx: Context, value: ir.Expr) -> Signs | None:
         return None
     once = [found[key] for key, power in powers.items() if power == 1]
     odd = [found[key] for key, power in powers.items() if power % 2 and power > 1]
-    rest = poly.mul(poly.constant(sign), data)
+    rest = poly.mul(poly.constant(sign), fixed)
     for k, p in enumerate(once):
         if len(rest) * len(p) > poly.MAX_MONOMIALS:
             odd += once[k:]
@@ -213,9 +216,20 @@ class _Splitter:
     def signed(self, factors: Signs) -> ir.Expr:
         out = self.product(*factors.odd)
         for f in factors.even:
-            if not self.never_zero(f):
-                out = both(self.nonzero(f), out)
+            out = both(self.not_zero(f), out)
         return out
+
+    def not_zero(self, p: poly.Poly) -> ir.Expr:
+        """The condition that a polynomial is not zero, TRUE where it is not almost everywhere: where a latent has a
+        coefficient that is a number."""
+        if not all(self.continuous(a) for a in poly.atoms(p) if a.random):
+            return self.nonzero(p)
+        fixed = [a for a in poly.atoms(p) if isinstance(a, ir.Var) or not a.random or _at_literals(a)]
+        if len(fixed) == len(poly.atoms(p)) and any(m and all(a.random for a, _ in m) for m in p):
+            return ir.TRUE
+        square = ir.Op("square", (poly.to_expr(p),), ir.REAL, True)  # it is zero for some data, or nowhere
+        self.parts += 1
+        return ir.Op(POSITIVE, (square, ir.literal(0)), ir.BOOL, True)
 
     def unsplit(self, factors: Signs) -> ir.Expr:
         """The same as one guard, whatever can be split in it."""
@@ -227,16 +241,8 @@ class _Splitter:
         if len(factors.odd) > 1:
             out = ir.Op(POSITIVE if value.random else "gt", (value, ir.literal(0)), ir.BOOL, value.random)
         for f in factors.even:
-            if not self.never_zero(f):
-                out = both(either(positive(f), positive(poly.add({}, f, -1.0))), out)
+            out = both(self.not_zero(f), out)
         return out
-
-    def never_zero(self, p: poly.Poly) -> bool:
-        """Whether a polynomial is surely not zero almost everywhere: a latent has a coefficient that is a number."""
-        atoms = [a for a in poly.atoms(p) if a.random]
-        if not all(self.continuous(a) and (isinstance(a, ir.Var) or _at_literals(a)) for a in atoms):
-            return False
-        return any(m and all(a.random for a, _ in m) for m in p)
 
     def pole(self, p: poly.Poly) -> ir.Expr | None:
         """Multiplied by a random denominator, whose own sign counts too."""

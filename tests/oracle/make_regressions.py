@@ -33,6 +33,8 @@ DATA: dict[str, dict[str, Any]] = {
     "guard_read_in_local_slice": {"n": 2, "t": [-0.3, 0.4]},
     "touching_root_of_data": {"e": 0.0},
     "odd_power_of_data": {"n": 2, "c": [0.1, -0.8]},
+    "odd_power_times_curve": {"c": 0.1},
+    "powers_of_two_factors": {"c": [0.5, -0.8]},
     "mate_outside_slice": {"n": 2, "t": [0.59, -0.2]},
 }
 
