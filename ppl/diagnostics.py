@@ -88,7 +88,7 @@ CODES: dict[str, str] = {
     "PPL402": "guard with no coordinate that moves it alone",
     "PPL403": "branch unbounded at its own guard",
     "PPL404": "matrix that may be singular",
-    "PPL405": "odd power in a guard that is multiplied out",
+    "PPL405": "guard without a slope at its boundary",
     # 5xx: data
     "PPL501": "data field missing",
     "PPL502": "data field of the wrong type",

@@ -6,7 +6,7 @@ from ppl.core import ir, poly
 from ppl.core.rewrite import rebuild
 from ppl.core.show import show
 from ppl.diagnostics import Span
-from ppl.elaborate import arrays, calls, poles, signs
+from ppl.elaborate import arrays, calls, flat, poles, signs
 from ppl.elaborate.context import (
     ERROR,
     ArrayBinding,
@@ -180,6 +180,11 @@ def floor(ctx: Context, x: ir.Expr, text: str, span: Span, pole: bool = False) -
         out = ir.Op("floor", (poly.to_expr(normal),), ir.INT, False, span)
         ctx.decided(out, span)
         return out
+    if flat.has_flat_level(ctx, normal):
+        ctx.error(
+            "PPL405", f"at a level of `{text}` its argument has no slope, so the boundary there would be lost", span,
+            "take the sign apart: `d = x - y`, then `if d > 0 then floor(abs(d) ^ 3) else -1 - floor(abs(d) ^ 3)`",
+        )  # fmt: skip
     guard = ir.Guard(len(ctx.guards), x, text, ctx.loops, ctx.mask, span, levels=True, pole=pole)
     ctx.guards.append(guard)
     ctx.block.append(ir.Decide(guard.index, ctx.mask, span))

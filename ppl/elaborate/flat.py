@@ -8,14 +8,19 @@ from __future__ import annotations
 
 import cmath
 import math
+from itertools import islice
 
 from ppl.core import ir, poly
 from ppl.elaborate.context import Context
 
 SMALL = 1e-12  # relative to the sum of the sizes of all terms
 CLEAR = 1e-6
+REAL = 1e-3  # the imaginary part of a root that is taken for real
 MAX_DEGREE = 40
 POINTS = 3
+MAX_NODES = 1000
+MAX_LATENTS = 8
+MAX_DEPTH = 100
 ARITHMETIC = ("add", "sub", "mul", "neg", "square", "pow", "div", "to_real")
 
 Coefficients = list[float]  # lowest power first
@@ -27,16 +32,39 @@ def has_flat_root(ctx: Context, p: poly.Poly) -> bool:
     if whole and len(p) <= MAX_DEGREE and not any(_is_arithmetic(a) for a in poly.atoms(p)):
         return False  # no factor was found in it, and its coefficients are exact
     e = poly.to_expr(p)
-    latents = {x: None for x in ctx.parts(e) if isinstance(x, ir.Var | ir.Cell) and x.random}
-    for x in latents:
-        name = x.name if isinstance(x, ir.Var) else x.array
-        if name not in ctx.sites or ctx.sites[name].support == "int":
-            continue
+    for x in _latents(ctx, e):
         images = [_Image(ctx, x, k).of(e) for k in range(POINTS)]
         found = [flat_roots(g) for g in images if g is not None and 3 < len(g) <= MAX_DEGREE + 1]
-        if len(found) == POINTS and all(found) and any(abs(r.imag) < 1e-3 for rs in found for r in rs):
+        if len(found) == POINTS and all(found) and any(abs(r.imag) < REAL for rs in found for r in rs):
             return True
     return False
+
+
+def has_flat_level(ctx: Context, p: poly.Poly) -> bool:
+    """Whether along some atom, wherever the other latents are, `p` less an integer has such a root (data that it may
+    depend on are taken for integers). Of one latent alone, levels are told by bisection, which needs no slope."""
+    e = poly.to_expr(p)
+    latents = _latents(ctx, e)
+    for x in latents if len(latents) > 1 else []:
+        images = [_Image(ctx, x, k, whole=True).of(e) for k in range(POINTS)]
+        if all(g is not None and any(_near_integer(g, r) for r in flat_roots(g, 1)) for g in images):
+            return True
+    return False
+
+
+def _near_integer(g: Coefficients, r: complex) -> bool:
+    value = sum(c * r.real**k for k, c in enumerate(g))
+    return abs(r.imag) < REAL and abs(value - round(value)) <= 1e-9 * (1 + abs(value))
+
+
+def _latents(ctx: Context, e: ir.Expr) -> list[ir.Var | ir.Cell]:
+    """The continuous latents that an expression reads, and their elements: the first few, of what is not too long."""
+    parts = list(islice(ctx.parts(e), MAX_NODES))
+    if len(parts) == MAX_NODES:
+        return []
+    found = {x: None for x in parts if isinstance(x, ir.Var | ir.Cell) and x.random}
+    names = {x: x.name if isinstance(x, ir.Var) else x.array for x in found}
+    return [x for x in found if names[x] in ctx.sites and ctx.sites[names[x]].support != "int"][:MAX_LATENTS]
 
 
 def _is_arithmetic(e: ir.Expr) -> bool:
@@ -46,16 +74,21 @@ def _is_arithmetic(e: ir.Expr) -> bool:
 class _Image:
     """Expressions as polynomials in one atom, where all others have arbitrary values."""
 
-    def __init__(self, ctx: Context, x: ir.Expr, point: int) -> None:
+    def __init__(self, ctx: Context, x: ir.Expr, point: int, whole: bool = False) -> None:
         self.ctx = ctx
+        self.whole = whole  # data are integers
         self.x = x
         self.point = point
+        self.depth = 0
         self.known: dict[ir.Expr, Coefficients | None] = {}
 
     def of(self, e: ir.Expr) -> Coefficients | None:
         """None if the degree is too high."""
         if e not in self.known:
-            self.known[e] = [0.0, 1.0] if e == self.x else self.compute(e)
+            self.depth += 1
+            deep = self.depth > MAX_DEPTH
+            self.known[e] = [0.0, 1.0] if e == self.x else self.arbitrary(e) if deep else self.compute(e)
+            self.depth -= 1
         return self.known[e]
 
     def compute(self, e: ir.Expr) -> Coefficients | None:
@@ -83,12 +116,14 @@ class _Image:
                 top, below = self.of(a), self.of(b)
                 if below is not None and len(below) == 1 and below[0] != 0:
                     return _multiplied(top, [1 / below[0]])
-                return self.arbitrary()
+                return self.arbitrary(e)
             case _:
-                return self.arbitrary()
+                return self.arbitrary(e)
 
-    def arbitrary(self) -> Coefficients:
+    def arbitrary(self, e: ir.Expr) -> Coefficients:
         k = len(self.known) + 1
+        if self.whole and not e.random:
+            return [float(k + self.point)]
         return [(0.4 + math.fmod(k * 0.6180339887498949 + self.point * 0.7548776662466927, 1.0)) * (-1) ** (k // 2)]
 
 
@@ -113,8 +148,8 @@ def _multiplied(a: Coefficients | None, b: Coefficients | None) -> Coefficients 
     return out
 
 
-def flat_roots(g: Coefficients) -> list[complex]:
-    """The roots of odd multiplicity above one, up to rounding of the coefficients."""
+def flat_roots(g: Coefficients, first: int = 0) -> list[complex]:
+    """The roots of odd multiplicity above one, up to rounding of the coefficients; from the `first` derivative on."""
     while g and g[-1] == 0:
         g = g[:-1]
     derivatives = [g]
@@ -123,7 +158,7 @@ def flat_roots(g: Coefficients) -> list[complex]:
     out: list[complex] = []
     for k in range(2, len(g) - 1, 2):
         for r in _roots(derivatives[k]):
-            zero = all(_size(derivatives[j], r) <= SMALL for j in range(k + 1))
+            zero = all(_size(derivatives[j], r) <= SMALL for j in range(first, k + 1))
             if zero and _size(derivatives[k + 1], r) > CLEAR:
                 out.append(r)
     return out

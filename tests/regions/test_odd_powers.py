@@ -156,6 +156,16 @@ def test_powers_lost_in_rounding_are_refused(condition: str) -> None:
     assert ppl.compile(f"{LATENTS}{a}d = x - a\nfactor if d^3 * (1 + z^2) > 0 then 1 else 0\n").explain()["guards"]
 
 
+def test_levels_without_a_slope_are_refused() -> None:
+    for value in ("floor((x - y)^3)", "floor((x - y)^3 + c[0])", "round((x - 2 * y)^3 + 0.5)", "((x - y)^3) // 2"):
+        with pytest.raises(ppl.PplError) as caught:
+            ppl.compile(f"{LATENTS}factor tanh({value})\n")
+        assert [d.code for d in caught.value.diagnostics] == ["PPL405"], value
+    for value in ("floor(x^3)", "floor((x - y)^3 + 0.5)", "round((x - y)^3)", "floor((x - y)^2)", "floor(x * y * z)",
+                  "floor(x^3 - y)", "(if x > y then floor(abs(x - y)^3) else -1 - floor(abs(x - y)^3))"):  # fmt: skip
+        assert ppl.compile(f"{LATENTS}factor tanh({value})\n").explain()["guards"], value
+
+
 def test_flat_roots() -> None:
     def expanded(*roots: complex) -> list[float]:
         out = [1.0 + 0j]
