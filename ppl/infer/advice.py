@@ -10,7 +10,7 @@ import numpy as np
 from ppl.infer.psis import BAD, GOOD, effective_draws, resample, smooth
 from ppl.infer.stopping import RHAT_SETTLED, TOLERANCE, Floats, elbo_level
 from ppl.infer.summary import summarise
-from ppl.infer.weighing import SHIFT, SPREAD
+from ppl.infer.weighing import ENOUGH, SHIFT, SPREAD
 from ppl.language.limits import line_of
 
 if TYPE_CHECKING:
@@ -31,7 +31,6 @@ PARTS = {
 SELDOM = 1e-3  # the share of draws up to which a limit of iterations may be reached without a word
 UNDECIDED = 0.02  # ... and was not decided before, if it held in at least this share
 NEGLIGIBLE = 1e-3  # a share of the posterior that other optima may have
-ENOUGH = 200  # effective draws: fewer, and importance weights cannot tell means that are SHIFT apart
 ROUGH = 20  # effective draws: with fewer, what weights say is not even a rough estimate
 _SAMPLE = "Compare with a sampler: --method smc, or nuts (`pplc compare`)."
 
@@ -136,7 +135,7 @@ def _modes(fit: Fit) -> list[str]:
     if found is None:
         return [f"Starts ended in different optima, and the guide shows one of them. {_SAMPLE}"]
     several = "another optimum" if found.others == 1 else f"{found.others} other optima"
-    if found.share < NEGLIGIBLE and not _moved(found):
+    if found.share < NEGLIGIBLE and not found.moved:
         return [
             f"Starts also found {several}, with less than {NEGLIGIBLE:.0e} of the posterior by a rough estimate: the "
             "guide shows the one that matters, if they found all."
@@ -163,25 +162,32 @@ def _movement(found: Weighing, lead: str) -> str:
     return f" {lead}{' and '.join(parts)}." if parts else ""
 
 
-def _moved(found: Weighing) -> bool:
-    return bool(_movement(found, ""))
+def _outside(found: Weighing) -> str:
+    """What a wider guide finds that no draw of the fit comes to, as a sentence after a space; "" if nothing."""
+    lead = f"The guide made wider along `{found.beyond}` finds what its own draws hardly come to: "
+    return _movement(found, lead) if found.beyond else ""
 
 
 def _trust(fit: Fit) -> list[str]:
     """Whether the guide is close to the posterior around its optimum: "believe" is said where k-hat is good, nothing
     else was found, and the importance weights leave means and widths where they are."""
     khat, found = fit.khat, fit.weighed
+    richer = "" if fit.guides else "--guide auto or "
+    if found.beyond and not khat >= BAD:
+        although = "" if np.isnan(khat) else f", although k-hat is {khat:.2f}"
+        return [
+            f"Do not take means and intervals as they are{although}.{_outside(found)} Try {richer}--method nuts or smc."
+        ]
     if np.isnan(khat):
         return ["The guide and the posterior agree as far as the draws can tell."]
-    richer = "" if fit.guides else "--guide auto or "
     if not khat < BAD:
         own = "user-written" if "~" in fit.settings.guide else fit.settings.guide
         return [
             f"Take the means as approximate and do not trust the intervals (k-hat {khat:.2f}): a {own} guide cannot "
-            f"follow this posterior. Try {'' if fit.guides else 'a richer --guide (auto compares them), or '}--method "
-            "nuts or smc."
+            f"follow this posterior.{_outside(found)} Try "
+            f"{'' if fit.guides else 'a richer --guide (auto compares them), or '}--method nuts or smc."
         ]
-    if _moved(found) and not fit.multimodal:
+    if found.moved and not fit.multimodal:
         return [
             f"Do not take means and intervals as they are:{_movement(found, 'by the importance weights ')[:-1]} (k-hat "
             f"{khat:.2f}). The estimates under importance in --json correct for that; {richer}--method nuts or smc go "

@@ -18,7 +18,8 @@ import numpy as np
 from ppl.diagnostics import Diagnostic, InferenceError
 from ppl.infer import stopping
 from ppl.infer.advice import apart
-from ppl.infer.boundaries import Boundaries, measure, settled
+from ppl.infer.beside import weigh_beside
+from ppl.infer.boundaries import Boundaries, measure
 from ppl.infer.checkpoint import refuse
 from ppl.infer.choose import PLAIN, fit_best
 from ppl.infer.devices import Devices, Given, share
@@ -35,7 +36,6 @@ from ppl.infer.run import Machine, Run, advance
 from ppl.infer.saved_run import ONLY, Checkpoint, RunFile
 from ppl.infer.settings import DRAWS, MAX_STEPS, Progress, Settings, SettingsError
 from ppl.infer.stopping import Floats
-from ppl.infer.weighing import Regions, Weighing, weigh
 from ppl.language.budget import BOUNDARY_BUDGET
 from ppl.language.guides import PROGRAM
 
@@ -274,7 +274,7 @@ def _finish(
         branches=_branches(problem, machine, posterior),
         prior={name: machine.prior[name] for name in names},
         boundaries=_boundaries(problem, settings, machine, row),
-        weighing=_weighing(settings, machine, run, names, posterior, apart(starts, elbo, run.starts_rhat)),
+        weighing=weigh_beside(machine, run, names, posterior, row, apart(starts, elbo, run.starts_rhat)),
         observed=dict(problem.data),
         devices=1 if request.devices is None else request.devices.mesh.size,
         problem=problem,
@@ -286,26 +286,6 @@ def _boundaries(problem: ProblemLike, settings: Settings, machine: Machine, row:
     if settings.estimator != "combined" or any(g.status == "score" for g in problem.guards):
         return None
     return measure(machine, row, jax.random.fold_in(jax.random.key(settings.seed), _MEASURE))
-
-
-def _weighing(
-    settings: Settings, machine: Machine, run: Run, names: tuple[str, ...], posterior: Posterior, apart: bool
-) -> Weighing:
-    """Beside the other optima that starts and the search found, where they ended `apart`."""
-
-    def quantities(of: Any) -> dict[str, Any]:
-        return {**{name: np.asarray(of.latents[name]) for name in names}, **jax.tree.map(np.asarray, of.reports)}
-
-    mine = quantities(posterior)
-    if not apart or run.rows is None:
-        return weigh(mine, posterior.log_weight)
-    rows = machine.filled(run.rows)
-    key = jax.random.fold_in(jax.random.key(settings.seed), _MEASURE)
-    found = settled(machine, rows, key)
-    regions = Regions(np.where(found[:, None], machine.evaluate(rows), -np.inf))
-    for drawn in machine.blocks(rows):
-        regions.add(quantities(drawn))
-    return weigh(mine, posterior.log_weight, regions.distinct(mine))
 
 
 def _branches(problem: ProblemLike, machine: Machine, posterior: Posterior) -> tuple[dict[str, Any], ...]:

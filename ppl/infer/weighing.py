@@ -4,13 +4,17 @@ A guide shows one optimum, and no draw from it reaches another one. But starts t
 gives an importance sampling estimate of the moments and of the evidence of its own region, and regions that do not
 overlap add up to a mixture, weighted by their evidence (as in the stacking of stuck chains of Yao, Vehtari & Gelman
 2022, with evidences for weights). Where regions overlap, their share is counted more than once: the result is a rough
-estimate, to judge the fit by and not to report as a posterior. Everything here is arithmetic on draws.
+estimate, to judge the fit by and not to report as a posterior.
+
+A posterior of several pieces may have a single optimum for the guide, which no start misses: then weights know nothing
+of the pieces that no draw comes to. The guide made wider along one latent comes to those that lie along it, and its
+weights are an estimate of the whole posterior once more. Everything here is arithmetic on draws.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -24,6 +28,8 @@ SHIFT = 0.25  # standard deviations between two means: more, and a reader would 
 SPREAD = 1.25  # ratio of standard deviations, either way
 FEWEST = 25  # draws in which an element has to exist for its moments to say anything
 SAME = 1.0  # standard deviations: optima whose means are all this close are copies of one
+ENOUGH = 200  # effective draws: fewer, and importance weights cannot tell means that are SHIFT apart
+WIDER = 4.0  # times its width is a guide given along a latent: its draws go ten standard deviations out
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +49,8 @@ class Moments:
 class Weighing:
     """`effective_draws` of the fit's own weights; the number of `others`, distinct optima, and their estimated `share`
     of the posterior; the quantity whose mean would move furthest, `shifted`, by `shift` of its estimated standard
-    deviations, and the one whose width changes most, `stretched`, to `stretch` times what the guide has.
+    deviations, and the one whose width changes most, `stretched`, to `stretch` times what the guide has. `beyond` is a
+    latent along which a wider guide finds more than the fit's own draws, which these are then taken from; "" if none.
     """
 
     effective_draws: float
@@ -53,6 +60,17 @@ class Weighing:
     shift: float
     stretched: str
     stretch: float
+    beyond: str = ""
+
+    @property
+    def moved(self) -> bool:
+        """Whether a reader of the fit alone would be misled."""
+        return self.shift > SHIFT or not 1 / SPREAD < self.stretch < SPREAD
+
+    def exceeds(self, other: Weighing) -> bool:
+        """Whether a reader of `other` would be misled of what this one says."""
+        ratio = abs(np.log(self.stretch)) - abs(np.log(other.stretch))
+        return self.moved and (not other.moved or self.shift - other.shift > SHIFT or ratio > np.log(SPREAD))
 
 
 def weigh(draws: Mapping[str, Array], log_weight: Array, others: Sequence[Moments] = ()) -> Weighing:
@@ -63,24 +81,40 @@ def weigh(draws: Mapping[str, Array], log_weight: Array, others: Sequence[Moment
     own = moments(values, np.ones(len(values)))
     level = _log_mean_exp(log_weight)
     parts = [_at(moments(values, np.exp(weights)), level), *others]
-    whole = mixture(parts)
+    outside = np.logaddexp.reduce([-np.inf, *(o.log_weight for o in others)])
+    share = float(np.exp(outside - np.logaddexp(outside, level)))
     enough = np.sum(~np.isnan(values), axis=0) >= FEWEST
+    return _compared(effective_draws(weights), len(others), share, names, own, mixture(parts), enough)
+
+
+def look_beyond(found: Weighing, draws: Mapping[str, Array], wider: Regions, along: Sequence[str]) -> Weighing:
+    """`found`, or what one of the `wider` guides has beyond it; each is the fit's, made wider along the latent that
+    `along` names, and counts if enough of its draws are effective. `draws` are those of the fit."""
+    names, values = _flat(draws)
+    own = moments(values, np.ones(len(values)))
+    enough = np.sum(~np.isnan(values), axis=0) >= FEWEST
+    best = found
+    for k, effective, whole in wider.estimates():
+        if effective >= ENOUGH:
+            seen = _compared(found.effective_draws, found.others, found.share, names, own, whole, enough)
+            if seen.exceeds(best):
+                best = replace(seen, beyond=along[k])
+    return best
+
+
+def _compared(
+    effective: float, others: int, share: float, names: Sequence[str], own: Moments, whole: Moments, which: Array
+) -> Weighing:
+    """What changes from the guide's `own` moments to the `whole`, over `which` of the elements."""
     with np.errstate(all="ignore"):
         shift = np.abs(whole.mean - own.mean) / np.sqrt(whole.var)
         stretch = np.sqrt(whole.var / own.var)
-    shift = np.where(enough & np.isfinite(shift), shift, 0.0)
-    stretch = np.where(enough & np.isfinite(stretch) & (stretch > 0), stretch, 1.0)
+    shift = np.where(which & np.isfinite(shift), shift, 0.0)
+    stretch = np.where(which & np.isfinite(stretch) & (stretch > 0), stretch, 1.0)
     far, wide = _largest(shift), _largest(np.abs(np.log(stretch)))
-    outside = np.logaddexp.reduce([-np.inf, *(o.log_weight for o in others)])
-    return Weighing(
-        effective_draws=effective_draws(weights),
-        others=len(others),
-        share=float(np.exp(outside - np.logaddexp(outside, level))),
-        shifted=names[far] if names else "",
-        shift=float(shift[far]) if names else 0.0,
-        stretched=names[wide] if names else "",
-        stretch=float(stretch[wide]) if names else 1.0,
-    )
+    if not names:
+        return Weighing(effective, others, share, "", 0.0, "", 1.0)
+    return Weighing(effective, others, share, names[far], float(shift[far]), names[wide], float(stretch[wide]))
 
 
 def moments(values: Array, weights: Array) -> Moments:
@@ -123,7 +157,9 @@ class Regions:
         self._usable &= np.any(np.isfinite(log_weights), axis=1)
         with_use = list(zip(log_weights, self._usable.tolist(), strict=True))
         self._level = [_log_mean_exp(w) if ok else -np.inf for w, ok in with_use]
-        self._weights: list[Array] = [np.exp(smooth(w)[0]) if ok else np.zeros(w.size) for w, ok in with_use]
+        smoothed = [smooth(w)[0] if ok else np.full(w.size, -np.inf) for w, ok in with_use]
+        self._effective = [effective_draws(w) if ok else 0.0 for w, ok in zip(smoothed, self._usable, strict=True)]
+        self._weights: list[Array] = [np.exp(w) for w in smoothed]
         self._seen = 0
         self._plain: list[list[Moments]] = [[] for _ in log_weights]
         self._weighted: list[list[Moments]] = [[] for _ in log_weights]
@@ -140,6 +176,12 @@ class Regions:
                 part = moments(values, weights)
                 self._weighted[k].append(_at(part, self._level[k] + float(np.log(total))))
         self._seen += size
+
+    def estimates(self) -> Iterator[tuple[int, float, Moments]]:
+        """Of each that has a density: its number, its effective draws, and the moments by its weights."""
+        for k in np.flatnonzero(self._usable).tolist():
+            if self._weighted[k]:
+                yield k, self._effective[k], mixture(self._weighted[k])
 
     def distinct(self, fitted: Mapping[str, Array]) -> list[Moments]:
         """The optima that are copies neither of each other, the first ones first, nor of the fit with draws `fitted`.

@@ -11,9 +11,9 @@ from scipy.stats import norm
 import ppl
 from ppl.infer import Fit, fit, load_fit
 from ppl.infer.advice import NEAR, apart
-from ppl.infer.weighing import Moments, Regions, Weighing, mixture, moments, weigh
+from ppl.infer.weighing import WIDER, Moments, Regions, Weighing, look_beyond, mixture, moments, weigh
 
-from .stand_in import gaussian
+from .stand_in import gaussian, normal_prior
 from .test_fit import two_modes
 
 N = 20_000
@@ -90,6 +90,37 @@ def test_optima_without_a_density_are_left_out() -> None:
     assert other.mean[0] == pytest.approx(10, abs=0.05)
 
 
+def pieces(x: np.ndarray) -> np.ndarray:
+    """Log density of a posterior in two pieces, 85% at 0 and 15% at 6, each of width 1: its sd is 2.36."""
+    return np.logaddexp(np.log(0.85) + norm.logpdf(x), np.log(0.15) + norm.logpdf(x, 6))
+
+
+def test_a_wider_guide_finds_pieces_that_no_draw_comes_to() -> None:
+    rng = np.random.default_rng(12)
+    x, y = rng.normal(size=N), rng.normal(size=N)
+    mine = {"x": x, "y": y}
+    narrow = weigh(mine, pieces(x) - norm.logpdf(x))
+    assert not narrow.moved  # though the posterior is 2.36 times as wide
+    far, log_weight = WIDER * rng.normal(size=(2, 1000)), np.zeros((2, 1000))
+    near = rng.normal(size=(2, 1000))
+    log_weight[0] = pieces(far[0]) - norm.logpdf(far[0], 0, WIDER)
+    log_weight[1] = norm.logpdf(far[1]) - norm.logpdf(far[1], 0, WIDER) + pieces(near[1]) - norm.logpdf(near[1])
+
+    def wider(which: list[int]) -> Regions:
+        regions = Regions(log_weight[which])
+        draws = {"x": np.stack([far[0], near[1]])[which], "y": np.stack([near[0], far[1]])[which]}
+        for first in range(0, 1000, 250):
+            regions.add({name: v[:, first : first + 250] for name, v in draws.items()})
+        return regions
+
+    found = look_beyond(narrow, mine, wider([0, 1]), ["x", "y"])
+    assert (found.beyond, found.stretched) == ("x", "x")
+    assert found.stretch == pytest.approx(2.36, rel=0.1)
+    assert look_beyond(narrow, mine, wider([1]), ["y"]) == narrow  # along y there is nothing
+    log_weight[0] = np.where(np.arange(1000) < 50, log_weight[0], -np.inf)  # too few effective draws to tell
+    assert look_beyond(narrow, mine, wider([0]), ["x"]) == narrow
+
+
 def test_optima_differ_where_one_has_what_the_other_has_not() -> None:
     x = np.zeros((2, 100, 1))
     x[1] = np.nan
@@ -129,6 +160,18 @@ def test_a_fit_of_one_of_two_modes_says_what_it_misses(tmp_path) -> None:
     result.save(tmp_path / "fit.nc")
     assert load_fit(tmp_path / "fit.nc").advice == result.advice
     assert result.to_json()["diagnostics"]["multimodal"] is True
+
+
+def test_a_fit_of_one_start_says_what_lies_beyond_its_draws() -> None:
+    """No other start finds the second mode, and no draw comes to it: k-hat is good, and the sd is 0.66, not 0.3."""
+    problem = dataclasses.replace(two_modes(1.35), prior_draw=normal_prior([1.35], [0.3]))
+    result = fit(problem, starts=1, seed=2)
+    assert result.khat < 0.5
+    assert not result.multimodal
+    assert result.weighed.beyond == "x"
+    assert result.weighed.stretch == pytest.approx(np.sqrt(0.09 + 0.05 * 0.95 * 2.7**2) / 0.3, rel=0.2)
+    assert not believed(result)
+    assert "wider along `x`" in " ".join(result.advice)
 
 
 def test_a_fit_that_is_the_posterior_is_believed() -> None:
