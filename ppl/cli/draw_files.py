@@ -36,11 +36,12 @@ def _netcdf(drawn: Predicted, data: Mapping[str, Any], path: Path, prior: bool) 
     from ppl.predict import datasets
 
     kind = "prior" if prior else "posterior"
-    groups = {kind: datasets.draws({**drawn.latents, **drawn.reports}), **datasets.data(data, drawn.observed)}
+    seen = datasets.observed_elements(drawn.log_likelihood)
+    groups = {kind: datasets.draws({**drawn.latents, **drawn.reports}), **datasets.data(data, drawn.observed, seen)}
     if drawn.observations:
-        groups[f"{kind}_predictive"] = datasets.draws(drawn.observations)
+        groups[f"{kind}_predictive"] = datasets.draws_of(drawn.observations, seen)
     if not prior and drawn.log_likelihood:
-        groups["log_likelihood"] = datasets.draws(drawn.log_likelihood)
+        groups["log_likelihood"] = datasets.draws_of(drawn.log_likelihood, seen)
     root = xarray.Dataset(attrs={"inference_library": "pplc", "sample_dims": ["chain", "draw"]})
     datasets.write(xarray.DataTree.from_dict({"/": root, **groups}), path)
 

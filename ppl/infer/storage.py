@@ -86,15 +86,16 @@ def with_predictions(fit: Fit, tree: xarray.DataTree, seed: int) -> xarray.DataT
     warn_of(fit.problem)
     k_prior, k_posterior = jax.random.split(jax.random.key(seed))
     posterior = fit.predict(k_posterior)
+    seen = datasets.observed_elements(posterior.log_likelihood)
     groups = {
-        "posterior_predictive": datasets.draws(posterior.observations),
-        "log_likelihood": datasets.draws(posterior.log_likelihood),
-        **datasets.data(fit.observed, posterior.observed),
+        "posterior_predictive": datasets.draws_of(posterior.observations, seen),
+        "log_likelihood": datasets.draws_of(posterior.log_likelihood, seen),
+        **datasets.data(fit.observed, posterior.observed, seen),
     }
     if not fit.problem.priors_by_functions:
         prior = predict_prior(fit.problem, k_prior, int(fit.log_weight.shape[0]))
         groups["prior"] = datasets.draws({**prior.latents, **prior.reports})
-        groups["prior_predictive"] = datasets.draws(prior.observations)
+        groups["prior_predictive"] = datasets.draws_of(prior.observations, seen)
     return tree.assign({k: xarray.DataTree(v, name=k) for k, v in groups.items() if v.data_vars or k not in DRAWN})
 
 

@@ -84,6 +84,44 @@ def draws(values: Mapping[str, Any], chains: bool = False) -> xarray.Dataset:
     return _numbered(xarray.Dataset({k: (("chain", "draw", *dims(k, v.ndim - 2)), v) for k, v in whole.items()}))
 
 
+def observed_elements(log_likelihood: Mapping[str, Any]) -> dict[str, Any]:
+    """Of what `Predicted.log_likelihood` has, (n, *shape): the elements that some path observes, bools (*shape), for
+    those names of which there are others."""
+    seen = {name: ~np.all(np.isnan(x), axis=0) for name, x in log_likelihood.items()}
+    return {name: x for name, x in seen.items() if not x.all()}
+
+
+def draws_of(values: Mapping[str, Any], seen: Mapping[str, Any]) -> xarray.Dataset:
+    """As `draws`, of the elements that are `seen` (see `observed_elements`) alone: ArviZ's loo adds up all that are
+    there."""
+    return _merged([_some(name, np.asarray(x)[None], seen.get(name), ("chain", "draw")) for name, x in values.items()])
+
+
+def _merged(parts: list[xarray.Dataset]) -> xarray.Dataset:
+    return xarray.merge(parts, join="exact", compat="no_conflicts")
+
+
+def _some(name: str, value: Any, seen: Any, lead: tuple[str, ...]) -> xarray.Dataset:
+    """One variable with the axes `lead`, and of the others the elements that are `seen`, by its first axes; all where
+    that is None. They keep their indices as coordinates; where they do not lie on a grid, they lie along one dimension
+    ``NAME_observed``, along which ``NAME_dim_0``, ... are coordinates.
+    """
+    axes = dims(name, value.ndim - len(lead))
+    if seen is None:
+        return _numbered(xarray.Dataset({name: ((*lead, *axes), value)}))
+    if not seen.any():
+        return xarray.Dataset()
+    everything, own = (slice(None),) * len(lead), axes[: seen.ndim]
+    indices = [np.flatnonzero(seen.any(axis=tuple(a for a in range(seen.ndim) if a != k))) for k in range(seen.ndim)]
+    grid = np.ix_(*indices)
+    if seen[grid].all():
+        kept = _numbered(xarray.Dataset({name: ((*lead, *axes), value[(*everything, *grid)])}))
+        return kept.assign_coords(dict(zip(own, indices, strict=True)))
+    along = f"{name}_observed"
+    kept = _numbered(xarray.Dataset({name: ((*lead, along, *axes[seen.ndim :]), value[(*everything, seen)])}))
+    return kept.assign_coords({a: (along, i) for a, i in zip(own, np.nonzero(seen), strict=True)})
+
+
 def arrays(values: Mapping[str, Any]) -> xarray.Dataset:
     return _numbered(xarray.Dataset({k: (dims(k, np.ndim(v)), np.asarray(v)) for k, v in values.items()}))
 
@@ -97,7 +135,12 @@ def dims(name: str, count: int) -> tuple[str, ...]:
     return tuple(f"{name}_dim_{i}" for i in range(count))
 
 
-def data(values: Mapping[str, Any], observed: Mapping[str, Any]) -> dict[str, xarray.Dataset]:
-    """The groups ``observed_data`` and ``constant_data`` of all data, those that are observed given."""
-    rest = {k: v for k, v in values.items() if k not in observed}
-    return {"observed_data": arrays(observed), "constant_data": arrays(rest)}
+def data(
+    values: Mapping[str, Any], observed: Mapping[str, Any], seen: Mapping[str, Any] | None = None
+) -> dict[str, xarray.Dataset]:
+    """The groups ``observed_data`` and ``constant_data`` of all data, those that are observed given. Of a field with
+    elements that are not `seen` (see `observed_elements`) the former has the others and the latter all."""
+    seen = seen or {}
+    rest = {k: v for k, v in values.items() if k not in observed or k in seen}
+    parts = [_some(name, np.asarray(x), seen.get(name), ()) for name, x in observed.items()]
+    return {"observed_data": _merged(parts), "constant_data": arrays(rest)}

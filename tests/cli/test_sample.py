@@ -48,13 +48,15 @@ def test_predictive_draws_in_every_format(pplc: Pplc, model: Path, tmp_path: Pat
     assert len(rows) == 50 and list(rows[0])[-5:] == [f"k[{i}]" for i in range(5)]
     whole = json.loads((tmp_path / "d.json").read_text())
     tree = xarray.open_datatree(tmp_path / "d.nc", engine="h5netcdf")
-    k = tree["prior_predictive"]["k"].values[0]
-    assert k.shape == (50, 5) and np.isnan(k[:, 0]).all() and tree["observed_data"]["k"].values.tolist()[0] == 3
+    k = tree["prior_predictive"]["k"]
+    assert k.shape == (1, 50, 4) and k.k_dim_0.values.tolist() == [1, 2, 3, 4]  # no path observes the first
+    assert tree["observed_data"]["k"].values.tolist() == [1, 4, 1, 5]
+    assert tree["constant_data"]["k"].values.tolist() == [3, 1, 4, 1, 5]
     for j, row in enumerate(rows):
         assert float(row["a"]) == whole["a"][j] == tree["prior"]["a"].values[0, j]
         assert (row["c"] == "") == (whole["c"][j] is None) == bool(np.isnan(tree["prior"]["c"].values[0, j]))
         assert (row["k[0]"], whole["k"][j][0]) == ("", None)
-        assert float(row["k[3]"]) == whole["k"][j][3] == k[j, 3]
+        assert float(row["k[3]"]) == whole["k"][j][3] == k.sel(k_dim_0=3).values[0, j]
 
 
 def test_posterior_from_a_saved_fit(pplc: Pplc, model: Path, tmp_path: Path) -> None:
@@ -66,7 +68,7 @@ def test_posterior_from_a_saved_fit(pplc: Pplc, model: Path, tmp_path: Path) -> 
     assert 1.5 < got["observations"]["k"]["mean"][2] < 4.5
     assert got["observations"]["k"]["observed"] == [3, 1, 4, 1, 5]
     tree = xarray.open_datatree(tmp_path / "d.nc", engine="h5netcdf")
-    assert tree["log_likelihood"]["k"].shape == (1, 1000, 5)
+    assert tree["log_likelihood"]["k"].shape == (1, 1000, 4)
     other = tmp_path / "other.ppl"
     other.write_text("a ~ LogNormal(1, 1)\n")
     code, out, err = pplc("sample", other, "--from", fit)

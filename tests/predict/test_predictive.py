@@ -108,6 +108,40 @@ def test_posterior_predictive_and_loo_of_a_conjugate_model() -> None:
     assert loo(tree).elpd == pytest.approx(known, abs=0.08)  # within the sample it is -24.16
 
 
+AROUND = """
+data n: int
+data y: real[n]
+data w: real[2, 3]
+data seen: int[2, 3]
+mu ~ Normal(0, 3)
+for t in 1..n { observe y[t] ~ Normal(mu + 0.5 * y[t - 1], 1) }
+for i in 0..2 { for j in 0..3 { if seen[i, j] > 0 { observe w[i, j] ~ Normal(mu, 1) } } }
+"""
+
+
+def test_trees_have_what_is_observed_alone() -> None:
+    """What no path observes is NaN in `log_likelihood`, and its loo would be NaN with it. The rest has its indices."""
+    from arviz_stats.loo import loo
+
+    y, w = [0.4, 1.0, 0.2, 0.9], [[0.4, 7.0, 8.0], [9.0, 0.7, 0.9]]
+    problem = ppl.compile(AROUND).bind({"y": y, "w": w, "seen": [[1, 0, 0], [0, 1, 1]]})
+    fit = ppl.infer.fit(problem, starts=2, draws=2000)
+    whole = fit.log_likelihood()
+    assert np.isnan(whole["y"][:, 0]).all() and whole["w"].shape == (2000, 2, 3)
+    tree = fit.to_inference_data(predictive=True)
+    for group in ("log_likelihood", "posterior_predictive", "prior_predictive"):
+        found = tree[group]
+        assert found["y"].dims == ("chain", "draw", "y_dim_0") and found["y"].y_dim_0.values.tolist() == [1, 2, 3]
+        assert found["w"].dims == ("chain", "draw", "w_observed")
+        assert found["w"].w_dim_0.values.tolist() == [0, 1, 1] and found["w"].w_dim_1.values.tolist() == [0, 1, 2]
+        assert np.isfinite(found["y"]).all() and np.isfinite(found["w"]).all()
+    np.testing.assert_array_equal(tree["log_likelihood"]["w"][0, :, 1], whole["w"][:, 1, 1])
+    np.testing.assert_array_equal(tree["observed_data"]["w"], [0.4, 0.7, 0.9])
+    np.testing.assert_array_equal(tree["observed_data"]["y"], y[1:])
+    np.testing.assert_array_equal(tree["constant_data"]["y"], y)
+    assert np.isfinite(loo(tree, var_name="y").elpd) and np.isfinite(loo(tree, var_name="w").elpd)
+
+
 def test_pointwise_log_likelihoods_sum_to_the_log_joint() -> None:
     """In branches, ragged loops, slices, wholes, and where an element is observed twice."""
     source = """
