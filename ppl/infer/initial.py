@@ -127,35 +127,34 @@ def _row(layout: Layout, known: Params) -> Floats:
     return np.asarray(row_of(tree), np.float64)
 
 
-# ---------------------------------------------------------------------- saved fits
+# ------------------------------------------------------------- fits and draws of samplers
 
 
-def differing(problem: ProblemLike, fit: Any) -> list[str]:
-    """The latents that a fit and a problem do not have in common, or in other shapes."""
+def differing(problem: ProblemLike, found: Fit | Sampled) -> list[str]:
+    """The latents that a fit, or draws, and a problem do not have in common, or in other shapes."""
     mine = {s.name: tuple(s.shape) for s in problem.sites if not s.noise}
-    theirs = {name: fit.draws[name].shape[1:] for name in fit.latents}
+    theirs = {name: found.draws[name].shape[1:] for name in found.latents}
     return sorted(name for name in mine.keys() | theirs.keys() if mine.get(name) != theirs.get(name))
 
 
-def _of_fit(problem: ProblemLike, fit: Fit, where: str) -> Params:
-    differs = differing(problem, fit)
+def _belongs(problem: ProblemLike, found: Fit | Sampled, what: str) -> None:
+    """Raises PplError if the latents of a fit, or of draws, are not those of the problem."""
+    differs = differing(problem, found)
     if differs:
         names = ", ".join(f"`{name}`" for name in differs)
-        raise _refused(f"{where} is a fit of {fit.name}, whose latents differ from those of this program with this "
-                       f"data: {names}")  # fmt: skip
+        raise _refused(
+            f"{what} of {found.name}, whose latents differ from those of this program with this data: {names}"
+        )
+
+
+def _of_fit(problem: ProblemLike, fit: Fit, where: str) -> Params:
+    _belongs(problem, fit, f"{where} is a fit")
     return fit.params
-
-
-# ---------------------------------------------------------------- draws of a sampler
 
 
 def _of_samples(problem: ProblemLike, samples: Sampled, where: str) -> Known:
     """The first start has the moments of the draws; the others lie at draws, so that each mode has some."""
-    differs = differing(problem, samples)
-    if differs:
-        names = ", ".join(f"`{name}`" for name in differs)
-        raise _refused(f"{where} has draws of {samples.name}, whose latents differ from those of this program with "
-                       f"this data: {names}")  # fmt: skip
+    _belongs(problem, samples, f"{where} has draws")
     params: dict[str, dict[str, Any]] = {"loc": {}, "log_scale": {}, "logits": {}}
     places: dict[str, Any] = {}
     for site in problem.sites:
