@@ -75,5 +75,6 @@ def sampling_facts(samples: Samples) -> Iterator[list[str]]:
     if d.get("divergences"):
         yield ["divergent", f"{d['divergences']} transitions: parts of the posterior may be missing"]
     if "log_evidence" in d:
-        yield ["evidence", f"log p(data) {d['log_evidence']:.2f} +- {d['log_evidence_se']:.2f}"]
+        runs = f", by the spread of {d['chains']} runs" if d["chains"] > 1 else ""
+        yield ["evidence", f"log p(data) {d['log_evidence']:.2f} +- {d['log_evidence_se']:.2f}{runs}"]
     yield ["seconds", f"{samples.seconds:.1f}"]
