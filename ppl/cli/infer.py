@@ -51,6 +51,10 @@ def infer(options: argparse.Namespace) -> int:
         finally:  # a stdout that cannot be written must not lose the fit
             if options.out is not None:
                 _save(result, options.out)
+    if options.require_converged:  # not before: hours of work are worth a look, and a place to go on from
+        from ppl.infer import check_converged
+
+        check_converged(result)
     return FINE
 
 
@@ -88,7 +92,6 @@ def _fitted(problem: Problem, options: argparse.Namespace) -> Fit:
                 progress=progress,
                 checkpoint=options.checkpoint,
                 resume=options.resume,
-                require_converged=options.require_converged,
                 **budget_asked(options),
                 devices=options.devices,
                 **({} if options.draws is None else {"draws": options.draws}),

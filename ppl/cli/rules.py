@@ -128,7 +128,8 @@ RULES = {
         " that is zero or undefined where the guide reaches. Exit code 4."
     ),
     "PPL802": (
-        "The stop rule was not met. Without --require-converged the fit is printed anyway, and says so. Exit code 4."
+        "The stop rule was not met, and --require-converged asks for an error then. The fit is printed and saved all"
+        " the same, and says so. Exit code 4."
     ),
     "PPL803": (
         "The checkpoint belongs to another program, other data or other settings, or it cannot be read. Exit code 2."

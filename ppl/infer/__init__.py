@@ -3,14 +3,17 @@
 from typing import TYPE_CHECKING
 
 from ppl.infer.checkpoint import CheckpointError
-from ppl.infer.fit import fit
+from ppl.infer.fit import check_converged, fit
 from ppl.infer.result import Fit, Posterior
 from ppl.infer.settings import Progress, Settings, SettingsError
 
 if TYPE_CHECKING:
     from ppl.infer.storage import load_fit
 
-__all__ = ["CheckpointError", "Fit", "Posterior", "Progress", "Settings", "SettingsError", "fit", "load_fit"]
+__all__ = [
+    "CheckpointError", "Fit", "Posterior", "Progress", "Settings", "SettingsError", "check_converged", "fit",
+    "load_fit",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> object:

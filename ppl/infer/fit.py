@@ -172,9 +172,16 @@ def guide_for(problem: ProblemLike, guide: str | None) -> str:
 
 
 def _checked(result: Fit, require_converged: bool) -> Fit:
-    if require_converged and not result.converged:
-        raise InferenceError([Diagnostic("PPL802", f"the fit did not converge: {result.stop_reason}")])
+    if require_converged:
+        check_converged(result)
     return result
+
+
+def check_converged(result: Fit) -> None:
+    """Raises :class:`ppl.InferenceError` for a fit whose run ended before it converged."""
+    if not result.converged:
+        hint = "ask for more steps, or leave their number to the stop rule; a run with a checkpoint can be resumed"
+        raise InferenceError([Diagnostic("PPL802", f"the fit did not converge: {result.stop_reason}", hint=hint)])
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,9 +76,8 @@ def test_a_whole_run_prints_one_json_object_and_saves_the_same(pplc: Pplc, step:
 def test_options_reach_the_fit(pplc: Pplc, step: Path, asked: dict[str, Any]) -> None:
     options = {"estimator": "score", "seed": 7, "steps": 9, "samples": 3, "lr": 0.5, "starts": 2, "draws": 11}
     words = [word for name, value in options.items() for word in (f"--{name}", value)]
-    assert pplc("infer", step, *words, "--require-converged").code == 0
+    assert pplc("infer", step, *words).code == 0
     assert options.items() <= asked.items()
-    assert asked["require_converged"] is True
     assert asked["checkpoint"] is None
     assert asked["progress"] is None  # stderr is no terminal here
 
@@ -225,6 +224,15 @@ def test_a_fit_that_fails_is_4(pplc: Pplc, step: Path, monkeypatch: pytest.Monke
     error = ppl.InferenceError([ppl.Diagnostic("PPL801", "no finite step")])
     monkeypatch.setattr("ppl.infer.fit", failing(error))
     assert pplc("infer", step) == (4, "", "error[PPL801]: no finite step\n")
+
+
+def test_a_fit_that_has_not_converged_is_4_and_not_lost(
+    pplc: Pplc, step: Path, tmp_path: Path, asked: dict[str, Any]
+) -> None:
+    target = tmp_path / "fit.nc"
+    code, out, err = pplc("infer", step, "--require-converged", "--json", "--out", target)
+    assert code == 4 and err.startswith("error[PPL802]: the fit did not converge: steps: made the 20 steps asked for")
+    assert json.loads(out) == CANNED.to_json() == ppl.load_fit(target).to_json()
 
 
 def test_an_interrupted_fit_says_where_it_can_be_continued(
