@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ppl.infer.summary import Array
 
 ERRORS = 4  # standard errors: less is the noise of finitely many draws
+MATTERS = 0.1  # nats
 WORDS = 8  # sentences about differences; beyond, they are counted
 
 
@@ -188,10 +189,24 @@ def _bounds(first: Saved, second: Saved) -> Iterator[str]:
         gap, se = known[0][0] - known[1][0], float(np.hypot(known[0][1], known[1][1]))
         yield f"ELBO, first minus second: {gap:+.2f} +- {se:.2f}"
         return
-    evidence = [x.diagnostics.get("log_evidence") for x in (first, second)]
-    for bound, log_p in ((known[0], evidence[1]), (known[1], evidence[0])):
+    diagnostics = first.diagnostics, second.diagnostics
+    evidence = [(d.get("log_evidence"), d.get("log_evidence_se", np.nan)) for d in diagnostics]
+    for bound, (log_p, error) in ((known[0], evidence[1]), (known[1], evidence[0])):
         if bound is not None and log_p is not None:
-            yield f"log p(data) {log_p:.2f}: the ELBO is {log_p - bound[0]:.2f} below, KL(guide || posterior)"
+            yield _bound(*bound, float(log_p), float(error))
+
+
+def _bound(elbo: float, elbo_se: float, log_p: float, error: float) -> str:
+    """An ELBO beside an estimate of log p(data), whose error one run does not know."""
+    gap, se = log_p - elbo, float(np.hypot(elbo_se, error))
+    known = not np.isnan(se)
+    if gap > 0:
+        words = f"is {gap:.2f}{f' +- {se:.2f}' if known else ''} below, KL(guide || posterior)"
+    elif known and gap < -max(ERRORS * se, MATTERS):
+        words = f"is {-gap:.2f} +- {se:.2f} above, which it cannot be: the sampler has missed part of the posterior"
+    else:
+        words = "is as high, as far as the errors tell"
+    return f"log p(data) {log_p:.2f}{'' if np.isnan(error) else f' +- {error:.2f}'}: the ELBO {words}"
 
 
 def _as_json(found: list[Difference], first: Saved, second: Saved) -> dict[str, Any]:

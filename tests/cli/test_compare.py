@@ -48,7 +48,16 @@ def test_fits_that_agree(pplc: Pplc, tmp_path: Path) -> None:
     assert (code, err) == (0, "")
     assert "They agree" in out and " *" not in out
     assert [line.split()[0] for line in out.splitlines()[1:5]] == ["x", "w[0]", "w[1]", "twice"]
-    assert "log p(data) -2.50: the ELBO is 0.50 below" in out and "R-hat 1.00" in out
+    assert "log p(data) -2.50 +- 0.04: the ELBO is 0.50 +- 0.04 below" in out and "R-hat 1.00" in out
+
+
+def test_an_elbo_is_no_higher_than_the_evidence(pplc: Pplc, tmp_path: Path) -> None:
+    """Beside an estimate of log p(data) of -2.50 +- 0.04."""
+    b = samples(tmp_path / "b.nc")
+    out = pplc("compare", b, fit(tmp_path / "a.nc", elbo=-2.4)).out
+    assert "log p(data) -2.50 +- 0.04: the ELBO is as high, as far as the errors tell" in out
+    out = pplc("compare", fit(tmp_path / "c.nc", elbo=-1.5), b).out
+    assert "the ELBO is 1.00 +- 0.04 above, which it cannot be" in out
 
 
 def test_fits_that_differ(pplc: Pplc, tmp_path: Path) -> None:
