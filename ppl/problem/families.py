@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from ppl.diagnostics import did_you_mean
 from ppl.problem.flow import Flow
 from ppl.problem.gaussian import Chain, FullRank, LowRank, default_rank
 from ppl.problem.guides import Guide, Latents, MeanField
@@ -33,4 +34,7 @@ def family_of(name: str, latents: Latents) -> Guide:
             f"a guide that is a point ({name!r}) has no density along a line, so the boundary of a guard has no term "
             f"in its gradient: choose one of {', '.join(NAMES)}"
         )
-    raise ValueError(f"no guide {name!r}: one of {', '.join(NAMES)}")
+    meant = did_you_mean(kind, (*BELOW, FLOW, "program", "auto"))
+    raise ValueError(
+        f"no guide {name!r}{f', {meant}' if meant else ''}: one of {', '.join(NAMES)}; fits also take auto"
+    )

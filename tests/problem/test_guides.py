@@ -227,6 +227,8 @@ def test_guides_that_do_not_exist_are_refused() -> None:
     for name in ("dense", "lowrank:", "lowrank:x", "chain:2", "", "flow:", "flow:flow", "flow:program", "flow:chain:2"):
         with pytest.raises(ValueError, match="no guide"):
             problem.init_params(name)
+    with pytest.raises(ValueError, match="no guide 'fulrank', did you mean `fullrank`"):
+        problem.init_params("fulrank")
     for name in ("delta", "map"):
         with pytest.raises(ValueError, match=f"a point \\('{name}'\\) has no density along a line, so the boundary"):
             problem.init_params(name)
