@@ -226,10 +226,11 @@ def latent(ctx: Context, f: ast.Function, law: ast.Call, s: ast.Sample) -> bool:
     """Whether a latent may have the density of a function; reports it otherwise."""
     if s.noise:
         ctx.error("PPL605", f"noise from `{law.name}`, which functions of the program make, is not supported", s.span,
-                  "declare a latent, without `noise`")  # fmt: skip
+                  "compute it from noise of a known law, `noise u ~ Uniform(0, 1)`, or declare a latent")  # fmt: skip
         return False
     if f.name.endswith("_lpmf"):
         ctx.error("PPL604", f"`{law.name}` is discrete: the guide cannot list the outcomes of a latent from it", s.span,
-                  f"draw from a bounded law and correct it: `factor {f.name}(k, ...)`")  # fmt: skip
+                  "draw from a bounded law, and put this one in its place: `k ~ Binomial(n, 0.5)`, then `factor "
+                  f"{f.name}(k, ...) - Binomial_lpmf(k, n, 0.5)`")  # fmt: skip
         return False
     return True
