@@ -80,7 +80,7 @@ def write(tree: xarray.DataTree, path: Path) -> None:
 
 def draws(values: Mapping[str, Any], chains: bool = False) -> xarray.Dataset:
     """Arrays with a leading axis of draws (with `chains`, of chains and draws)."""
-    whole = {k: np.asarray(v) if chains else np.asarray(v)[None] for k, v in values.items()}
+    whole = {k: _numbers(v) if chains else _numbers(v)[None] for k, v in values.items()}
     return _numbered(xarray.Dataset({k: (("chain", "draw", *dims(k, v.ndim - 2)), v) for k, v in whole.items()}))
 
 
@@ -94,7 +94,7 @@ def observed_elements(log_likelihood: Mapping[str, Any]) -> dict[str, Any]:
 def draws_of(values: Mapping[str, Any], seen: Mapping[str, Any]) -> xarray.Dataset:
     """As `draws`, of the elements that are `seen` (see `observed_elements`) alone: ArviZ's loo adds up all that are
     there."""
-    return _merged([_some(name, np.asarray(x)[None], seen.get(name), ("chain", "draw")) for name, x in values.items()])
+    return _merged([_some(name, _numbers(x)[None], seen.get(name), ("chain", "draw")) for name, x in values.items()])
 
 
 def _merged(parts: list[xarray.Dataset]) -> xarray.Dataset:
@@ -123,7 +123,13 @@ def _some(name: str, value: Any, seen: Any, lead: tuple[str, ...]) -> xarray.Dat
 
 
 def arrays(values: Mapping[str, Any]) -> xarray.Dataset:
-    return _numbered(xarray.Dataset({k: (dims(k, np.ndim(v)), np.asarray(v)) for k, v in values.items()}))
+    return _numbered(xarray.Dataset({k: (dims(k, np.ndim(v)), _numbers(v)) for k, v in values.items()}))
+
+
+def _numbers(value: Any) -> Any:
+    """As an array, of 0 and 1 for truth values: ArviZ subtracts what it summarises."""
+    array = np.asarray(value)
+    return array.astype(np.int64) if array.dtype == np.bool_ else array
 
 
 def _numbered(dataset: xarray.Dataset) -> xarray.Dataset:
@@ -142,5 +148,5 @@ def data(
     elements that are not `seen` (see `observed_elements`) the former has the others and the latter all."""
     seen = seen or {}
     rest = {k: v for k, v in values.items() if k not in observed or k in seen}
-    parts = [_some(name, np.asarray(x), seen.get(name), ()) for name, x in observed.items()]
+    parts = [_some(name, _numbers(x), seen.get(name), ()) for name, x in observed.items()]
     return {"observed_data": _merged(parts), "constant_data": arrays(rest)}

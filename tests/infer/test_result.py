@@ -101,15 +101,17 @@ def test_the_saved_file_is_what_the_parts_of_arviz_read(tmp_path: Path) -> None:
     base = pytest.importorskip("arviz_base")
     stats = pytest.importorskip("arviz_stats")
     text = "data y: real[3]\nx ~ Normal(0, 1)\nw: real[3] ~ Normal(0, 1)\nobserve y ~ Normal(x + w, 1)\n"
+    text += "report up = x > 0\n"
     found = ppl.compile(text).infer({"y": [1.0, 2.0, 3.0]}, steps=200, starts=2, draws=400)
     found.save(tmp_path / "fit.nc")
     with xarray.open_datatree(tmp_path / "fit.nc", engine="h5netcdf") as tree:
         posterior = base.extract(tree, combined=True)
         assert posterior["w"].dims == ("w_dim_0", "sample") and posterior.sizes["sample"] == 400
         table = stats.summary(tree, kind="stats", round_to="none", ci_prob=0.9, ci_kind="eti")
-        assert set(table.index) == {"w[0]", "w[1]", "w[2]", "x"}
+        assert set(table.index) == {"w[0]", "w[1]", "w[2]", "x", "up"}
         np.testing.assert_allclose(table["mean"]["x"], found.draws["x"].mean(), rtol=1e-5)
         np.testing.assert_allclose(table["mean"]["w[2]"], found.draws["w"][:, 2].mean(), rtol=1e-5)
+        assert table["mean"]["up"] == pytest.approx(found.reports["up"].mean())  # of truth values: as 0 and 1
         np.testing.assert_allclose(table["eti90_lb"]["x"], np.quantile(found.draws["x"], 0.05), atol=0.02)
 
 
