@@ -68,9 +68,11 @@ class Weighing:
         return self.shift > SHIFT or not 1 / SPREAD < self.stretch < SPREAD
 
     def exceeds(self, other: Weighing) -> bool:
-        """Whether a reader of `other` would be misled of what this one says."""
+        """Whether this one would mislead a reader of the fit, and says clearly more than `other`: twice as clearly if
+        that would too. Both are estimates from some hundred effective draws."""
+        margin = 1.0 if other.moved else 0.5
         ratio = abs(np.log(self.stretch)) - abs(np.log(other.stretch))
-        return self.moved and (not other.moved or self.shift - other.shift > SHIFT or ratio > np.log(SPREAD))
+        return self.moved and bool(self.shift - other.shift > margin * SHIFT or ratio > margin * np.log(SPREAD))
 
 
 def weigh(draws: Mapping[str, Array], log_weight: Array, others: Sequence[Moments] = ()) -> Weighing:

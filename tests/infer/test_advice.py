@@ -121,6 +121,15 @@ def test_a_wider_guide_finds_pieces_that_no_draw_comes_to() -> None:
     assert look_beyond(narrow, mine, wider([0]), ["x"]) == narrow
 
 
+def test_what_is_beyond_has_to_be_clear() -> None:
+    """An estimate a little above the limit beside one a little below it is noise."""
+    low, middle, high = (dataclasses.replace(FINE, stretch=x) for x in (1.18, 1.27, 1.5))
+    assert not low.moved and middle.moved and high.moved
+    assert not middle.exceeds(low) and high.exceeds(low) and middle.exceeds(FINE)
+    assert not high.exceeds(middle) and dataclasses.replace(FINE, stretch=0.5).exceeds(middle)
+    assert not FINE.exceeds(dataclasses.replace(FINE, shift=0.0, stretch=1.0))
+
+
 def test_optima_differ_where_one_has_what_the_other_has_not() -> None:
     x = np.zeros((2, 100, 1))
     x[1] = np.nan
