@@ -18,7 +18,7 @@ from ppl.emit.writer import Writer, tuple_text
 from ppl.language.distributions import named
 from ppl.regions.alone import flips_alone, flips_with
 from ppl.regions.mates import may_move
-from ppl.regions.model import NOWHERE, Boundary, GuardInfo, Latent, Regions
+from ppl.regions.model import NOWHERE, Boundary, GuardInfo, Latent, Normal, Regions
 from ppl.regions.modes import Modes, Reach, modes_of, reach
 from ppl.regions.scope import Scope
 
@@ -32,10 +32,8 @@ class BoundaryEmitter:
     unpack: tuple[str, ...]  # lines that name data and sizes
 
     def function(self, info: GuardInfo, b: Boundary) -> str:
-        """Writes the function of one boundary and returns its name."""
-        name = f"boundary_{b.guard}" + ("" if b.part == "all" else f"_{b.part}")
-        if len(info.boundaries) > 1 and b.part == "all":
-            name += f"_{info.boundaries.index(b)}"
+        """Writes the function of one boundary and returns a call of it."""
+        name = self.name(info, b)
         loops = [self.scope.loops[x] for x in info.loops]
         modes = self.modes_for(b, info.loops)
         rest = "" if modes is None else f", rest_{modes.loop}"
@@ -51,17 +49,68 @@ class BoundaryEmitter:
                 self.w.line(line)
             self.only_if(b)
             self.w.line("still = surface.still(main)")
-            element = b.search.element if b.search is not None else ()
-            variables = [*map(self.instance, loops), *(self.names[x.name] for x in element)]
-            sizing = ["sizing=False"] if b.repeats and has_sizes(b) else []
-            with self.w.block(f"def one({', '.join([*variables, *sizing])}):"):
-                self.iterations(loops)
-                self.one(info, b, loops)
-            ranges = self.ranges(loops, b.part) + self.elements(b)
-            self.w.line(f"return surface.total({', '.join(['one', *ranges, *self.how(info, b)])})")
+            if b.normal is not None:
+                self.along_normal(info, b, b.normal, loops)
+            self.all_instances(info, b, loops, self.one)
         self.w.line()
         self.w.line()
         return f"{name}(at, data, size, main{rest})"
+
+    def name(self, info: GuardInfo, b: Boundary) -> str:
+        name = f"boundary_{b.guard}" + ("" if b.part == "all" else f"_{b.part}")
+        return f"{name}_{info.boundaries.index(b)}" if len(info.boundaries) > 1 and b.part == "all" else name
+
+    def all_instances(
+        self, info: GuardInfo, b: Boundary, loops: list[ir.Loop],
+        body: Callable[[GuardInfo, Boundary, list[ir.Loop]], None],
+    ) -> None:  # fmt: skip
+        """The sum over the instances of a boundary; `body` writes that of one."""
+        element = b.search.element if b.search is not None else ()
+        variables = [*map(self.instance, loops), *(self.names[x.name] for x in element)]
+        sizing = ["sizing=False"] if b.repeats and has_sizes(b) else []
+        with self.w.block(f"def one({', '.join([*variables, *sizing])}):"):
+            self.iterations(loops)
+            body(info, b, loops)
+        ranges = self.ranges(loops, b.part) + self.elements(b)
+        self.w.line(f"return surface.total({', '.join(['one', *ranges, *self.how(info, b)])})")
+
+    def along_normal(self, info: GuardInfo, b: Boundary, normal: Normal, loops: list[ir.Loop]) -> None:
+        """The sum along normals, for guides that have them. The line of a coordinate follows, for all others."""
+        sites, count = self.moved_along(normal, info)
+        with self.w.block(f"if normals.apply(at, {sites}{count}):"):
+            given = [f"at, {sites}, {self.values(b, normal)}"]
+            given += ["alone=True"] if normal.alone else [] if normal.path else [f'main["g{b.guard}"].value']
+            self.w.line(f"along = normals.of({', '.join(given)})")
+            self.all_instances(info, b, loops, self.one_on_normal)
+
+    def moved_along(self, normal: Normal, info: GuardInfo) -> tuple[str, str]:
+        """The sites of a normal, and how many instances there are as a further argument."""
+        loops = [self.scope.loops[x] for x in info.loops]
+        extents = [Emitter(self.facts, self.printer(), self.w).range(x)[1] for x in loops]
+        count = f", {' * '.join(x if x.isidentifier() else f'({x})' for x in extents)}" if extents else ""
+        return tuple_text([f'"{s}"' for s in normal.sites]), count
+
+    def values(self, b: Boundary, normal: Normal) -> str:
+        """The values of a guard, of all instances, on the path on which they are affine, as a function of a point."""
+        on: list[str] = []
+        for k, holds in normal.path:
+            stands, flipped = self.facts.regions.resolve(k)
+            on.append(f'"g{stands}": jnp.full_like(main["g{stands}"].on, {holds != flipped})')
+        path = f", {{{', '.join(on)}}}" if on else ""
+        return f'lambda at: model(at, data, size{path})["g{b.guard}"].value'
+
+    def one_on_normal(self, info: GuardInfo, b: Boundary, loops: list[ir.Loop]) -> None:
+        position = self.position(loops)
+        self.w.line(f"root = along.root({', '.join(position.values())})")
+        self.w.line("slope = root.slope")
+        if b.repeats:
+            with self.w.block("if sizing:"):
+                self.w.line("return surface.size(root, slope)")
+        self.jump(info, b, loops, position)
+        if b.normal is not None and b.normal.going is not None:
+            self.w.line(f'is_reached = model(root.point(), data, size)["v_{b.normal.going.name}"]')
+            self.w.line("gap = jnp.where(is_reached, gap, 0.0)")
+        self.w.line("return surface.surface(root, slope, 0.0, gap)")
 
     def only_if(self, b: Boundary) -> None:
         """Ends a function that is for a loop with iterations, or for one without."""

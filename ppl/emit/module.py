@@ -98,9 +98,10 @@ def header(w: Writer, regions: Regions, file: str, names: dict[str, str], consta
     w.line()
     searched = any(b.search is not None for i in regions.guards for b in i.boundaries)
     uses_modes = any(b.effect == "modes" for i in regions.guards for b in i.boundaries)
-    used = [*(["crossings"] if searched else []), *(["families"] if regions.sums else []),
-            *(["marginal"] if regions.marginals else []), *(["modes"] if uses_modes else []),
-            *(["prefix"] if regions.sums else [])]  # fmt: skip
+    has_normals = any(b.normal is not None for i in regions.guards for b in i.boundaries)
+    wanted = {"crossings": searched, "families": bool(regions.sums), "marginal": bool(regions.marginals),
+              "modes": uses_modes, "normals": has_normals, "prefix": bool(regions.sums)}  # fmt: skip
+    used = [name for name, is_used in wanted.items() if is_used]
     joint = ", vectors" if any(s.joint for s in program.sites) else ""
     w.line(f"from ppl.runtime import {', '.join(['control', *used, 'samplers'])}, supports, surface{joint}")
     w.line("from ppl.runtime import densities as dist")

@@ -20,6 +20,7 @@ from ppl.regions.hoist import hoist
 from ppl.regions.marginal import marginals, with_statuses
 from ppl.regions.mates import may_coincide, may_move
 from ppl.regions.model import NOWHERE, Boundary, GuardInfo, Regions, Search
+from ppl.regions.normals import with_normals
 from ppl.regions.optimize import chosen
 from ppl.regions.prefix import sorted_sums
 from ppl.regions.scope import Scope, scope_of
@@ -59,6 +60,7 @@ def extract(elaborated: Elaborated, sink: Diagnostics, optimize: Iterable[str] |
     classified = tuple(infos[g.index] for g in program.guards)
     scored = score.scored_terms(scope, classified)
     guards = with_repeats(scope, with_mates(scope, score.without(scope, classified, scored)))
+    guards = with_normals(scope, guards)
     integrable = marginals(scope, guards, scored)
     guards = with_statuses(scope, guards, integrable, scored)
     body = hoist(program.body, {k: f.loops for k, f in forms.items() if f.hoisted})

@@ -44,6 +44,19 @@ class Search:
 
 
 @record
+class Normal:
+    """A line on which all of `sites` move together: the normal of a guard's boundary. The guard is affine in them where
+    the guards in `path` have these outcomes in all iterations (those that keep the loop going that it reads the state
+    of). `alone`: nothing else that is random is in the guard's value. `going`: the variable that says whether the guard
+    is reached, where its place does not."""
+
+    sites: tuple[str, ...]
+    alone: bool
+    path: tuple[tuple[int, bool], ...]
+    going: ir.Var | None
+
+
+@record
 class Boundary:
     """One surface term: the instances of a guard, and the line along which each is crossed.
 
@@ -56,7 +69,8 @@ class Boundary:
     `effect`: "local" (the slice is re-evaluated), "modes" (it goes on in state of few values, see
     `ppl.regions.modes`), "incremental" (a running sum is updated, then what follows it is
     re-evaluated) or "global" (all terms are). `repeats`: whether there are several instances and each evaluates the
-    program, or loops of it, anew, so that beyond a budget a random subset of them is evaluated.
+    program, or loops of it, anew, so that beyond a budget a random subset of them is evaluated. `normal`: the line in
+    place of that of the coordinate, under guides in which these sites are independent Gaussians.
     """
 
     guard: int
@@ -70,6 +84,7 @@ class Boundary:
     mates: tuple[int, ...]  # guards whose boundary may coincide with this one and that reach the same terms
     search: Search | None = None
     repeats: bool = False
+    normal: Normal | None = None
 
 
 @record

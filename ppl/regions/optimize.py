@@ -9,6 +9,7 @@ OPTIMIZATIONS: Mapping[str, str] = MappingProxyType({
     "blocks": "long loops are evaluated a block of iterations at a time, and again for the gradient",
     "jumps": "a guard that flips alone is evaluated on its boundary only, not beside it, and draws without log q",
     "modes": "the jumps of guards that carried state of few values hands on follow from one backward pass",
+    "normals": "guards that move with several latents in proportion are crossed along the normal of their boundary",
     "sorted": "terms of long loops that guards choose by thresholds are sums over ranges of sorted thresholds",
     "stopped": "guards that stop a loop, or test that again behind it, are crossed along one coordinate each",
     "split": "of a loop with carried state, what the state does not need runs for all iterations at once",
