@@ -14,7 +14,7 @@ from ppl.emit.statements import Emitter, line_of
 from ppl.emit.writer import tuple_text
 from ppl.language.distributions import named
 from ppl.regions.model import Sorted
-from ppl.regions.prefix import FEWEST, parts_of
+from ppl.regions.prefix import fewest, parts_of
 from ppl.regions.scope import Scope
 
 # Whether an iteration has the outcomes that are given: not a name of any program.
@@ -30,13 +30,17 @@ class PrefixEmitter:
         w.line()
         w.line()
         with w.block("def prepare(data, size, dtype):"):
-            w.line('"""What the data alone decide, once: prefix sums of the terms SUMMED, where loops are long."""')
+            w.line(
+                '"""What the data alone decide, once: prefix sums of the terms SUMMED, if there are so many iterations."""'
+            )
             for line in b.unpack:
                 w.line(line)
             for s in found:
                 self.row(s)
-            rows = ", ".join(f'"t{s.term}": (row_{s.term}, {self.family(s)}{self.range(s)})' for s in found)
-            w.line(f"return prefix.tables({{{rows}}}, dtype, fewest={FEWEST})")
+            rows = ", ".join(
+                f'"t{s.term}": ({fewest(s)}, row_{s.term}, {self.family(s)}{self.range(s)})' for s in found
+            )
+            w.line(f"return prefix.tables({{{rows}}}, dtype)")
         for s in found:
             w.line()
             w.line()

@@ -9,6 +9,7 @@ where it exists, and the sum over those of a path is the marginal of the guide: 
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -152,11 +153,18 @@ class MeanField(Guide):
     def real_point(self, params: Params, eps: Mapping[str, Array]) -> Point:
         loc, scale = params["loc"], scales(params)
         u = {k: loc[k] + scale[k] * eps[k] for k in loc}
-        return Point(u, loc, scale, {k: normal(u[k], loc[k], scale[k]) for k in u})
+        # At fixed noise the density in its own units does not depend on the parameters.
+        log_q = {k: standard(eps[k]) - params["log_scale"][k] for k in loc}
+        return Point(u, loc, scale, log_q)
 
     def log_density(self, params: Params, u: Mapping[str, Array]) -> dict[str, Array]:
         loc, scale = params["loc"], scales(params)
         return {k: normal(x, loc[k], scale[k]) for k, x in u.items()}
+
+
+def standard(eps: Array) -> Array:
+    """The log density of standard normal noise."""
+    return -0.5 * eps * eps - 0.5 * math.log(2.0 * math.pi)
 
 
 def scales(params: Params) -> dict[str, Array]:

@@ -27,7 +27,9 @@ from ppl.regions.model import Cut, GuardInfo, Latent, Marginal, Regions, Sorted
 from ppl.regions.monotone import POSITIVE_VALUES
 from ppl.regions.scope import Scope
 
-FEWEST = 512  # iterations, below which they are evaluated one by one
+FEWEST = 8  # iterations, below which they are evaluated one by one
+# So many where thresholds are averaged along several latents, one at a time: below, they have the joint average.
+FEWEST_OF_SEVERAL = 512
 MOST_GUARDS = 4  # of one term: all combinations of their outcomes are evaluated
 MOST_NODES = 200  # of an expression of data
 
@@ -50,13 +52,18 @@ def sorted_sums(
 
 def remark(regions: Regions, guard: int, count: int | None) -> str:
     """What `explain` adds about a guard of so many instances, if they are known."""
-    terms = [s.term for s in regions.sums if any(c.guard == guard for c in s.cuts)]
-    if not terms or (count is not None and count < FEWEST):
+    sums = [s for s in regions.sums if any(c.guard == guard for c in s.cuts) and (count is None or count >= fewest(s))]
+    if not sums:
         return ""
-    found = ", ".join(str(x) for x in sorted({regions.term_lines[t] for t in terms}))
+    found = ", ".join(str(x) for x in sorted({regions.term_lines[s.term] for s in sums}))
     where = f"line{'' if ',' not in found else 's'} {found}"
-    few = "" if count is not None else f" where there are {FEWEST} or more"
+    few = "" if count is not None else f" where there are {max(map(fewest, sums))} or more"
     return f"; what is observed in {where} is summed over ranges of sorted thresholds{few}"
+
+
+def fewest(s: Sorted) -> int:
+    """The least number of iterations for which a term is evaluated from sums."""
+    return FEWEST if len(s.lines) <= 1 else FEWEST_OF_SEVERAL
 
 
 def parts_of(scope: Scope, mask: ir.Expr | None) -> tuple[ir.Expr | None, ir.Expr | None]:

@@ -1,7 +1,7 @@
 # jax leaves some of its parameter types open.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 # pyright: reportUnknownLambdaType=false
-"""Terms of long loops as sums over ranges of iterations that are sorted by a number of the data, their key.
+"""Terms of loops as sums over ranges of iterations that are sorted by a number of the data, their key.
 
 Guards that compare the key with bounds split the sorted iterations into ranges. In each range the term observes with
 the same arguments, so what it adds is ``sum_k coefficient_k(args) * (sum of statistic_k over the range)``, with sums
@@ -61,16 +61,16 @@ class Table(NamedTuple):
     centre: Array
 
 
-def tables(rows: Mapping[str, tuple[Any, ...]], dtype: DTypeLike, fewest: int) -> dict[str, Table]:
-    """The tables of terms, each given as (row, family, first index, number of iterations); those that are worth it.
+def tables(rows: Mapping[str, tuple[Any, ...]], dtype: DTypeLike) -> dict[str, Table]:
+    """The tables of terms that are worth it, each term given as (fewest, row, family, first index, number of iterations).
 
     ``row(i)`` is the key of an iteration, the observed value, those arguments that are data, and whether the data let
-    it observe; of a term without a loop, given as (row, family), ``row()`` has the values of all elements. A term gets
-    no table where that are fewer than `fewest` iterations, where a value lies outside of the support, or where
+    it observe; of a term without a loop, given as (fewest, row, family), ``row()`` has the values of all elements. A term gets
+    no table where there are fewer than `fewest` iterations, where a value lies outside of the support, or where
     neighbours in the order of the keys are so much more alike than all iterations together that sums over ranges would
     lose the digits that matter.
     """
-    found = {name: _table(dtype, fewest, *given) for name, given in rows.items()}
+    found = {name: _table(dtype, *given) for name, given in rows.items()}
     return {name: t for name, t in found.items() if t is not None}
 
 
@@ -164,13 +164,19 @@ class Sum:
         alone, share = len(self.lines) == 1, 1.0 / len(self.lines)
         _, latent, cut = self.lines[j]
         on = at.coordinate(latent.site, latent.index)
+        number = NEAR if alone else NEAR_EACH
+        if cut is not None and self.size <= number:  # the window has all thresholds, and nothing is beyond it
+            here = tuple(x[-1] for x in self.ends_at(j, lax.stop_gradient(on.place(jnp.zeros(1, at.dtype)))))
+            near, window = self.near(j, cut, here, number, at.boundaries)
+            ends = tuple(jnp.stack(window) if i == cut else jnp.stack((h, h)) for i, h in enumerate(here))
+            return self.taken(ends), share * self.sums(here) + _moving(near, share)
         e, weight = spaced(at.offset, POINTS if alone else POINTS_EACH)
         u = lax.stop_gradient(on.place(jnp.append(e, 0.0)))
         ends = self.ends_at(j, u)
         here, there = tuple(x[-1] for x in ends), tuple(x[:-1] for x in ends)
         total, start = share * self.sums(here), here
         if cut is not None:
-            near, window = self.near(j, cut, here, NEAR if alone else NEAR_EACH, at.boundaries)
+            near, window = self.near(j, cut, here, number, at.boundaries)
             total = total + _moving(near, share)
             start = tuple(jnp.clip(x, *window) if i == cut else x for i, x in enumerate(there))
             ends = tuple(jnp.append(x, jnp.stack(window if i == cut else (h, h)))

@@ -32,6 +32,10 @@ def data(seed: int = 0) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def short(n: int) -> dict[str, Any]:
+    return {k: n if k == "n" else v[:n] for k, v in data().items()}
+
+
 FIELDS = """
 data n: int
 data day: real[n]
@@ -165,8 +169,9 @@ def gradients(problem: ppl.Problem, params: Any, keys: int, **options: Any) -> n
     return np.concatenate([np.asarray(x, float).reshape(keys, -1) for x in jax.tree.leaves(out)], axis=1)
 
 
-def both(body: str) -> tuple[ppl.Problem, ppl.Problem]:
-    return program(body).bind(data()), program(body, WITHOUT).bind(data())
+def both(body: str, fields: dict[str, Any] | None = None) -> tuple[ppl.Problem, ppl.Problem]:
+    fields = data() if fields is None else fields
+    return program(body).bind(fields), program(body, WITHOUT).bind(fields)
 
 
 @pytest.mark.parametrize("name", SUMS)
@@ -229,15 +234,28 @@ def test_a_weight_of_boundaries_is_respected() -> None:
         np.testing.assert_allclose(a, b, rtol=0.02, atol=0.05)
 
 
+@pytest.mark.parametrize("body", ["poisson", "some days"])
+def test_of_few_thresholds_all_have_their_exact_probabilities(body: str) -> None:
+    """Then the average is that of the joint form, draw by draw, and not only on average."""
+    with jax.enable_x64(True):
+        sums, plain = both(SUMS[body], short(60))
+        params = params_of(sums, -0.5, jnp.float64)
+        for weight in (1.0, 0.3):
+            a, b = (p.elbo_and_grad(samples=3)(params, jax.random.key(4), weight) for p in (sums, plain))
+            jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-8, atol=1e-8), a, b)
+        assert abs(float(a[1]["loc"]["c"])) > 0.1
+
+
 # ----------------------------------------------------------------------------------------------- where it is not done
 
 
 @pytest.mark.parametrize(
     ("change", "body"),
     [
-        ({"n": 500}, "poisson"),  # few iterations
+        ({"n": 7}, "poisson"),  # few iterations
+        ({"n": 500}, "two"),  # few for averages along one latent at a time
         ({"x": np.where(data()["day"] < 4, 0.0, 1e4) + data()["x"]}, "normal"),  # sums of 1e8 would hide what matters
-        ({"open": np.arange(N) < 500}, "some days"),  # few that observe
+        ({"open": np.arange(N) < 7}, "some days"),  # few that observe
     ],
 )
 def test_data_that_do_not_suit_it_get_no_table(change: dict[str, Any], body: str) -> None:
@@ -303,7 +321,7 @@ def test_explain_tells_of_long_loops() -> None:
     model = program(SUMS["poisson"])
     assert "summed over ranges of sorted thresholds" in model.explain()["guards"][0]["reason"]
     assert "summed over ranges of sorted thresholds" in model.explain(data())["guards"][0]["reason"]
-    few = {k: v if k == "n" else v[:100] for k, v in data().items()} | {"n": 100}
+    few = short(7)
     assert "sorted" not in model.explain(few)["guards"][0]["reason"]
     assert "sorted" not in program(SUMS["poisson"], WITHOUT).explain()["guards"][0]["reason"]
     assert "prefix" not in program(SUMS["poisson"], WITHOUT).source_code
