@@ -2,9 +2,9 @@
 
     python benchmarks/performance.py [--quick] [--models NAME ...] [--parts PART ...] [--out docs/performance]
 
-Writes ``OUT.md`` and ``OUT.json``. Times that are compared are measured in one process, in interleaved rounds, of which
-the median counts. A gradient includes drawing its noise. `--quick` cuts draws and steps to see that it runs. Of the
-parts, `spread` and `trained` take longest; times want a machine with nothing else to do.
+Writes ``OUT.md`` and ``OUT.json``. Times that are compared are measured in one process, kept on one core, in processor
+seconds, in interleaved rounds, of which the median counts. A gradient includes drawing its noise. `--quick` cuts draws
+and steps to see that it runs. Of the parts, `spread` and `trained` take longest.
 """
 
 from __future__ import annotations
@@ -25,8 +25,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.flatten_util import ravel_pytree
 from peers import estimators, report
-from peers.measure import Gradient, Method, moments, times, train
+from peers.measure import Gradient, Method, moments, on_one_core, times, train
 from peers.models import MODELS, Model
 
 import ppl
@@ -136,10 +137,11 @@ def price(model: Model, found: dict[str, Method]) -> dict[str, Any]:
     """Time per gradient, microseconds: {dtype: {batch: {method: ...}}}."""
     out: dict[str, Any] = {}
     for dtype_name, dtype in DTYPES.items():
-        out[dtype_name] = {
-            str(batch): times({n: (m.make(batch, dtype), m.start(dtype)) for n, m in found.items()})
-            for batch in BATCHES
-        }
+        with jax.enable_x64(dtype_name == "f64"):  # as users of single precision have it
+            out[dtype_name] = {
+                str(batch): times({n: (m.make(batch, dtype), m.start(dtype)) for n, m in found.items()})
+                for batch in BATCHES
+            }
     return out
 
 
@@ -153,8 +155,8 @@ def spread(model: Model, found: dict[str, Method], trained: np.ndarray, draws: i
         for name, method in found.items():
             m = moments(method, method.unflat(jnp.asarray(vector)), 16, draws)
             off = m.mean - truth.mean
-            noise = m.error**2 + truth.error**2
-            z = np.abs(off[active]) / np.sqrt(noise[active] + 1e-30)
+            noise = m.error**2 + truth.error**2 + (1e-9 * truth.mean) ** 2  # rounding
+            z = np.abs(off[active]) / np.sqrt(noise[active] + 1e-18)
             rows[name] = {
                 "variance": float(np.mean(m.variance[active]) * 16),
                 "bias2": float(max(np.mean((off**2 - noise)[active]), 0.0)),
@@ -202,16 +204,17 @@ def numpyro_steps(names: list[str]) -> dict[str, Any]:
             method = ours(model, "combined")
             fn, adam = method.make(particles, jnp.float32), optax.adam(0.0015)
 
-            def mine(state: Any, n: int, fn: Gradient = fn, adam: Any = adam) -> Any:
+            start, unflat = ravel_pytree(method.start(jnp.float32))
+
+            def mine(state: Any, n: int, fn: Gradient = fn, adam: Any = adam, unflat: Any = unflat) -> Any:
                 def step(i: jax.Array, s: Any) -> Any:
-                    params, opt, key = s
-                    g = jax.tree.map(jnp.negative, fn(params, jax.random.fold_in(key, i))[1])
-                    moved, opt = adam.update(g, opt)
-                    return optax.apply_updates(params, moved), opt, key
+                    params, opt, key = s  # one vector, as in `pplc infer`
+                    g = ravel_pytree(fn(unflat(params), jax.random.fold_in(key, i))[1])[0]
+                    moved, opt = adam.update(-g, opt)
+                    return params + moved, opt, key
 
                 return jax.lax.fori_loop(0, n, step, state)
 
-            start = method.start(jnp.float32)
             state = (start, adam.init(start), jax.random.key(0))
             functions: dict[str, tuple[Callable[[Any, int], Any], Any]] = {
                 "NumPyro": (run, theirs), "combined": (jax.jit(mine, static_argnums=1), state),
@@ -227,9 +230,9 @@ def _per_step(functions: dict[str, tuple[Callable[[Any, int], Any], Any]], n: in
         del k
     for _ in range(5):
         for k, (run, state) in functions.items():
-            began = time.perf_counter()
+            began = time.process_time()
             jax.block_until_ready(run(state, n))
-            found[k].append((time.perf_counter() - began) / n * 1e6)
+            found[k].append((time.process_time() - began) / n * 1e6)
     return {k: float(np.median(v)) for k, v in found.items()}
 
 
@@ -262,12 +265,20 @@ FAMILIES = {"change point": (CHANGE_POINT, "count", (100, 1000, 10_000, 100_000,
             "thermostat": (HYSTERESIS, "reading", (20, 200, 2000))}  # fmt: skip
 
 
+def peak_megabytes() -> float:
+    """The most memory that this process has held. What getrusage says includes that of its parent, on Linux."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        return int(next(x for x in status.read_text().splitlines() if x.startswith("VmHWM")).split()[1]) / 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
 def scale_one(family: str, n: int) -> dict[str, float]:
     """One size in this process: microseconds per gradient (16 draws, float32), seconds to bind and compile, peak MB."""
     source, field, _ = FAMILIES[family]
     rng = np.random.default_rng(0)
     values = rng.poisson(np.where(np.arange(n) < n // 2, 15, 20)) if field == "count" else 20 + np.sin(np.arange(n) / 5)
-    base = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    base = peak_megabytes()
     began = time.perf_counter()
     model = ppl.compile(source)
     problem = model.bind({field: values})
@@ -279,7 +290,7 @@ def scale_one(family: str, n: int) -> dict[str, float]:
             estimator
         ]
         out |= {f"{estimator}_us": found["us"], f"{estimator}_compile_s": found["compile_s"]}
-    out["peak_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    out["peak_mb"] = peak_megabytes()
     out["base_mb"] = base
     return out
 
@@ -328,7 +339,8 @@ def measure(names: list[str], parts: list[str], quick: bool, result: dict[str, A
         save()
         print(f"measured {name}", file=sys.stderr)
     if "numpyro" in parts:
-        result["numpyro"] = numpyro_steps(names)
+        with jax.enable_x64(False):
+            result["numpyro"] = numpyro_steps(names)
         save()
     if "scaling" in parts:
         result["scaling"] = scaling(quick)
@@ -343,6 +355,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="write OUT.md and OUT.json; without it the tables go to stdout")
     parser.add_argument("--one", nargs=2, metavar=("FAMILY", "N"), help=argparse.SUPPRESS)
     options = parser.parse_args()
+    on_one_core()
     if options.one:
         print(json.dumps(scale_one(options.one[0], int(options.one[1]))))
         return
