@@ -133,10 +133,10 @@ def page(result: dict[str, Any]) -> str:
 
 `python benchmarks/performance.py --out docs/performance` writes this page and `performance.json`.
 Machine: {result["machine"]}. Everything is measured in one process on one core, in processor time, in interleaved
-rounds of which the median counts. A gradient includes drawing its noise, and each moves the parameters a little, so that
-nothing that depends on these alone is computed once for all. float32 has JAX's 64-bit mode off. The models are those of
-the literature (`benchmarks/literature/`): text messages, influenza and the thermostat of Lee, Yu & Yang (NeurIPS 2018),
-the walk and the randomised response of Wagner, Khajwal & Ong (AISTATS 2024).
+rounds of which the median counts. A gradient includes drawing its noise, and each moves the parameters a little, so
+that nothing that depends on these alone is computed once for all. float32 has JAX's 64-bit mode off. The models are
+those of the literature (`benchmarks/literature/`): text messages, influenza and the thermostat of Lee, Yu & Yang
+(NeurIPS 2018), the walk and the randomised response of Wagner, Khajwal & Ong (AISTATS 2024).
 
 *combined* and *interior* are ours with default options; *plain* means independent draws and every guard as a boundary,
 nothing integrated out, as in the papers. *by hand* is the model in vectorised JAX (`benchmarks/peers/models.py`),

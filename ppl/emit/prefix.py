@@ -31,7 +31,7 @@ class PrefixEmitter:
         w.line()
         with w.block("def prepare(data, size, dtype):"):
             w.line(
-                '"""What the data alone decide, once: prefix sums of the terms SUMMED, if there are so many iterations."""'
+                '"""What the data alone decide, once: prefix sums of the terms SUMMED, where loops are long enough."""'
             )
             for line in b.unpack:
                 w.line(line)

@@ -62,13 +62,13 @@ class Table(NamedTuple):
 
 
 def tables(rows: Mapping[str, tuple[Any, ...]], dtype: DTypeLike) -> dict[str, Table]:
-    """The tables of terms that are worth it, each term given as (fewest, row, family, first index, number of iterations).
+    """The tables of those terms that are worth it, each given as (fewest, row, family, first index, iterations).
 
     ``row(i)`` is the key of an iteration, the observed value, those arguments that are data, and whether the data let
-    it observe; of a term without a loop, given as (fewest, row, family), ``row()`` has the values of all elements. A term gets
-    no table where there are fewer than `fewest` iterations, where a value lies outside of the support, or where
-    neighbours in the order of the keys are so much more alike than all iterations together that sums over ranges would
-    lose the digits that matter.
+    it observe; of a term without a loop, given as (fewest, row, family), ``row()`` has the values of all elements. A
+    term gets no table where there are fewer than `fewest` iterations, where a value lies outside of the support, or
+    where neighbours in the order of the keys are so much more alike than all iterations together that sums over ranges
+    would lose the digits that matter.
     """
     found = {name: _table(dtype, *given) for name, given in rows.items()}
     return {name: t for name, t in found.items() if t is not None}
