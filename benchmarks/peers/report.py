@@ -68,7 +68,7 @@ def _spread(result: dict[str, Any]) -> str:
 def _errors(result: dict[str, Any]) -> str:
     def cell(m: dict[str, Any], n: str) -> str:
         us, t = m["time"]["f32"]["16"][n]["us"], m["spread"]["trained"][n]
-        return f"{short((t['variance'] / 16 + t['bias2']) * us)} ({t['largest_z']:.1f})"
+        return short((t["variance"] / 16 + t["bias2"]) * us)
 
     return _by_method(result, cell)
 
@@ -160,8 +160,7 @@ that does not see the boundaries can have no variance and be wrong.
 {_spread(result)}
 ## Mean squared error of a gradient of 16 draws, times its microseconds
 
-At the trained parameters: variance and squared bias; in brackets the largest deviation of any parameter from
-*combined*, in standard errors (3 to 5 is what chance and heavy tails give).
+At the trained parameters: variance and squared bias, the latter against *combined* with many draws.
 
 {_errors(result)}
 ## ELBO after 50,000 Adam steps

@@ -19,9 +19,9 @@ def guards(source: str) -> dict[str, tuple[str, str, str, str]]:
     [
         ("x < 0", ("boundary", "affine", "x", "local")),
         ("r < 1.5", ("boundary", "invertible", "r", "local")),
-        ("2 * x - 3 * y + 0.5 > 0", ("boundary", "affine", "x", "local")),
+        ("2 * x - 3 * y + 0.5 > 0", ("boundary", "affine", "the normal in x, y", "local")),
         ("x * r > 1", ("boundary", "affine", "x", "local")),
-        ("x / 2 - (y - 1) * 4 < r * 3", ("boundary", "affine", "x", "local")),
+        ("x / 2 - (y - 1) * 4 < r * 3", ("boundary", "affine", "the normal in x, y", "local")),
         ("x^2 + y^2 < 1", ("boundary", "polynomial", "x and y", "local")),
         ("x^3 + y^3 > x * y + 0.2", ("boundary", "polynomial", "x and y", "local")),
         ("exp(x) + exp(y) < 2", ("boundary", "monotone", "x", "local")),
