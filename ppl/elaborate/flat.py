@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import cmath
 import math
+from collections.abc import Callable, Mapping
 from itertools import islice
+from types import MappingProxyType
 
 from ppl.core import ir, poly
 from ppl.elaborate.context import Context
@@ -22,6 +24,14 @@ MAX_NODES = 1000
 MAX_LATENTS = 8
 MAX_DEPTH = 100
 ARITHMETIC = ("add", "sub", "mul", "neg", "square", "pow", "div", "to_real")
+NEAR, BESIDE = 1e-3, 0.03  # how far from a place a slope is taken, and a sign
+FUNCTIONS: Mapping[str, Callable[[float], float]] = MappingProxyType({
+    "exp": math.exp, "expm1": math.expm1, "log": math.log, "log1p": math.log1p, "sqrt": math.sqrt, "abs": abs,
+    "sin": math.sin, "cos": math.cos, "tan": math.tan, "sinh": math.sinh, "cosh": math.cosh, "tanh": math.tanh,
+    "asin": math.asin, "acos": math.acos, "atan": math.atan, "asinh": math.asinh, "erf": math.erf, "erfc": math.erfc,
+    "inv": lambda x: 1 / x, "inv_logit": lambda x: 1 / (1 + math.exp(-x)),
+    "Phi": lambda x: 0.5 * math.erfc(-x / math.sqrt(2)), "log1p_exp": lambda x: math.log1p(math.exp(x)),
+})  # fmt: skip
 
 Coefficients = list[float]  # lowest power first
 
@@ -38,6 +48,33 @@ def has_flat_root(ctx: Context, p: poly.Poly) -> bool:
         if len(found) == POINTS and all(found) and any(abs(r.imag) < REAL for rs in found for r in rs):
             return True
     return False
+
+
+def has_flat_argument(ctx: Context, p: poly.Poly) -> bool:
+    """Whether along some atom, wherever the others are, `p` changes its sign without a slope where the argument of a
+    function in it has such a place: ``sin((x - y)^3)``."""
+    e = poly.to_expr(p)
+    for x in _latents(ctx, e):
+        inner = [a for f in ctx.parts(e) if isinstance(f, ir.Op) and f.op in FUNCTIONS for a in f.args]
+        if inner and all(_is_flat_somewhere(_Image(ctx, x, k), e, inner) for k in range(POINTS)):
+            return True
+    return False
+
+
+def _is_flat_somewhere(image: _Image, e: ir.Expr, inner: list[ir.Expr]) -> bool:
+    forms = [g for a in inner if (g := image.of(a)) is not None and 3 < len(g) <= MAX_DEGREE + 1]
+    return any(abs(r.imag) < REAL and _is_flat_at(image, e, r.real) for g in forms for r in flat_roots(g, 1))
+
+
+def _is_flat_at(image: _Image, e: ir.Expr, place: float) -> bool:
+    try:
+        here, below, above, left, right = (
+            image.value(e, place + d) for d in (0.0, -NEAR, NEAR, -BESIDE, BESIDE)
+        )  # fmt: skip
+    except (ArithmeticError, ValueError):
+        return False  # outside of the domain of a function
+    size = max(abs(left), abs(right))
+    return left * right < 0 and abs(here) <= 1e-9 * (1 + size) and abs(above - below) <= 0.01 * size * NEAR / BESIDE
 
 
 def has_flat_level(ctx: Context, p: poly.Poly) -> bool:
@@ -117,8 +154,53 @@ class _Image:
                 if below is not None and len(below) == 1 and below[0] != 0:
                     return _multiplied(top, [1 / below[0]])
                 return self.arbitrary(e)
+            case ir.Op(op=name, args=(a,)) if name in FUNCTIONS:
+                return self.applied(FUNCTIONS[name], self.of(a)) or self.arbitrary(e)
             case _:
                 return self.arbitrary(e)
+
+    def applied(self, f: Callable[[float], float], argument: Coefficients | None) -> Coefficients | None:
+        """A function of a number; None of anything else, or outside of its domain."""
+        try:
+            return [f(argument[0])] if argument is not None and len(argument) == 1 else None
+        except (ArithmeticError, ValueError):
+            return None
+
+    def value(self, e: ir.Expr, place: float) -> float:
+        """A number where the atom is at `place`; NaN where that is not known. Raises ArithmeticError and ValueError."""
+        if e == self.x:
+            return place
+        whole = self.of(e)
+        if not self.reads(e):
+            return whole[0] if whole is not None and len(whole) == 1 else math.nan
+        if isinstance(e, ir.Var):
+            return self.value(self.ctx.definitions[e.name], place)
+        if not isinstance(e, ir.Op):
+            return math.nan
+        args = [self.value(a, place) for a in e.args]
+        match e.op, args:
+            case "add", (a, b):
+                return a + b
+            case "sub", (a, b):
+                return a - b
+            case "mul", (a, b):
+                return a * b
+            case "div", (a, b):
+                return a / b
+            case "pow", (a, b):
+                return math.pow(a, b)
+            case "neg", (a,):
+                return -a
+            case "square", (a,):
+                return a * a
+            case "to_real", (a,):
+                return a
+            case _:
+                return FUNCTIONS[e.op](*args) if e.op in FUNCTIONS and len(args) == 1 else math.nan
+
+    def reads(self, e: ir.Expr) -> bool:
+        """Whether the atom is in an expression."""
+        return any(a == self.x for a in self.ctx.parts(e))
 
     def arbitrary(self, e: ir.Expr) -> Coefficients:
         k = len(self.known) + 1

@@ -196,7 +196,13 @@ class _Splitter:
                 self.steps += 1
                 return out
         self.parts += 1
-        if flat.has_flat_root(self.ctx, p):
+        if flat.has_flat_argument(self.ctx, p):
+            self.ctx.error(
+                "PPL405", f"`{self.ctx.text(self.span)}` has no slope where it is zero, for the argument of a function "
+                "in it has a factor to an odd power, so the boundary would be lost", self.span,
+                "where the function has the sign of its argument, compare that: `x - y > 0` for `sin((x - y) ^ 3) > 0`",
+            )  # fmt: skip
+        elif flat.has_flat_root(self.ctx, p):
             self.ctx.error(
                 "PPL405", f"`{self.ctx.text(self.span)}` has a factor to an odd power that is multiplied out: where it "
                 "is zero nothing has a slope, so the boundary would be lost", self.span,

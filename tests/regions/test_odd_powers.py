@@ -166,6 +166,18 @@ def test_levels_without_a_slope_are_refused() -> None:
         assert ppl.compile(f"{LATENTS}factor tanh({value})\n").explain()["guards"], value
 
 
+def test_functions_of_odd_powers_are_refused_where_they_have_no_slope() -> None:
+    for guard in ("sin((x - y)^3) > 0", "cos((x - y)^3 + y) < cos(y)", "sin((x - exp(y))^5) * (1 + x * x) > 0",
+                  "sin(exp((x - y)^3) - 1) > 0"):  # fmt: skip
+        with pytest.raises(ppl.PplError) as caught:
+            ppl.compile(f"{LATENTS}factor if {guard} then 1 else 0\n")
+        assert [d.code for d in caught.value.diagnostics] == ["PPL405"], guard
+    for guard in ("sin((x - y)^3) > 0.5", "sin(x - y) > 0", "sin((x - y)^3) > x - y", "sin((x - y)^2) > 0",
+                  "cos((x - y)^3) > cos(y^3 * x)", "exp((x - exp(y))^3) + sin(x) > 1 + sin(x)",
+                  "sin(x * y * z) > 0"):  # fmt: skip
+        assert ppl.compile(f"{LATENTS}factor if {guard} then 1 else 0\n").explain()["guards"], guard
+
+
 def test_flat_roots() -> None:
     def expanded(*roots: complex) -> list[float]:
         out = [1.0 + 0j]
