@@ -89,6 +89,7 @@ CODES: dict[str, str] = {
     "PPL403": "branch unbounded at its own guard",
     "PPL404": "matrix that may be singular",
     "PPL405": "guard without a slope at its boundary",
+    "PPL406": "line that a guard cannot have",
     # 5xx: data
     "PPL501": "data field missing",
     "PPL502": "data field of the wrong type",

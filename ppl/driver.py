@@ -17,6 +17,7 @@ from ppl.diagnostics import Diagnostic, Diagnostics, in_source_order
 from ppl.elaborate import elaborate
 from ppl.elaborate.program import Elaborated
 from ppl.regions import Regions, extract
+from ppl.regions.choice import Asked, wishes
 from ppl.resources import read_text, stdlib_path
 from ppl.syntax import ast, parse
 
@@ -47,13 +48,16 @@ class Compiled:
 
 
 def compile_source(
-    text: str, file: str, name: str, folder: str | None = None, optimize: Iterable[str] | None = None
-) -> Compiled:
+    text: str, file: str, name: str, folder: str | None = None, optimize: Iterable[str] | None = None,
+    lines: Asked = None,
+) -> Compiled:  # fmt: skip
     """Runs all phases on a program. Raises PplError with everything that is wrong with it.
 
     `file` is the name that diagnostics show, `folder` where `use NAME` looks beside the standard library, `optimize`
-    the names of the optimisations to do (see `ppl.regions.optimize`; None: all).
+    the names of the optimisations to do (see `ppl.regions.optimize`; None: all), `lines` the lines that guards shall
+    have (see `ppl.regions.choice.wishes`; None: those of the rule).
     """
+    asked = wishes(lines)
     sink = Diagnostics({file: text})
     tree = parse(text, file, sink)
     imported = imports(tree, folder, sink)
@@ -63,7 +67,7 @@ def compile_source(
         sink.raise_if_errors()
         program, definitions = fuse(elaborated.program, elaborated.definitions)
         elaborated = replace(elaborated, program=program, definitions=definitions)
-        regions = extract(elaborated, sink, optimize)
+        regions = extract(elaborated, sink, optimize, asked, file)
         sink.raise_if_errors()
     return Compiled(name, tree, elaborated, regions, file, in_source_order(sink.items), dict(sink.sources))
 

@@ -11,7 +11,29 @@ from ppl.bind.numbers import Numbers, Unknown
 from ppl.core import ir
 from ppl.core.show import show
 from ppl.elaborate.context import SameSize
+from ppl.record import record
 from ppl.regions import GuardInfo, Regions
+
+
+@record
+class Known:
+    """Sizes as the data have them, see `ppl.regions.work.Sizes`."""
+
+    extents: Mapping[int, Extent]
+    numbers: Numbers
+
+    def iterations(self, nest: tuple[int, ...]) -> float:
+        return float(self.extents[nest[-1]].total) if nest else 1.0
+
+    def length(self, dim: ir.Expr) -> float:
+        """One where it differs between iterations."""
+        try:
+            return max(0.0, float(self.numbers.scalar(dim)))
+        except Unknown:
+            from ppl.bind.iterate import ragged  # imports numpy
+
+            found = None if ragged(dim, self.numbers.definitions) else self.numbers.number(dim)
+            return 1.0 if found is None else max(0.0, float(found))
 
 
 def measure(regions: Regions, sizes: Sequence[SameSize], numbers: Numbers, findings: Findings) -> Measured:

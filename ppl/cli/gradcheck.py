@@ -14,7 +14,7 @@ from ppl.cli.gradients import Checked, gradient_report
 from ppl.cli.infer import configure_jax, fit_progress
 from ppl.cli.inspect import data_for, load_model
 from ppl.cli.main import BIASED, FINE, INFERENCE
-from ppl.cli.parser import budget_asked
+from ppl.cli.parser import budget_asked, lines_asked
 
 if TYPE_CHECKING:
     from ppl.problem import Problem
@@ -25,7 +25,7 @@ AT = {"start": "where a fit starts: the prior's median and spread", "init": "a s
 def gradcheck(options: argparse.Namespace) -> int:
     """Checks the estimator asked for, and plain automatic differentiation beside it; prints both."""
     began = time.perf_counter()
-    model = load_model(options.file, options.quiet)
+    model = load_model(options.file, options.quiet, lines_asked(options))
     configure_jax(options.precision)
     problem = model.bind(data_for(options.file, options.data))
     show_notes(problem.diagnostics, model.sources, options.quiet)

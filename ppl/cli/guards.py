@@ -13,7 +13,7 @@ WIDTH = 100
 Row = Mapping[str, Any]
 
 
-def guard_report(file: str, report: Mapping[str, Sequence[Row]]) -> str:
+def guard_report(file: str, report: Mapping[str, Any]) -> str:
     """`report` (see ``Model.explain``) as text of at most WIDTH columns, unless a name is longer."""
     sites, guards = report["sites"], report["guards"]
     groups = _grouped(guards)
@@ -26,6 +26,7 @@ def guard_report(file: str, report: Mapping[str, Sequence[Row]]) -> str:
     for loop in report["loops"]:
         verdict = "can be taken in minibatches" if loop["minibatch"] else f"no minibatches: {loop['reason']}"
         lines += ["", f"  {_place(loop)}  loop over {loop['text']}", f"  {' ' * len(_place(loop))}  {verdict}"]
+    lines += _total_lines(report["work"])
     return "\n".join(lines)
 
 
@@ -73,8 +74,34 @@ def _fact_lines(guard: Row, width: int) -> list[str]:
     if guard["status"] in MANY and guard["count"] is not None:
         facts.append(f"x{guard['count']}")
     facts += [f"{label}{guard[key]}" for key, label in _FACTS if guard[key] not in (None, "", "-")]
-    body = [str(guard["text"]), ", ".join(facts), str(guard["reason"] or "")]
+    body = [str(guard["text"]), ", ".join(facts), str(guard["reason"] or ""), _work(guard)]
     return [line for text in body for line in textwrap.wrap(text, width, break_on_hyphens=False)]
+
+
+def _work(guard: Row) -> str:
+    """What a jump evaluates, what all of them take, and the other lines that they could be taken along."""
+    jump, other = guard["jump"], ", ".join(guard["lines"][1:])
+    if jump is None:
+        return ""
+    each = "" if jump["factors"] is None else f"a jump evaluates {jump['factors']} of {jump['of']} factors"
+    every = "" if jump["work"] is None else f"all of them take about {jump['work']:.2g} log densities a draw"
+    found = [x for x in (each, every) if x]
+    if found and guard["status"] == "marginalised":
+        found[0] = f"otherwise {found[0]}"
+    return "; ".join([*found, *((f"other lines: {other}",) if other else ())])
+
+
+def _total_lines(work: Mapping[str, float | None]) -> list[str]:
+    gradient, boundaries, integrated, price = (work[k] for k in ("gradient", "boundaries", "integrated", "price"))
+    if gradient is None or boundaries is None or integrated is None or price is None or price == 1:
+        return []
+    parts = [(boundaries, "for boundaries"), (integrated, "for what is integrated out")]
+    more = " and ".join(f"{x:.2g} more {what}" for x, what in parts if x)
+    text = (
+        f"a gradient that sees no boundaries takes about {gradient:.2g} log densities a draw; this one takes {more}, "
+        f"in all {price:.2g} times as much"
+    )
+    return ["", *(f"  {line}" for line in textwrap.wrap(text, WIDTH - 2))]
 
 
 PIECE = " > 0, of "  # between a piece of a comparison and the comparison

@@ -14,7 +14,7 @@ from ppl.cli.hosts import joined
 from ppl.cli.inspect import data_for, load_model
 from ppl.cli.main import FINE
 from ppl.cli.output import check_writable, why
-from ppl.cli.parser import budget_asked
+from ppl.cli.parser import budget_asked, lines_asked
 from ppl.diagnostics import counted
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ppl.problem import Problem
 
 OF_FITS = (
-    "guide", "steps", "samples", "lr", "starts", "minibatch", "boundary_budget", "checkpoint", "resume", "init",
+    "guide", "steps", "samples", "lr", "starts", "minibatch", "boundary_budget", "line", "checkpoint", "resume", "init",
     "devices", "distributed", "coordinator",
 )  # fmt: skip
 
@@ -63,7 +63,7 @@ def _problem(options: argparse.Namespace, writes: bool) -> Problem:
     for path in (options.out, options.checkpoint):
         if path is not None and writes:
             check_writable(path)
-    model = load_model(options.file, options.quiet)
+    model = load_model(options.file, options.quiet, lines_asked(options))
     configure_jax(options.precision)
     problem = model.bind(data_for(options.file, options.data))
     show_notes(problem.diagnostics, model.sources, options.quiet)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, cast
 
 from ppl.cli.console import UsageError, put, show_error, show_notes, tell
 from ppl.cli.main import FINE, REJECTED, USAGE
-from ppl.cli.parser import budget_asked
+from ppl.cli.parser import budget_asked, lines_asked
 from ppl.diagnostics import Diagnostic, PplError, Span
 
 if TYPE_CHECKING:
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
 _DATA_NAMES = (".csv", ".json", ".npz", ".nc")
 
 
-def load_model(file: str, quiet: bool) -> Model:
-    """The program in `file` (``-``: standard input), its warnings shown on stderr.
+def load_model(file: str, quiet: bool, lines: Mapping[str | int, str] | None = None) -> Model:
+    """The program in `file` (``-``: standard input), its warnings shown on stderr. `lines`: see `ppl.load`.
 
     Raises UsageError if `file` cannot be read, PplError if the program is rejected.
     """
@@ -30,7 +31,10 @@ def load_model(file: str, quiet: bool) -> Model:
             raise UsageError("the name of a program is empty")
         if file.lower().endswith(_DATA_NAMES):
             raise UsageError(f"{file} is data, or a fit, and no program: give NAME.ppl, and data with --data")
-        model = ppl.compile(_standard_input().decode("utf-8-sig"), name="stdin") if file == "-" else ppl.load(file)
+        if file == "-":
+            model = ppl.compile(_standard_input().decode("utf-8-sig"), name="stdin", lines=lines)
+        else:
+            model = ppl.load(file, lines=lines)
     except OSError as error:
         raise UsageError(f"cannot open {file}: {error.strerror or error}{_other_name(file)}") from error
     except UnicodeDecodeError as error:
@@ -84,7 +88,7 @@ def check(options: argparse.Namespace) -> int:
 
 
 def explain(options: argparse.Namespace) -> int:
-    model = load_model(options.file, options.quiet)
+    model = load_model(options.file, options.quiet, lines_asked(options))
     report = model.explain(data_for(options.file, options.data), **budget_asked(options))
     if options.json:
         put(json.dumps(report, indent=2, sort_keys=True, allow_nan=False) + "\n")
@@ -96,7 +100,7 @@ def explain(options: argparse.Namespace) -> int:
 
 
 def emit(options: argparse.Namespace) -> int:
-    source = load_model(options.file, options.quiet).source_code
+    source = load_model(options.file, options.quiet, lines_asked(options)).source_code
     if options.output in (None, "-"):
         put(source)
         return FINE

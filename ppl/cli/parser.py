@@ -38,9 +38,11 @@ def build_parser() -> argparse.ArgumentParser:
     explain = command("explain", "say what becomes of every guard")
     _add_file(explain)
     _add_budget(explain)
-    explain.add_argument("--json", action="store_true", help='print {"sites": [...], "guards": [...]} on stdout')
+    _add_lines(explain)
+    explain.add_argument("--json", action="store_true", help='print {"sites": [...], "guards": [...], ...} on stdout')
     emit = command("emit", "print the JAX module that a program compiles to")
     emit.add_argument("file", metavar="FILE")
+    _add_lines(emit)
     emit.add_argument("-o", "--output", metavar="OUT.py", help="write there instead of to stdout")
     _gradcheck_options(
         command("gradcheck", "check that the gradient of a program is unbiased, and how biased plain AD is")
@@ -97,6 +99,7 @@ def _infer_options(parser: argparse.ArgumentParser) -> None:
     option("--minibatch", type=_count, metavar="M",
            help="iterations of each observation loop that a draw sees, chosen at random (default: all)")  # fmt: skip
     _add_budget(parser)
+    _add_lines(parser)
     option("--stl", action="store_true", help="sticking the landing: less noise where the guide fits well")
     option("--lr", type=_positive, metavar="X", help="first step in prior standard deviations (default: 0.05)")
     option("--starts", type=_count, metavar="N", help="optimisations side by side, the best is kept (default: 16)")
@@ -132,6 +135,7 @@ def _gradcheck_options(parser: argparse.ArgumentParser) -> None:
     option("--estimator", choices=("combined", "interior", "score"), default="combined",
            help="the one that decides the exit code (default: combined); interior is plain AD")  # fmt: skip
     _add_budget(parser)
+    _add_lines(parser)
     option("--draws", type=_count, metavar="N", help="draws behind each estimate (default: 100000)")
     option("--seed", type=_seed, default=0, metavar="N", help="default: 0; equal seeds give equal results")
     _add_precision(parser)
@@ -162,6 +166,14 @@ def _add_budget(parser: argparse.ArgumentParser) -> None:
         f"unbiased random subset of that size beyond (default: {BOUNDARY_BUDGET})"
     )
     parser.add_argument("--boundary-budget", type=_budget, metavar="K|all", help=text)
+
+
+def _add_lines(parser: argparse.ArgumentParser) -> None:
+    text = (
+        "along which line the guard at LINE or LINE:COLUMN is crossed, or all that can be: normal, coordinate, or the "
+        "latent that moves; may be given several times (default: the one that explain shows)"
+    )
+    parser.add_argument("--line", type=_line, action="append", metavar="[WHERE=]WHICH", help=text)
 
 
 def _add_chains(parser: argparse.ArgumentParser) -> None:
@@ -202,6 +214,24 @@ def budget_asked(options: argparse.Namespace) -> dict[str, int | None]:
     """What --boundary-budget says, as an argument of functions; nothing if it is not given."""
     asked = options.boundary_budget
     return {} if asked is None else {"boundary_budget": None if asked == "all" else asked}
+
+
+def _line(text: str) -> tuple[str, str]:
+    """(where, which)"""
+    from ppl.regions.choice import ALL, wishes
+
+    where, separator, which = text.partition("=")
+    asked = (where, which) if separator else (ALL, text)
+    try:
+        wishes(dict([asked]))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return asked
+
+
+def lines_asked(options: argparse.Namespace) -> dict[str | int, str] | None:
+    """What --line says; of two for one place the last."""
+    return None if options.line is None else dict(options.line)
 
 
 def _seed(text: str) -> int:

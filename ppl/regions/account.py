@@ -9,6 +9,7 @@ from ppl.core import ir
 from ppl.core.reads import leaf_sites
 from ppl.diagnostics import Span
 from ppl.regions.budget import elements, taken_in_part
+from ppl.regions.costs import Jump
 from ppl.regions.model import GuardInfo, Regions
 from ppl.regions.prefix import remark
 
@@ -16,18 +17,22 @@ Entry = dict[str, Any]
 
 
 def account(
-    regions: Regions, counts: Mapping[int, int] | None, shapes: Mapping[str, tuple[int, ...]], budget: int | None
-) -> list[Entry]:
+    regions: Regions, counts: Mapping[int, int] | None, shapes: Mapping[str, tuple[int, ...]], budget: int | None,
+    jumps: Mapping[int, Jump] | None = None,
+) -> list[Entry]:  # fmt: skip
     """Guards, kinks, and conditions that need no boundary, in source order.
 
     A comparison may have several guards: of one boundary, of which one entry speaks, or of several, with an entry each.
     `counts` are the instances of each guard and `shapes` those of the sites, if sizes are known; `where` is the span.
+    `jumps`: what those of each guard evaluate.
     """
     found: dict[tuple[object, ...], Entry] = {}
     for i in regions.guards:
         key = (i.guard.span, i.representative)
         if key not in found or i.guard.index == i.representative:
             found[key] = _guard(regions, i, counts, shapes, budget)
+            jump = (jumps or {}).get(i.guard.index)
+            found[key] |= {"lines": list(i.lines), "jump": None if jump is None else jump.to_json()}
     for e in _others(regions):
         found.setdefault((e["where"], e["text"], e["status"], e["reason"]), e)
     return sorted(found.values(), key=lambda d: (d["where"].file, d["where"].line, d["where"].column))
@@ -71,5 +76,5 @@ def _settled(regions: Regions, value: ir.Expr) -> str:
 def _plain(text: str, span: Span, status: str, reason: str) -> Entry:
     return {
         "text": text, "where": span, "kind": "-", "direction": "-", "effect": "-", "count": 0, "status": status,
-        "reason": reason,
+        "reason": reason, "lines": [], "jump": None,
     }  # fmt: skip

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 from ppl.core import ir, poly
 from ppl.core.show import show
@@ -13,20 +14,20 @@ from ppl.record import record
 from ppl.regions import continuity, lines, score, singular
 from ppl.regions.batches import batch_loops
 from ppl.regions.budget import with_repeats
+from ppl.regions.choice import NORMAL, RANK, Choices, Wish, choices, is_named, least, normal_pays, rank, report_refused
 from ppl.regions.effects import effect_of, reason_of
 from ppl.regions.fills import check_fills
 from ppl.regions.flow import analyse, influenced
 from ppl.regions.hoist import hoist
 from ppl.regions.marginal import marginals, with_statuses
 from ppl.regions.mates import may_coincide, may_move
-from ppl.regions.model import NOWHERE, Boundary, GuardInfo, Regions, Search
-from ppl.regions.normals import with_normals
+from ppl.regions.model import NOWHERE, Boundary, GuardInfo, Latent, Normal, Regions, Search
+from ppl.regions.normals import normal_for, normal_of, with_normals
 from ppl.regions.optimize import chosen
 from ppl.regions.prefix import sorted_sums
 from ppl.regions.scope import Scope, scope_of
 from ppl.regions.search import searches
-
-RANK = {"local": 0, "modes": 1, "incremental": 2, "global": 3}
+from ppl.regions.work import Nominal, Workload, coordinates, workload
 
 
 @record
@@ -42,10 +43,38 @@ class Normalised:
     kept: bool  # the canonical form is the value itself
 
 
-def extract(elaborated: Elaborated, sink: Diagnostics, optimize: Iterable[str] | None = None) -> Regions:
+@dataclass(frozen=True)
+class Plan:
+    """What decides between lines: what is asked for, and what work each would take."""
+
+    scope: Scope
+    asked: Choices
+    classes: Mapping[int, Mapping[int, bool]]
+
+    @cached_property
+    def work(self) -> Workload:
+        return workload(self.scope)
+
+    def takes_normal(self, info: GuardInfo, b: Boundary, normal: Normal) -> bool:
+        """Whether a boundary is crossed along its normal."""
+        whole = not info.loops or b.effect == "global"
+        if info.asked:
+            return whole and info.asked == NORMAL
+        members = frozenset(self.classes[info.guard.index])
+        apart = self.work.of(info.loops, b, members)
+        along = self.work.of(info.loops, replace(b, normal=normal), members)
+        moved = coordinates(self.scope, info.normal, normal, Nominal(self.scope))
+        return normal_pays(whole, along, apart, moved)
+
+
+def extract(
+    elaborated: Elaborated, sink: Diagnostics, optimize: Iterable[str] | None = None, asked: Sequence[Wish] = (),
+    file: str = "",
+) -> Regions:  # fmt: skip
     """Classifies every guard of a program. `sink` hears of branches that are unbounded at their own guard.
 
-    `optimize`: see `ppl.regions.optimize`. Raises ValueError for a name that is not there.
+    `optimize`: see `ppl.regions.optimize`. `asked`: the lines that guards, of the program in `file`, shall have; those
+    that they cannot have are reported. Raises ValueError for an optimisation that is not there.
     """
     program, names = elaborated.program, chosen(optimize)
     check_fills(program, sink)
@@ -53,16 +82,18 @@ def extract(elaborated: Elaborated, sink: Diagnostics, optimize: Iterable[str] |
     scope = scope_of(program, elaborated.definitions, flow, names)
     forms = {g.index: normalise(scope, g) for g in program.guards}
     classes = twins(scope, forms)
+    plan = Plan(scope, choices(asked, program.guards, file, sink), classes)
     infos: dict[int, GuardInfo] = {}
     for representative, members in classes.items():
-        for info in classify(scope, representative, members, forms, sink):
+        for info in classify(plan, representative, members, forms, sink):
             infos[info.guard.index] = info
     classified = tuple(infos[g.index] for g in program.guards)
     scored = score.scored_terms(scope, classified)
     guards = with_repeats(scope, with_mates(scope, score.without(scope, classified, scored)))
-    guards = with_normals(scope, guards)
+    guards = with_normals(scope, guards, plan.takes_normal)
     integrable = marginals(scope, guards, scored)
     guards = with_statuses(scope, guards, integrable, scored)
+    report_refused(plan.asked, guards, (s.name for s in program.sites), sink)
     body = hoist(program.body, {k: f.loops for k, f in forms.items() if f.hoisted})
     lines_of_terms = term_lines(program)
     sums = sorted_sums(scope, guards, integrable, scored)
@@ -122,10 +153,11 @@ def conjuncts(e: ir.Expr) -> tuple[ir.Expr, ...]:
 
 
 def classify(
-    scope: Scope, representative: int, members: dict[int, bool], forms: Mapping[int, Normalised], sink: Diagnostics
+    plan: Plan, representative: int, members: dict[int, bool], forms: Mapping[int, Normalised], sink: Diagnostics
 ) -> list[GuardInfo]:
     """The class of one boundary: the representative's own entry, then its twins, merged into it."""
-    first = decide(scope, representative, members, forms, sink)
+    scope = plan.scope
+    first = decide(plan, representative, members, forms, sink)
     out = [first]
     line = first.guard.span.line
     for k, flipped in members.items():
@@ -140,13 +172,15 @@ def classify(
 
 
 def decide(
-    scope: Scope, k: int, members: dict[int, bool], forms: Mapping[int, Normalised], sink: Diagnostics
+    plan: Plan, k: int, members: dict[int, bool], forms: Mapping[int, Normalised], sink: Diagnostics
 ) -> GuardInfo:
+    scope = plan.scope
     g, form = scope.program.guards[k], forms[k]
     value = g.value
     if form.hoisted:  # out of the reach of what its mask reads
         g, value = replace(g, mask=None), poly.to_expr(form.normal)
-    base = GuardInfo(g, "fixed", "affine", form.loops, "-", "-", "", k, False, value, form.normal)
+    base = GuardInfo(g, "fixed", "affine", form.loops, "-", "-", "", k, False, value, form.normal,
+                     asked=plan.asked.of(members))  # fmt: skip
     if g.outcomes is not None:
         return discrete_latent(scope, base, frozenset(members))
     smooth = scope.flow.of(g.value).smooth
@@ -171,7 +205,8 @@ def decide(
         )
         return replace(base, status=score.SCORE, reason=score.reason(scope, terms, bad.line))
     direct = levels_for if g.levels else lines_for
-    boundaries = direct(scope, base, keys, terms) or searched(scope, base, keys, terms)
+    boundaries = direct(plan, base, keys, terms) or searched(scope, base, keys, terms)
+    boundaries = tuple(laid(scope, base, b, len(boundaries) > 1) for b in boundaries)
     chosen = boundaries[-1]
     effect = max((b.effect for b in boundaries), key=lambda e: RANK[e])
     kind, direction = kind_of(scope, boundaries), direction_of(scope, boundaries)
@@ -193,30 +228,33 @@ def discrete_latent(scope: Scope, base: GuardInfo, members: frozenset[int]) -> G
     )  # fmt: skip
 
 
-def lines_for(scope: Scope, base: GuardInfo, members: frozenset[int], terms: tuple[int, ...]) -> tuple[Boundary, ...]:
+def lines_for(plan: Plan, base: GuardInfo, members: frozenset[int], terms: tuple[int, ...]) -> tuple[Boundary, ...]:
     """One boundary for all instances, or one for the first iteration and one for the rest; empty if there is none."""
+    scope = plan.scope
     found = [*lines.candidates(scope, base.normal), *lines.inside_sums(scope, base.normal, base.guard.index)]
-    direct = best(scope, base, members, terms, found)
+    direct = best(plan, base, members, terms, found)
     if not found and not base.loops:
-        return behind_loop(scope, base, members, terms)
+        return behind_loop(plan, base, members, terms)
     first = lines.at_first(scope, base.normal)
-    if first is None or (direct is not None and direct.effect != "global"):
+    settled = direct is not None and (direct.effect != "global" or is_named(base.asked, direct.line))
+    if first is None or settled:
         return () if direct is None else (direct,)
-    rest = best(scope, base, members, terms, list(lines.through_state(scope, base.normal, base.guard.mask)))
+    rest = best(plan, base, members, terms, list(lines.through_state(scope, base.normal, base.guard.mask)))
     if rest is None:
         return () if direct is None else (direct,)
     if not any(a.random for a in poly.atoms(first)):
         return (rest,)  # in the first iteration no latent moves it
-    start = best(scope, base, members, terms, [replace(c, part="first") for c in lines.candidates(scope, first)])
+    start = best(plan, base, members, terms, [replace(c, part="first") for c in lines.candidates(scope, first)])
     return () if start is None else (start, rest)
 
 
-def behind_loop(scope: Scope, base: GuardInfo, members: frozenset[int], terms: tuple[int, ...]) -> tuple[Boundary, ...]:
+def behind_loop(plan: Plan, base: GuardInfo, members: frozenset[int], terms: tuple[int, ...]) -> tuple[Boundary, ...]:
     """One boundary for the last iteration of a loop that a guard follows, and one in case there is none."""
+    scope = plan.scope
     for candidate, empty in lines.after_loop(scope, base.normal):
-        last = best(scope, base, members, terms, [candidate])
+        last = best(plan, base, members, terms, [candidate])
         without = [replace(c, part="empty") for c in lines.candidates(scope, empty)]
-        start = best(scope, base, members, terms, without)
+        start = best(plan, base, members, terms, without)
         if last is not None and start is not None:
             return (start, last)
         if last is not None and not any(a.random for a in poly.atoms(empty)):
@@ -225,23 +263,44 @@ def behind_loop(scope: Scope, base: GuardInfo, members: frozenset[int], terms: t
 
 
 def best(
-    scope: Scope, base: GuardInfo, members: frozenset[int], terms: tuple[int, ...], found: list[lines.Candidate]
+    plan: Plan, base: GuardInfo, members: frozenset[int], terms: tuple[int, ...], found: list[lines.Candidate]
 ) -> Boundary | None:
-    """The candidate with the smallest slice; among equals one without a condition on the data, then one without a
-    transform, comes first."""
-    ranked: list[tuple[tuple[int, bool, bool, int], Boundary]] = []
-    for order, c in enumerate(found):
+    """The candidate that comes first, see `ppl.regions.choice`, or that is asked for."""
+    scope, wanted = plan.scope, suits(plan.scope, base)
+    ranked: list[tuple[tuple[bool, tuple[int, bool, bool]], Boundary]] = []
+    for c in found:
         effect = "global" if c.through else effect_of(scope, members, base.loops, terms, c.latent)
         b = Boundary(base.guard.index, c.latent, c.slope, c.rest, c.through, c.part, effect, terms, ())
         curved = scope.site(c.latent.site).support != "real"
-        ranked.append(((RANK[effect], c.checks_slope, curved, order), b))
-    return min(ranked, key=lambda item: item[0])[1] if ranked else None
+        ranked.append(((not wanted(c.latent), rank(effect, c.checks_slope, curved)), b))
+    if not ranked:
+        return None
+    first = min(key for key, _ in ranked)
+    equal = [b for key, b in ranked if key == first]
+    works = [plan.work.of(base.loops, b, members) for b in equal] if len(equal) > 1 else [0.0]
+    chosen = equal[least(works)]
+    return replace(chosen, others=tuple(dict.fromkeys(b.line for _, b in ranked if b.line != chosen.line)))
 
 
-def levels_for(scope: Scope, base: GuardInfo, members: frozenset[int], terms: tuple[int, ...]) -> tuple[Boundary, ...]:
+def suits(scope: Scope, base: GuardInfo) -> Callable[[Latent], bool]:
+    """Whether a coordinate is one that is asked for; where that is the normal, one that it moves."""
+    if base.asked != NORMAL:
+        return lambda latent: not base.asked or is_named(base.asked, latent)
+    normal = normal_of(scope, base.guard, base.normal, base.loops, "all")
+    return lambda latent: normal is None or latent.site in normal.sites
+
+
+def laid(scope: Scope, base: GuardInfo, b: Boundary, several: bool) -> Boundary:
+    """A boundary for which the normal is asked for: that moves latents of other iterations, so its jump is global."""
+    if base.asked != NORMAL or not base.loops or normal_for(scope, base, b, several) is None:
+        return b
+    return replace(b, effect="global")
+
+
+def levels_for(plan: Plan, base: GuardInfo, members: frozenset[int], terms: tuple[int, ...]) -> tuple[Boundary, ...]:
     """One line for all levels of a guard that is affine along it."""
-    found = [c for c in lines.candidates(scope, base.normal) if c.rest is not None and not c.slope.random]
-    direct = best(scope, base, members, terms, found)
+    found = [c for c in lines.candidates(plan.scope, base.normal) if c.rest is not None and not c.slope.random]
+    direct = best(plan, base, members, terms, found)
     if direct is None or direct.rest is None:
         return ()
     search = Search("polynomial", (direct.line,), (), (direct.rest, direct.slope))

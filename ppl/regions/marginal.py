@@ -84,9 +84,11 @@ def _told(scope: Scope, info: GuardInfo, reached: set[int], found: list[Marginal
         return replace(info, reason=f"{info.reason}; integrated out of {where}")
     latents = [v.latent for m in found for v in m.variables if any(t.guard == info.guard.index for t in v.guards)]
     site = scope.site(latents[0].site)
-    otherwise = f"; otherwise {info.reason}" if info.boundaries else ""
+    direction = show(latents[0].expr(ir.REAL)) + site.remark
+    otherwise = "; otherwise" + ("" if info.direction in (direction, "-") else f", along {info.direction},")
+    otherwise = f"{otherwise} {info.reason}" if info.boundaries else ""
     return replace(
-        info, status=MARGINALISED, direction=show(latents[0].expr(ir.REAL)) + site.remark,
+        info, status=MARGINALISED, direction=direction,
         kind=info.kind if info.boundaries else "affine", effect="local",
         reason=f"integrated out of {where}, by the probabilities of its outcomes{otherwise}",
     )  # fmt: skip

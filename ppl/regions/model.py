@@ -70,7 +70,8 @@ class Boundary:
     `ppl.regions.modes`), "incremental" (a running sum is updated, then what follows it is
     re-evaluated) or "global" (all terms are). `repeats`: whether there are several instances and each evaluates the
     program, or loops of it, anew, so that beyond a budget a random subset of them is evaluated. `normal`: the line in
-    place of that of the coordinate, under guides in which these sites are independent Gaussians.
+    place of that of the coordinate, under guides in which these sites are independent Gaussians. `others`: coordinates
+    along which it could be crossed instead.
     """
 
     guard: int
@@ -85,6 +86,7 @@ class Boundary:
     search: Search | None = None
     repeats: bool = False
     normal: Normal | None = None
+    others: tuple[Latent, ...] = ()
 
 
 @record
@@ -150,7 +152,8 @@ class Sorted:
 @record
 class GuardInfo:
     """A guard of the source with its classification. With status `marginalised` it has boundaries too: they are for
-    guides under which the latent is not independent of the others."""
+    guides under which the latent is not independent of the others. `asked`: the line that the user wants, "" for none.
+    `lines`: those that can be asked for, the one it has first."""
 
     guard: ir.Guard
     status: str  # boundary, merged, no-jump, fixed, data-only, marginalised, score
@@ -164,6 +167,8 @@ class GuardInfo:
     value: ir.Expr  # positive where the guard holds; rewritten if the guard was hoisted
     normal: Poly  # normal form of the value
     boundaries: tuple[Boundary, ...] = ()
+    asked: str = ""
+    lines: tuple[str, ...] = ()
 
 
 @record

@@ -13,37 +13,48 @@ jumps.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from ppl.core import ir, poly
+from ppl.regions.choice import NORMAL, name_of
 from ppl.regions.frozen import Known, known_before, resolve, tested_again
 from ppl.regions.lines import latent_of
-from ppl.regions.model import Boundary, GuardInfo, Normal
+from ppl.regions.model import NOWHERE, Boundary, GuardInfo, Normal
 from ppl.regions.scope import Scope
 
+Takes = Callable[[GuardInfo, Boundary, Normal], bool]  # whether a boundary that has a normal is crossed along it
 
-def with_normals(scope: Scope, infos: tuple[GuardInfo, ...]) -> tuple[GuardInfo, ...]:
-    """Lays the lines of boundaries along normals where the jump evaluates the program in any case, so that it costs
-    nothing to move several latents; a slice for one coordinate would not do for several.
+
+def with_normals(scope: Scope, infos: tuple[GuardInfo, ...], takes: Takes) -> tuple[GuardInfo, ...]:
+    """Lays the lines of boundaries along normals, for the reasons in `ppl.regions.choice`. A jump along a normal
+    evaluates the program: a slice for one coordinate would not do for several.
 
     What is known of almost every root on a coordinate line, such as which guards flip with this one, holds on the
     normal: both kinds of root have a density on the boundary.
     """
-    out: list[GuardInfo] = []
-    for info in infos:
-        new = tuple(replace(b, normal=_chosen(scope, info, b)) for b in info.boundaries)
-        if not any(b.normal for b in new):
-            out.append(info)
-            continue
-        sites = new[-1].normal.sites if new[-1].normal is not None else ()
-        direction = f"the normal in {', '.join(sites)}" if sites else info.direction
-        out.append(replace(info, boundaries=new, direction=direction))
-    return tuple(out)
+    return tuple(_along(scope, info, takes) if info.boundaries else info for info in infos)
 
 
-def _chosen(scope: Scope, info: GuardInfo, b: Boundary) -> Normal | None:
-    if b.search is not None or (info.loops and b.effect != "global") or (b.part == "all" and len(info.boundaries) > 1):
+def _along(scope: Scope, info: GuardInfo, takes: Takes) -> GuardInfo:
+    """A guard with the normals that it has, and with the lines that it could have."""
+    several = len(info.boundaries) > 1
+    found = [normal_for(scope, info, b, several) for b in info.boundaries]
+    pairs = zip(info.boundaries, found, strict=True)
+    new = tuple(replace(b, normal=n if n is not None and takes(info, b, n) else None) for b, n in pairs)
+    last = new[-1]
+    single = last.search is None or not several
+    names = [name_of(x) for x in (last.line, *last.others)] if single and last.line != NOWHERE else []
+    if any(found):
+        names = [NORMAL, *names] if any(b.normal for b in new) else [*names, NORMAL]
+    sites = last.normal.sites if last.normal is not None else ()
+    direction = f"the normal in {', '.join(sites)}" if sites else info.direction
+    return replace(info, boundaries=new, direction=direction, lines=tuple(names))
+
+
+def normal_for(scope: Scope, info: GuardInfo, b: Boundary, several: bool) -> Normal | None:
+    """The normal along which a boundary, one of `several` of its guard, could be crossed."""
+    if b.search is not None or (b.part == "all" and several):
         return None
     found = normal_of(scope, info.guard, info.normal, info.loops, b.part)
     return found if found is not None and b.line.site in found.sites else None

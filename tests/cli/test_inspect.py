@@ -143,7 +143,7 @@ def test_version_and_help(pplc: Pplc) -> None:
 
 
 def test_a_bug_is_one_line_and_a_traceback_on_request(pplc: Pplc, step: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(path: str) -> None:
+    def fail(path: str, lines: object) -> None:
         raise ZeroDivisionError("first line\nsecond line")
 
     monkeypatch.setattr("ppl.load", fail)
