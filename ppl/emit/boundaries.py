@@ -340,7 +340,8 @@ class BoundaryEmitter:
         inside: dict[int, list[str]] = {}
         for m in b.mates:
             other = self.facts.regions.guards[m]
-            own = other.loops if other.effect in ("local", "incremental") else ()
+            stays = all(x.effect in ("local", "incremental") for x in other.boundaries)
+            own = other.loops if stays else ()
             for t in other.boundaries[0].terms:
                 if t in b.terms:
                     within = bool(own) and self.scope.flow.term_loops[t][: len(own)] == own

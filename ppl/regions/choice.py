@@ -112,10 +112,10 @@ class Choices:
 
 def choices(asked: Sequence[Wish], guards: Sequence[ir.Guard], file: str, sink: Diagnostics) -> Choices:
     """The guards that are meant: those at a place in `file` or, if there is none, in a file that it uses. Reports
-    places without a guard, and lines with several (PPL406)."""
+    places without a guard or with several, and guards with two lines (PPL406)."""
     of_guard: dict[int, str] = {}
     places: list[tuple[Wish, tuple[int, ...]]] = []
-    for w in sorted(asked, key=lambda w: w.column is not None):  # the more precise ones last
+    for w in asked:
         if w.line is None:
             continue
         here = [g for g in guards if g.span.line == w.line and w.column in (None, g.span.column)]
@@ -127,6 +127,8 @@ def choices(asked: Sequence[Wish], guards: Sequence[ir.Guard], file: str, sink: 
         elif len(spans) > 1:
             which = " or ".join(f"{s.line}:{s.column}" for s in spans)
             sink.error("PPL406", f"{message}{len(spans)} guards are", spans[0], f"say which: {which}")
+        elif any(of_guard.get(g.index, w.which) != w.which for g in found):
+            sink.error("PPL406", f"two lines are asked for at {w.where}", spans[0], "give one")
         else:
             places.append((w, tuple(g.index for g in found)))
             of_guard.update((g.index, w.which) for g in found)
