@@ -84,7 +84,8 @@ def _work(guard: Row) -> str:
     if jump is None:
         return ""
     each = "" if jump["factors"] is None else f"a jump evaluates {jump['factors']} of {jump['of']} factors"
-    every = "" if jump["work"] is None else f"all of them take about {jump['work']:.2g} log densities a draw"
+    what = "it takes" if guard["count"] == 1 else "all of them take"
+    every = "" if jump["work"] is None else f"{what} about {jump['work']:.2g} log densities a draw"
     found = [x for x in (each, every) if x]
     if found and guard["status"] == "marginalised":
         found[0] = f"otherwise {found[0]}"

@@ -110,6 +110,10 @@ RULES = {
         "`(x - y)^3 > 0` has no slope where it is zero, so the compiler looks for the factor, `x - y`. In a sum whose"
         " coefficients are rounded there is none any more: write the power as one."
     ),
+    "PPL406": (
+        "`--line` and `lines=` name a guard by its line, and its column where there are several, and the latent along"
+        " which its boundary is crossed, or the normal. `pplc explain` shows which lines each guard has."
+    ),
     "PPL501": "The program declares this data field without a default, and the data do not have it.",
     "PPL504": (
         "Data are finite numbers: NaN, Infinity and null are refused. For missing values pass a mask as "

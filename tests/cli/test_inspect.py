@@ -158,7 +158,7 @@ def test_a_bug_is_one_line_and_a_traceback_on_request(pplc: Pplc, step: Path, mo
 
 
 def test_an_interrupt_is_130(pplc: Pplc, step: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupt(path: str) -> None:
+    def interrupt(path: str, lines: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("ppl.load", interrupt)
@@ -256,3 +256,53 @@ def test_names_that_no_terminal_can_show(tmp_path: Path, step: Path) -> None:
         done = subprocess.run(command, capture_output=True, env={**os.environ, "PYTHONIOENCODING": "ascii"})
         assert done.returncode == (2 if arguments[1] != name else 0), done.stderr
         assert b"\x1b" not in done.stdout + done.stderr
+
+
+# ------------------------------------------------------------------------------------------------------------- lines
+
+TWO = "x ~ Normal(0, 1)\ny ~ Normal(0, 1)\nobserve 0.3 ~ Normal(if x + 2 * y > 0 then x else y, 1)\n"
+
+
+@pytest.fixture
+def two(tmp_path: Path) -> Path:
+    path = tmp_path / "two.ppl"
+    path.write_text(TWO)
+    return path
+
+
+def test_explain_shows_the_line_its_cost_and_the_other_lines(pplc: Pplc, two: Path) -> None:
+    out = " ".join(pplc("explain", two).out.split())
+    assert "boundary, x1, affine, along the normal in x, y, effect local" in out
+    assert "a jump evaluates 1 of 3 factors; it takes about" in out and "other lines: x, y" in out
+    assert "a gradient that sees no boundaries takes about" in out
+    report = json.loads(pplc("explain", "--json", two).out)
+    (guard,) = report["guards"]
+    assert guard["lines"] == ["normal", "x", "y"]
+    assert set(guard["jump"]) == {"factors", "of", "work"}
+    work = report["work"]
+    assert set(work) == {"gradient", "boundaries", "integrated", "price"}
+    assert work["boundaries"] == guard["jump"]["work"]
+    assert work["price"] == pytest.approx(1 + work["boundaries"] / work["gradient"], rel=0.01)
+
+
+def test_a_line_can_be_asked_for(pplc: Pplc, two: Path) -> None:
+    assert "along y, effect" in pplc("explain", two, "--line", "3:25=y").out
+    assert "along x, effect" in pplc("explain", two, "--line", "3=x", "--line", "normal").out
+    normal, x, y = (pplc("emit", two, *words).out for words in ((), ("--line", "coordinate"), ("--line", "3=y")))
+    assert len({normal, x, y}) == 3 and "normals" in normal and "normals" not in x + y
+    done = pplc("gradcheck", two, "--line", "3=y", "--draws", "4000", "--json")
+    assert done.code == 0 and json.loads(done.out)
+    assert pplc("infer", two, "--line", "3=y", "--steps", "20", "--draws", "100", "--json").code == 0
+
+
+def test_a_line_that_cannot_be_had(pplc: Pplc, two: Path) -> None:
+    for command in ("explain", "emit", "infer", "gradcheck"):
+        code, out, err = pplc(command, two, "--line", "3=z")
+        assert (code, out) == (1, "")
+        assert err.startswith(f"{two}:3:25: error[PPL406]: `x + 2 * y > 0` cannot be crossed along `z` alone")
+        assert "hint: its lines: x, y, normal" in err
+    for wrong in ("x", "3=", "=x", "3:0=x", "3=x y"):
+        code, out, err = pplc("explain", two, "--line", wrong)
+        assert (code, out) == (2, "") and "--line" in err and "Traceback" not in err
+    code, _, err = pplc("infer", two, "--line", "3=x", "--method", "nuts")
+    assert code == 2 and "--line is for fits" in err
