@@ -107,3 +107,44 @@ def test_a_guide_without_the_normal_takes_the_coordinate() -> None:
         grad = problem.elbo_and_grad("fullrank", samples=20)(params, jax.random.key(0))[1]
         found.append(np.concatenate([np.ravel(x) for x in jax.tree.leaves(grad)]))
     np.testing.assert_allclose(*found, rtol=1e-9, atol=1e-9)
+
+
+# Guards in loops that are no family of their own iterations along a coordinate: state of few values, and a sum.
+SWITCHED = """
+var z: real[5]
+var u: real[5]
+on = 0
+for t in 0..5 {
+  z[t] ~ Normal(0, 1)
+  u[t] ~ Normal(0, 1)
+  on = if z[t] + 0.5 * u[t] > 0.2 then 1 else (if z[t] < -0.7 then 0 else on)
+  observe 0.5 ~ Normal(if on > 0.5 then 1 else -1, 1)
+}
+"""
+COUNTED = """
+data x: real[5] = [0.5, -1, 2, 0.3, 1.5]
+a ~ Normal(0, 1)
+b ~ Normal(0.5, 1)
+w: real[5] ~ Normal(0, 1)
+total = 0
+for i in 0..5 { if a + b * x[i] + w[i] > 0.2 { total = total + 1 } }
+factor -0.2 * total ^ 2
+"""
+
+
+@pytest.mark.parametrize("source", [SWITCHED, COUNTED])
+def test_a_normal_asked_for_gives_the_same_gradient(source: str) -> None:
+    p = ppl.compile(source).bind().init_params(dtype=jnp.float64)
+    means: list[tuple[np.ndarray, np.ndarray]] = []
+    for lines, estimator in (("coordinate", "combined"), ("normal", "combined"), (None, "interior")):
+        fn = ppl.compile(source, lines=lines).bind().elbo_and_grad(
+            estimator=estimator, samples=300, noise="independent", marginalise=False
+        )  # fmt: skip
+        keys = jax.random.split(jax.random.key(len(means)), 100)
+        grads = jax.jit(lambda ks, fn=fn: jax.lax.map(lambda k: fn(p, k)[1], ks))(keys)
+        draws = np.concatenate([np.reshape(x, (100, -1)) for x in jax.tree.leaves(grads)], axis=1)
+        means.append((draws.mean(axis=0), draws.var(axis=0, ddof=1) / 100))
+    (apart, v), (along, w), (blind, _) = means
+    error = np.sqrt(v + w)
+    assert np.max(np.abs(along - apart) / error) < 4.5
+    assert np.max(np.abs(blind - apart) / error) > 25
