@@ -9,7 +9,7 @@ from functools import partial
 from ppl.core import ir
 from ppl.core.show import show
 from ppl.emit.modes import rest_after, step_of
-from ppl.emit.printer import Printer
+from ppl.emit.printer import Printer, element, shift
 from ppl.emit.search import SearchEmitter, draw_of, leaves, moved, reads_of_search
 from ppl.emit.shape import Facts
 from ppl.emit.slices import Slice, slice_of
@@ -210,8 +210,8 @@ class BoundaryEmitter:
         slope = live.expr(b.slope)
         if b.rest is None:
             here = live.expr(b.line.expr(ir.REAL), None, 7)
-            where = f"[{', '.join(position.values())}]" if position else ""
-            parts = f'slope, main["g{b.guard}"].value{where} - slope * {here}'
+            value = element(f'main["g{b.guard}"].value', list(position.values()))
+            parts = f"slope, {value} - slope * {here}"
         else:
             parts = f"{slope}, {live.expr(b.rest)}"
         reads = "main[" in parts
@@ -231,18 +231,24 @@ class BoundaryEmitter:
 
     def position(self, loops: list[ir.Loop]) -> dict[int, str]:
         """The place of this instance in the outputs of its loops."""
-        out: dict[int, str] = {}
-        for loop in loops:
-            var, lo = self.names[loop.var.name], self.printer().expr(loop.lo, None, 7)
-            out[loop.id] = self.instance(loop) if lo == "0" or self.in_batches(loop) else f"{var} - {lo}"
-        return out
+        return {loop.id: self.place(loop) for loop in loops}
+
+    def place(self, loop: ir.Loop) -> str:
+        if self.in_batches(loop):
+            return self.instance(loop)
+        var = self.names[loop.var.name]
+        match loop.lo:
+            case ir.Lit(value=int(first)) if not first or self.printer().windows:
+                return shift(var, -first)
+            case _:
+                return f"{var} - {self.printer().expr(loop.lo, None, 7)}"
 
     def root(self, b: Boundary, live: Printer) -> None:
         draw = draw_of(self.scope, b.line)
         d = named(draw.distribution)
         index = ""
         if b.line.indices:
-            index = f", index={tuple_text([live.expr(i) for i in b.line.indices])}"
+            index = f", index={live.places(b.line.indices)}"
         z = "surface.solve(slope, rest)"
         if draw.noise:
             args = "".join(f", {self.noise_argument(a, b, live)}" for a in draw.args)
@@ -257,7 +263,7 @@ class BoundaryEmitter:
 
     def noise_argument(self, a: ir.Expr, b: Boundary, live: Printer) -> str:
         text = live.expr(a, None, 10)
-        return f"{text}[{', '.join(live.expr(i) for i in b.line.indices)}]" if a.type.dims else text
+        return element(text, [live.place(i) for i in b.line.indices]) if a.type.dims else text
 
     def outcomes(self, info: GuardInfo, b: Boundary, loops: list[ir.Loop], position: dict[int, str]) -> None:
         """Every outcome of a discrete latent, each with its probability."""
@@ -421,11 +427,12 @@ class BoundaryEmitter:
 
     def continuation(self, summed: list[ir.Reduction], printer: Printer, position: dict[int, str]) -> None:
         """After the iteration: each sum with this iteration's summand exchanged, then what follows the loop."""
-        where = ", ".join(position.values())
+        where = list(position.values())
         sums: list[str] = []
         for r in summed:
             key = r.final.name
-            old = f'still["v_{key}"] - still["d_{key}"][{where}]'
+            summand = element(f'still["d_{key}"]', where)
+            old = f'still["v_{key}"] - {summand}'
             sums.append(f"{key}={old} + {printer.expr(r.delta, None, 7)}")
         self.w.line(f"after = at.still().replacing({', '.join(sums)})")
         self.w.line("rest_of_path = {k: v for k, v in path.items() if k not in out}")
@@ -457,8 +464,10 @@ class BoundaryEmitter:
     def source(self, name: str, position: dict[int, str], evaluation: str = "still") -> str:
         """Where the main evaluation left a variable, for this instance."""
         home = self.scope.home.get(name, ())
-        where = ", ".join(position[x] for x in home)
-        return f'{evaluation}["v_{name}"][{where}]' if where else f'{evaluation}["v_{name}"]'
+        return element(f'{evaluation}["v_{name}"]', [position[x] for x in home])
+
+    def resolve(self, k: int) -> int:
+        return self.facts.regions.resolve(k)[0]
 
     # ------------------------------------------------------------------ printers
 
@@ -483,12 +492,11 @@ class BoundaryEmitter:
             if a.name not in aliases:
                 aliases[a.name] = f'main["v_{a.name}"]'
         guards = {
-            i.guard.index: f'main["g{i.representative}"].on'
-            + (f"[{', '.join(position[x] for x in i.loops)}]" if i.loops else "")
+            i.guard.index: element(f'main["g{i.representative}"].on', [position[x] for x in i.loops])
             for i in self.facts.regions.guards
             if all(x in position for x in i.loops)
         }
-        return LivePrinter(self.facts.regions, self.names, (), aliases, guards)
+        return LivePrinter(self.facts.regions, self.names, (), aliases, outcomes=guards)
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from ppl.core import ir
 from ppl.core.reads import expressions_of
+from ppl.core.rewrite import rebuild
+from ppl.emit.printer import element, of_loops
 from ppl.emit.writer import tuple_text
 from ppl.regions.state import Split, defined, guard_name, names_in, split
 
@@ -79,21 +81,49 @@ class _Writer:
     def state(self, for_state: set[str], for_after: set[str]) -> None:
         before = bool(self.parts.before)
         names = tuple_text([self.printer.name(c.entry.name) for c in self.s.carries])
-        with self.w.block(f"def state_{self.s.id}(state, {self.var}, path{', row' if for_state else ''}):",
+        read = self.windows()
+        with self.w.block(f"def state_{self.s.id}(state, {self.var}, path{', row' if for_state or read else ''}):",
                           self.source(": the state")):  # fmt: skip
             self.w.line(f"{names} = state")
             self.unpack(for_state)
+            for name, _ in read.values():
+                self.w.line(f'{name} = row["{name}"]')
             self.w.line("out = {}")
             for c in self.s.carries:
                 if c.entry.name in self.e.keep | for_after:
                     self.w.line(f'out["v_{c.entry.name}"] = {self.printer.name(c.entry.name)}')
+            self.e.printer = replace(self.printer, read={x: name for x, (name, _) in read.items()})
             self.statements(self.parts.state, for_after)
             self.w.line(f"return {self.next()}, out")
-        row = ", row" if for_state else ""
+            self.e.printer = self.printer
+        windows = f"{{{', '.join(f'{chr(34)}{name}{chr(34)}: {window}' for name, window in read.values())}}}"
+        row = " | ".join((*(("row",) if for_state else ()), *((windows,) if read else ())))
+        row = f", {row}" if row else ""
         args = f"state_{self.s.id}, {self.init()}, {self.call(self.parts.state)}{row}"
         self.w.line(f"{self.final()}, {'more' if before else 'row'} = control.carry({args})")
         if before:
             self.w.line("row |= more")
+
+    def windows(self) -> dict[ir.Expr, tuple[str, str]]:
+        """The elements of arrays that the state reads at a fixed distance from the variable of the loop, each with a
+        name and its values in all iterations: handed out one by one, they cost an iteration no more than itself."""
+        if not self.printer.windows:
+            return {}
+        filled = {s.array for _, s in ir.blocks(self.s.body) if isinstance(s, ir.Fill)}
+        own = {self.s.var.name, *(s.var.name for _, s in ir.blocks(self.s.body) if isinstance(s, ir.Loop))}
+        out: dict[ir.Expr, tuple[str, str]] = {}
+        for x in (x for s in self.parts.state for e in expressions_of(s, self.guards) for x in ir.walk(e)):
+            if not isinstance(x, ir.Cell | ir.Index) or x in out or not of_loops(x.indices):
+                continue
+            array = x.array if isinstance(x, ir.Cell) else getattr(x.base, "name", None)
+            variables = [i.name for e in x.indices for i in ir.walk(e) if isinstance(i, ir.LoopVar)]
+            if array is None or array in filled or variables[-1] != self.s.var.name or own & set(variables[:-1]):
+                continue
+            name, whole = f"{self.printer.names[array]}_at_{len(out)}", self.printer.name(array)
+            rows = element(whole, [self.printer.place(i) for i in x.indices[:-1]])
+            first = self.printer.expr(rebuild(x.indices[-1], lambda e: self.s.lo if e == self.s.var else None))
+            out[x] = (name, f"control.window({rows}, {first}, {self.extent})")
+        return out
 
     # ------------------------------------------------------------------ pieces
 

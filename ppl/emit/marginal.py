@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 from ppl.core import ir
+from ppl.core.reads import expressions_of
 from ppl.core.show import show
-from ppl.emit.boundaries import BoundaryEmitter
-from ppl.emit.printer import Printer
+from ppl.emit.boundaries import BoundaryEmitter, members_of
+from ppl.emit.finite import is_finite
+from ppl.emit.printer import Printer, element, of_loops
 from ppl.emit.search import draw_of, leaves
 from ppl.emit.shape import Facts
 from ppl.emit.slices import Slice, term_slice
-from ppl.emit.statements import Emitter, line_of
+from ppl.emit.statements import Emitter, line_of, support_of, value_of
 from ppl.emit.writer import tuple_text
 from ppl.language.distributions import named
 from ppl.regions.model import Integrated, Marginal
 from ppl.regions.scope import Scope
+from ppl.regions.state import defined, names_in
 
 
 @dataclass(frozen=True)
@@ -54,9 +58,11 @@ class MarginalEmitter:
         b, w = self.around, self.around.w
         part = term_slice(b.facts.regions, b.scope, m)
         live = b.live_printer(position)
+        self.imports(part, position)
+        read = self.reads(part)
+        apart: list[ir.Sample] = []
         with w.block(f"def given({', '.join(f'g{t.guard}' for v in m.variables for t in v.guards)}):"):
-            self.imports(part, position)
-            emitter = Emitter(b.facts, b.printer(), w)
+            emitter = Emitter(b.facts, replace(b.printer(), read=read), w, bare=self.apart(m, part, apart))
             emitter.w_loops = m.loops
             w.line("out, path = {}, None" if any_decides(part) else "out = {}")
             for s in part.recomputed:
@@ -64,7 +70,66 @@ class MarginalEmitter:
             emitter.block(part.body)
             w.line(f'return out["t{m.term}"]')
         variables = ", ".join(self.variable(v, live) for v in m.variables)
-        w.line(f"return marginal.expectation(given, {variables})")
+        rest = "".join(f"{self.without_prior(s, emitter)} + " for s in apart)
+        finite = ", finite=True" if self.finite(m, part) else ""
+        w.line(f"return {rest}marginal.expectation(given, {variables}{finite})")
+
+    def finite(self, m: Marginal, part: Slice) -> bool:
+        """Whether the term is finite under every outcome, those without probability included."""
+        b = self.around
+        draws = (s for _, s in ir.blocks(b.facts.regions.body) if isinstance(s, ir.Sample) and s.outcome is None)
+        real = (s.site for s in draws if named(s.distribution).support.kind == "real")
+        filled = {s.array for _, s in ir.blocks(b.facts.regions.body) if isinstance(s, ir.Fill)}
+        sites = frozenset(real) - filled
+        statements = [s for _, s in ir.blocks(part.body) if isinstance(s, ir.Sample | ir.Term) and s.id == m.term]
+        return all(is_finite(s, b.scope.definitions, sites) for s in statements)
+
+    def reads(self, part: Slice) -> dict[ir.Expr, str]:
+        """The elements of arrays that the term reads under every outcome: read once."""
+        b, statements = self.around, (*part.recomputed, *part.body)
+        guards = [replace(i.guard, value=i.value) for i in b.facts.regions.guards]
+        filled = {s.array for _, s in ir.blocks(statements) if isinstance(s, ir.Fill)}
+        own = {s.var.name for _, s in ir.blocks(statements) if isinstance(s, ir.Loop)}
+        drawn = [value_of(s) for _, s in ir.blocks(statements) if isinstance(s, ir.Sample)]
+        out: dict[ir.Expr, str] = {}
+        for x in (x for e in (*(e for s in statements for e in expressions_of(s, guards)), *drawn) for x in ir.walk(e)):
+            if not isinstance(x, ir.Cell | ir.Index) or x in out or not of_loops(x.indices):
+                continue
+            array = x.array if isinstance(x, ir.Cell) else getattr(x.base, "name", None)
+            inside = any(isinstance(i, ir.LoopVar) and i.name in own for e in x.indices for i in ir.walk(e))
+            if array is None or array in filled or inside:
+                continue
+            name = f"{b.names[array]}_at_{len(out)}"
+            b.w.line(f"{name} = {b.printer().expr(x)}")
+            out[x] = name
+        return out
+
+    def apart(self, m: Marginal, part: Slice, found: list[ir.Sample]) -> Callable[[ir.Sample], bool]:
+        """Whether of the term's draw the prior alone depends on the outcomes; if so it is added to `found`."""
+        b = self.around
+        given = {k for g in m.guards() for k in members_of(b.facts.regions, g)}
+        inside = {name for s in (*part.recomputed, *part.body) for name in defined(s, b.resolve)}
+
+        def apart(s: ir.Sample) -> bool:
+            d = named(s.distribution)
+            _, bounds = support_of(s, d)
+            read = (*bounds, *(() if s.mask is None else (s.mask,)))
+            fixed = not names_in(read, b.resolve) & inside and not given & b.scope.flow.many(read).guards
+            alone = s.outcome is None and not d.joint and fixed
+            if alone:
+                found.append(s)
+            return alone
+
+        return apart
+
+    def without_prior(self, s: ir.Sample, emitter: Emitter) -> str:
+        """What the guide adds to the term of a draw, whatever the outcomes."""
+        transform, bounds = support_of(s, named(s.distribution))
+        limits = emitter.tuple(bounds, s.mask)
+        call = f'"{s.site}", supports.{transform}, {limits}, {emitter.printer.places(s.indices)}'
+        call += "" if s.mask is None else f", {emitter.printer.expr(s.mask)}"
+        text = f"at.without_prior({call})"
+        return text if s.indices or not s.var.type.dims else f"jnp.sum({text})"
 
     def variable(self, v: Integrated, live: Printer) -> str:
         b = self.around
@@ -72,7 +137,7 @@ class MarginalEmitter:
         d = named(draw.distribution)
         index = ""
         if v.latent.indices:
-            index = f", index={tuple_text([live.expr(i) for i in v.latent.indices])}"
+            index = f", index={live.places(v.latent.indices)}"
         if draw.noise:
             args = "".join(f", {self.at_element(a, v, live)}" for a in draw.args)
             where = f"marginal.Noise(at, dist.{d.function}{args})"
@@ -90,7 +155,7 @@ class MarginalEmitter:
 
     def at_element(self, e: ir.Expr, v: Integrated, live: Printer) -> str:
         text = live.expr(e, None, 10)
-        return f"{text}[{', '.join(live.expr(i) for i in v.latent.indices)}]" if e.type.dims else text
+        return element(text, [live.place(i) for i in v.latent.indices]) if e.type.dims else text
 
     def imports(self, part: Slice, position: dict[int, str]) -> None:
         """Names for what the slice reads from the main evaluation, through which gradients flow."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ppl.core import ir
+from ppl.emit.writer import tuple_text
 from ppl.language.distributions import DENSITY_FUNCTIONS
 from ppl.language.functions import GUARDED
 from ppl.regions.model import Latent, Regions
@@ -42,12 +43,14 @@ class Moved:
 
 @dataclass(frozen=True)
 class Printer:
-    """Prints expressions; `names` maps names of the core program to Python identifiers."""
+    """Prints expressions; `names` maps names of the core program to Python identifiers, `read` elements of arrays to
+    those that hold them already."""
 
     regions: Regions
     names: Mapping[str, str]
     moved: tuple[Moved, ...] = ()
     aliases: Mapping[str, str] = field(default_factory=dict[str, str])
+    read: Mapping[ir.Expr, str] = field(default_factory=dict[ir.Expr, str])
 
     def name(self, name: str) -> str:
         return self.aliases[name] if name in self.aliases else self.names[name]
@@ -67,11 +70,12 @@ class Printer:
                 return _wrap(self.guard(e.index), _UNARY if self.guard(e.index)[0] == "~" else _CALL, level)
             case ir.Outcome():
                 raise AssertionError("an outcome is the value of a guard, and printed there")
+            case ir.Cell() | ir.Index() if e in self.read:
+                return self.read[e]
             case ir.Cell():
                 return self._cell(e, mask)
             case ir.Index():
-                inside = ", ".join(self.expr(i, mask) for i in e.indices)
-                return f"{self.expr(e.base, mask, _CALL)}[{inside}]"
+                return self._at(self.expr(e.base, mask, _CALL), e.indices, mask)
             case ir.Slice():
                 return f"{self.expr(e.base, mask, _CALL)}[{self.expr(e.lo, mask)}:{self.expr(e.hi, mask)}]"
             case ir.Array():
@@ -100,7 +104,31 @@ class Printer:
                 mine = ", ".join(self.expr(i) for i in m.latent.indices)
                 inside = ", ".join(self.expr(i, mask) for i in e.indices)
                 return f"{self.name(e.array)}.at[{mine}].set({m.name})[{inside}]"
-        return f"{self.name(e.array)}[{', '.join(self.expr(i, mask) for i in e.indices)}]"
+        return self._at(self.name(e.array), e.indices, mask)
+
+    def _at(self, array: str, indices: tuple[ir.Expr, ...], mask: ir.Expr | None) -> str:
+        return element(array, [self.place(i, mask) for i in indices], self.windows and of_loops(indices))
+
+    @property
+    def windows(self) -> bool:
+        """Whether elements at the variables of loops are read as windows."""
+        return "windows" in self.regions.optimize
+
+    def place(self, index: ir.Expr, mask: ir.Expr | None = None) -> str:
+        """An index, as a place of a loop if it is one."""
+        match index:
+            case _ if not self.windows:
+                return self.expr(index, mask)
+            case ir.Op(op=("add" | "sub") as op, args=(ir.LoopVar() as i, ir.Lit(value=int(by)))):
+                return shift(self.name(i.name), by if op == "add" else -by)
+            case ir.Op(op="add", args=(ir.Lit(value=int(by)), ir.LoopVar() as i)):
+                return shift(self.name(i.name), by)
+            case _:
+                return self.expr(index, mask)
+
+    def places(self, indices: tuple[ir.Expr, ...]) -> str:
+        """Indices as a tuple."""
+        return tuple_text([self.place(i) for i in indices])
 
     def _op(self, e: ir.Op, mask: ir.Expr | None, level: int) -> str:
         if e.op == "sided":
@@ -149,6 +177,34 @@ class Printer:
         if mask is not None and e.op in GUARDED:
             return f'fn.masked({self.expr(mask)}, "{e.op}", {args})'
         return f"fn.{e.op}({args})"
+
+
+def element(array: str, places: Sequence[str], by_loops: bool = True) -> str:
+    """An element of an array, or the array. `by_loops`: at a fixed distance from the variable of each loop."""
+    if not places:
+        return array
+    return f"fn.element({array}, {', '.join(places)})" if by_loops else f"{array}[{', '.join(places)}]"
+
+
+def shift(place: str, by: int) -> str:
+    return f"fn.shift({place}, {by})" if by else place
+
+
+def of_loops(indices: Sequence[ir.Expr]) -> bool:
+    """Whether each index is the variable of a loop or at a fixed distance from it."""
+    return all(_steps(i) for i in indices)
+
+
+def _steps(index: ir.Expr) -> bool:
+    match index:
+        case ir.LoopVar():
+            return True
+        case ir.Op(op="add" | "sub", args=(ir.LoopVar(), ir.Lit(value=int()))):
+            return True
+        case ir.Op(op="add", args=(ir.Lit(value=int()), ir.LoopVar())):
+            return True
+        case _:
+            return False
 
 
 def _wrap(text: str, own: int, level: int) -> str:

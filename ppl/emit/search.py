@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from ppl.core import ir
-from ppl.emit.printer import Moved, Printer
+from ppl.emit.printer import Moved, Printer, element
 from ppl.emit.shape import Facts
 from ppl.emit.slices import Slice, value_slice
 from ppl.emit.statements import Emitter, line_of
@@ -82,7 +82,7 @@ class SearchEmitter:
     def line(self, a: Latent) -> str:
         draw = draw_of(self.scope, a)
         d = named(draw.distribution)
-        index = f", index={tuple_text([self.live.expr(i) for i in a.indices])}" if a.indices else ""
+        index = f", index={self.live.places(a.indices)}" if a.indices else ""
         if draw.noise:
             args = "".join(f", {self.at_element(x, a)}" for x in draw.args)
             return f'crossings.line(at, "{a.site}", crossings.Noise("{d.function}"){args}{index})'
@@ -94,15 +94,14 @@ class SearchEmitter:
 
     def at_element(self, e: ir.Expr, a: Latent) -> str:
         text = self.live.expr(e, None, 10)
-        return f"{text}[{', '.join(self.live.expr(i) for i in a.indices)}]" if e.type.dims and a.indices else text
+        return element(text, [self.live.place(i) for i in a.indices]) if e.type.dims else text
 
     def value_of_model(self) -> None:
-        where = ", ".join(self.position.values())
         with self.w.block("def value(at):"):
-            picked = f"[{where}]" if where else ""
             guard, place = f"g{self.b.guard}", tuple_text(list(self.position.values()))
             self.w.line("out = model(at, data, size)")
-            self.w.line(f'return out["{guard}"].value{picked}, control.piece(out, "{guard}", {place})')
+            picked = element(f'out["{guard}"].value', list(self.position.values()))
+            self.w.line(f'return {picked}, control.piece(out, "{guard}", {place})')
 
     def value(self) -> None:
         """The guard's value for given values of the arguments, everything else read from an evaluation."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 from ppl.core import ir
 from ppl.core.reads import expressions_of
 from ppl.regions.model import Boundary, GuardInfo, Latent, Marginal, Regions
 from ppl.regions.scope import Scope
+from ppl.regions.state import split
 
 
 @dataclass
@@ -104,7 +106,7 @@ class _Collector:
                 if isinstance(s, ir.Sample) and s.indices:
                     self.arrays.setdefault(s.site)
             case ir.Let():
-                if s.var.name not in self.variables:
+                if s.var.name not in self.variables or self.held(s):
                     return None
                 self.defined.add(s.var.name)
             case ir.Decide():
@@ -143,6 +145,18 @@ class _Collector:
         self.need(s.lo, s.hi, *(r.delta for r in reductions), *(r.init for r in reductions))
         self.need(*(c.element for c in collects))
         return replace(s, body=self.select(s.body), reductions=reductions, collects=collects)
+
+    def held(self, s: ir.Let) -> bool:
+        """Whether the main evaluation holds a variable already, for the state of its loop, and it stays as it is."""
+        return s.var.name in self.states and not self.changes(s.var) and not self.stands_in(s.var)
+
+    @cached_property
+    def states(self) -> frozenset[str]:
+        """The variables that the state of some loop is computed from, state by state."""
+        guards = [replace(i.guard, value=i.value) for i in self.regions.guards]
+        parts = [split(x, guards, lambda k: self.regions.resolve(k)[0]) for x in self.scope.loops.values() if x.carries]
+        lets = (s for p in parts if p.recursive for s in p.state if isinstance(s, ir.Let))
+        return frozenset(s.var.name for s in lets)
 
     def moves(self, guard: int) -> bool:
         """Whether a guard may take another outcome beside the root than in the main evaluation."""

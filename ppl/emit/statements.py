@@ -67,7 +67,7 @@ class Emitter:
             return
         g = f"g{s.index}"
         if isinstance(info.value, ir.Outcome):
-            index = f", {self.tuple(info.value.indices)}" if info.value.indices else ""
+            index = f", {self.printer.places(info.value.indices)}" if info.value.indices else ""
             call = f'{self.point}.outcome("{info.value.site}", path, "{g}"{index}{self.lowest(info.value)})'
             self.w.line(f'{g} = out["{g}"] = {call}', f":{info.guard.span.line}")
             return
@@ -97,7 +97,7 @@ class Emitter:
         transform, bounds = support_of(s, d)
         call = f'"{s.site}", dist.{d.function}, {args}, {module_of(d)}.{transform}, {self.tuple(bounds, s.mask)}'
         if s.indices or s.mask is not None:
-            call += f", {self.tuple(s.indices)}"
+            call += f", {self.printer.places(s.indices)}"
         if s.mask is not None:
             call += f", {self.printer.expr(s.mask)}"
         if s.custom is not None and self.split:
@@ -115,7 +115,7 @@ class Emitter:
 
     def prior(self, s: ir.Sample, d: Distribution) -> None:
         """Of a draw its log prior density alone."""
-        value = ir.Cell(s.site, s.indices, s.var.type.element(len(s.indices)), True) if s.indices else s.var
+        value = value_of(s)
         args = "".join(f", {self.printer.expr(a, s.mask)}" for a in (value, *s.args))[2:]
         text = f"dist.{d.function}({args})"
         if s.mask is not None:
@@ -128,7 +128,7 @@ class Emitter:
         assert s.outcome is not None
         call = f'"{s.site}", dist.{d.function}, {self.printer.expr(s.outcome)}, {self.tuple(s.args, s.mask)}'
         if s.indices or s.mask is not None:
-            call += f", {self.tuple(s.indices)}"
+            call += f", {self.printer.places(s.indices)}"
         if s.mask is not None:
             call += f", {self.printer.expr(s.mask)}"
         if isinstance(s.outcome, ir.GuardRef):
@@ -331,6 +331,11 @@ class Emitter:
 def custom_name(name: str) -> str:
     """What holds a distribution that functions of the program make."""
     return f"law_{name}"
+
+
+def value_of(s: ir.Sample) -> ir.Expr:
+    """What a draw has drawn."""
+    return ir.Cell(s.site, s.indices, s.var.type.element(len(s.indices)), True) if s.indices else s.var
 
 
 def line_of(s: ir.Sample, d: Distribution) -> tuple[str, tuple[ir.Expr, ...]]:

@@ -13,6 +13,7 @@ OPTIMIZATIONS: Mapping[str, str] = MappingProxyType({
     "sorted": "terms of long loops that guards choose by thresholds are sums over ranges of sorted thresholds",
     "stopped": "guards that stop a loop, or test that again behind it, are crossed along one coordinate each",
     "split": "of a loop with carried state, what the state does not need runs for all iterations at once",
+    "windows": "the iterations of a loop read arrays by its variable as slices, of all of them, not as indices of each",
 })  # fmt: skip
 
 

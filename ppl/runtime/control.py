@@ -22,6 +22,7 @@ from jax.typing import ArrayLike
 
 from ppl.runtime.blocks import Outputs
 from ppl.runtime.blocks import added as added  # emitted modules call it here
+from ppl.runtime.elements import places
 
 Path = Mapping[str, Array] | None
 
@@ -97,7 +98,15 @@ def rows(path: Path, *names: str) -> Path:
 
 
 def indices(lo: ArrayLike, extent: int) -> Array:
-    return jnp.asarray(lo) + jnp.arange(max(extent, 0))
+    return places(lo, max(extent, 0))
+
+
+def window(x: Any, first: ArrayLike, extent: int) -> Array:
+    """``x[first], x[first + 1], ...``: `extent` of them, what an index outside of `x` would give included."""
+    x = jnp.asarray(x)
+    if isinstance(first, int) and first >= 0 and first + extent <= x.shape[0]:
+        return x[first : first + extent]
+    return x[places(first, max(extent, 0))]
 
 
 def each(body: Callable[..., Outputs], lo: ArrayLike, extent: int, path: Path, *rows: Outputs) -> Outputs:

@@ -14,6 +14,7 @@ from jax import Array, lax
 from jax.typing import ArrayLike, DTypeLike
 
 from ppl.runtime.densities import normal
+from ppl.runtime.elements import element
 
 
 class Warp(Protocol):
@@ -89,7 +90,7 @@ class SinhArcsinh:
         return SinhArcsinh(*lax.stop_gradient((self.loc, self.log_scale, self.skew, self.log_tail)))
 
     def __getitem__(self, index: Any) -> SinhArcsinh:
-        return SinhArcsinh(self.loc[index], self.log_scale[index], self.skew[index], self.log_tail[index])
+        return SinhArcsinh(*(element(x, *index) for x in (self.loc, self.log_scale, self.skew, self.log_tail)))
 
 
 @dataclass(frozen=True)

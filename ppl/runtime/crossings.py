@@ -24,6 +24,7 @@ from jax.typing import ArrayLike, DTypeLike
 from ppl.runtime import roots
 from ppl.runtime.coordinates import Coordinate
 from ppl.runtime.densities import normal as normal_density
+from ppl.runtime.elements import element
 from ppl.runtime.lines import DIVISIONS, Along, Cells, Sample, cells, derivative, reach, sample
 from ppl.runtime.point import Index, Noise, Point, Root
 from ppl.runtime.roots import Roots
@@ -110,7 +111,7 @@ class Line:
 
 def line(at: Point, site: str, transform: Transform | Noise, *bounds: ArrayLike, index: Index = ()) -> Line:
     """The line of a latent's coordinate, or of a noise's that moves with its arguments (`bounds` are those, then)."""
-    u = at.u[site][index] if index else at.u[site]
+    u = element(at.u[site], *index)
     on = at.coordinate(site, index) if site in at.loc else Coordinate(jnp.zeros_like(u), jnp.ones_like(u))
     return Line(at, site, index, on, transform, tuple(jnp.asarray(b, u.dtype) for b in bounds))
 

@@ -23,6 +23,9 @@ from jax.scipy import special
 from jax.scipy.linalg import solve_triangular
 from jax.typing import ArrayLike
 
+from ppl.runtime.elements import element as element  # emitted modules call them here
+from ppl.runtime.elements import shift as shift
+
 _STIRLING_FROM = 10.0  # above this the five terms of the series below are exact to about 2e-14
 _HALF_LOG_2PI = 0.5 * math.log(2.0 * math.pi)
 

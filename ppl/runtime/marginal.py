@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
@@ -25,7 +26,7 @@ from jax.typing import ArrayLike
 
 from ppl.runtime import samplers
 from ppl.runtime.control import Guard
-from ppl.runtime.densities import Density
+from ppl.runtime.densities import Density, normal
 from ppl.runtime.point import Draw, Index, Point
 from ppl.runtime.supports import Transform
 
@@ -101,10 +102,13 @@ class Noise:
         return jnp.where(ok, d, lax.stop_gradient(jnp.where(t > median, jnp.inf, -jnp.inf)))
 
 
-def expectation(given: Callable[..., Any], *variables: tuple[Variable, tuple[Threshold, ...]]) -> Array:
+def expectation(
+    given: Callable[..., Any], *variables: tuple[Variable, tuple[Threshold, ...]], finite: bool = False
+) -> Array:
     """The mean of a term over independent variables, each with the guards that are thresholds on it.
 
-    ``given(guard, ...)`` is the term under given outcomes of all guards, in order.
+    ``given(guard, ...)`` is the term under given outcomes of all guards, in order. Where it is not known to be `finite`
+    under all of them, a place without probability counts for nothing, whatever the density is there.
     """
     spaces = [outcomes(z, thresholds) for z, thresholds in variables]
     total = jnp.asarray(0.0)
@@ -114,9 +118,24 @@ def expectation(given: Callable[..., Any], *variables: tuple[Variable, tuple[Thr
             p = p * q
         term = given(*(Guard(on, on) for _, ons in choice for on in ons))
         h = jnp.sum(term.log_density if isinstance(term, Draw) else term)
-        # A place without probability counts for nothing, whatever the density is there.
-        total = total + jnp.where(p > 0, p * jnp.where(p > 0, h, 0.0), 0.0)
+        total = total + p * (h if finite else jnp.where(p > 0, h, 0.0))
     return total
+
+
+@jax.custom_jvp
+def ndtr(e: Array) -> Array:
+    """``Phi(e)``, in a form that XLA computes once where it is the same for all draws.
+
+    XLA computes cheap operations again wherever their result is read, and the end of Phi is cheap: a polynomial, for
+    every draw. It does not do so with what it counts as expensive, so two functions that cancel are put behind it.
+    """
+    return jnp.expm1(jnp.log1p(special.ndtr(e)))
+
+
+@ndtr.defjvp
+def _(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
+    (e,), (moved,) = primals, tangents
+    return ndtr(e), moved * jnp.exp(normal(e, 0.0, 1.0))
 
 
 def outcomes(z: Variable, thresholds: Sequence[Threshold]) -> list[tuple[Array, tuple[Array, ...]]]:
@@ -126,8 +145,10 @@ def outcomes(z: Variable, thresholds: Sequence[Threshold]) -> list[tuple[Array, 
     if len(d) == 1:
         (up,) = rising
         e = jnp.where(up, -d[0], d[0])
-        return [(special.ndtr(e), (jnp.asarray(True),)), (special.ndtr(-e), (jnp.asarray(False),))]
-    places: Any = at  # numbers, or arrays: then the order is known at run time only
+        return [(ndtr(e), (jnp.asarray(True),)), (ndtr(-e), (jnp.asarray(False),))]
+    if all(isinstance(t, int | float) and np.isfinite(t) for t in at):
+        return _known(at, rising, d)
+    places: Any = at  # the order is known at run time only
     # Of equal thresholds the first comes first.
     ranks = [
         sum(places[j] <= places[k] if j < k else places[j] < places[k] for j in range(len(at)) if j != k)
@@ -140,6 +161,23 @@ def outcomes(z: Variable, thresholds: Sequence[Threshold]) -> list[tuple[Array, 
         (between(lower[j], upper[j]), tuple(jnp.asarray((j > r) == up) for r, up in zip(ranks, rising, strict=True)))
         for j in range(len(at) + 1)
     ]
+
+
+def _known(at: Sequence[Any], rising: Sequence[ArrayLike], d: Sequence[Array]) -> list[tuple[Array, tuple[Array, ...]]]:
+    """As `outcomes`, of thresholds that are numbers. `d` is what `Variable.standard` gives of each."""
+    order = sorted(range(len(at)), key=lambda k: at[k])
+    ends = [order[0], *order, order[-1]]
+    found: list[tuple[Array, tuple[Array, ...]]] = []
+    for j in range(len(at) + 1):
+        below, above = ends[j], ends[j + 1]
+        if j == 0:
+            p = ndtr(d[above])
+        elif j == len(at):
+            p = ndtr(-d[below])
+        else:
+            p = between(d[below], d[above])
+        found.append((p, tuple(jnp.asarray((j > order.index(k)) == up) for k, up in enumerate(rising))))
+    return found
 
 
 def weighted(d: Array, weight: ArrayLike | None) -> Array:
@@ -170,7 +208,7 @@ def between(lower: Array, upper: Array) -> Array:
     """``Phi(upper) - Phi(lower)`` without loss in either tail."""
     right = lower > 0
     a, b = jnp.where(right, -upper, lower), jnp.where(right, -lower, upper)
-    return special.ndtr(b) - special.ndtr(a)
+    return ndtr(b) - ndtr(a)
 
 
 def without(terms: tuple[str, ...], integrated: frozenset[str]) -> tuple[str, ...]:

@@ -20,6 +20,7 @@ from ppl.runtime.control import BY_VALUE, Guard, Outputs, Path
 from ppl.runtime.coordinates import Coordinate, Warp
 from ppl.runtime.densities import Custom, Density
 from ppl.runtime.densities import normal as normal_density
+from ppl.runtime.elements import element
 from ppl.runtime.empty import wrap
 from ppl.runtime.subsets import Subset, mixed
 from ppl.runtime.supports import Transform
@@ -148,7 +149,7 @@ class Point:
 
     def value(self, site: str, transform: Transform, *bounds: ArrayLike, index: Index = ()) -> Array:
         """The value of a latent, or of its element at `index`, on its support."""
-        u = self.u[site][index] if index else self.u[site]
+        u = element(self.u[site], *index)
         return wrap(u if self.constrained else transform.forward(u, *bounds))
 
     def coordinates(self, site: str, transform: Joint, *bounds: ArrayLike) -> Array:
@@ -161,7 +162,7 @@ class Point:
 
     def noise(self, site: str, distribution: str, *args: ArrayLike, index: Index = ()) -> Array:
         """The value of a noise that moves with its arguments: a standard normal draw through the quantile function."""
-        eps = self.u[site][index] if index else self.u[site]
+        eps = element(self.u[site], *index)
         return wrap(eps if self.constrained else samplers.from_normal(distribution, eps, *args))
 
     def drawn(self, site: str) -> Array:
@@ -216,16 +217,14 @@ class Point:
         from the prior are those of `drawn`, with its arguments, if given."""
         if isinstance(transform, Joint):
             return self._joint(site, density, args, transform, bounds, mask)
-        u = wrap(self.u[site])[index] if index else self.u[site]
+        u = element(wrap(self.u[site]), *index)
         z = u if self.constrained else transform.forward(u, *bounds)
         exists = jnp.asarray(True) if mask is None else mask
         term = density(z, *args) if mask is None else density.masked(mask, z, *args)
-        if not self.constrained:
-            log_q = wrap(self.log_q[site])[index] if index else self.log_q[site]
-            term = term + jnp.where(exists, transform.log_det(u, *bounds) - log_q, 0.0)
+        term = term + self.without_prior(site, transform, bounds, index, mask)
         prior = None
         if self.keys is not None:
-            key = self.keys[site][index] if index else self.keys[site]
+            key = element(self.keys[site], *index)
             shape = jnp.shape(u)
             safe = args if mask is None else _stand_in(mask, density, args)
             law, own = (density, safe) if drawn is None else drawn
@@ -235,6 +234,17 @@ class Point:
             inverse, inside = transform.inverse_or(u, *bounds)
             back = jnp.where(inside, inverse, jnp.nan)
         return Draw(jnp.sum(term), index, None if mask is None else jnp.broadcast_to(exists, ()), prior, back)
+
+    def without_prior(
+        self, site: str, transform: Transform, bounds: tuple[ArrayLike, ...] = (), index: Index = (),
+        mask: Array | None = None,
+    ) -> Array:  # fmt: skip
+        """What a draw adds to the log density besides its prior, ``log |dT/du| - log q``, elementwise."""
+        if self.constrained:
+            return jnp.zeros(())
+        log_q = element(wrap(self.log_q[site]), *index)
+        value = transform.log_det(element(wrap(self.u[site]), *index), *bounds) - log_q
+        return value if mask is None else jnp.where(mask, value, 0.0)
 
     def _joint(
         self, site: str, density: Density, args: tuple[ArrayLike, ...], transform: Joint,
@@ -263,7 +273,7 @@ class Point:
 
     def outcome(self, site: str, path: Path, name: str, index: Index = (), lowest: ArrayLike = 0) -> Guard:
         """The outcome of a discrete latent, 0 for its `lowest` value: what the path says, else the guide's draw."""
-        drawn = wrap(self.u[site])[index] if index else self.u[site]
+        drawn = element(wrap(self.u[site]), *index)
         drawn = drawn - lowest if self.constrained else drawn
         given = None if path is None else path.get(name)
         on = drawn if given is None else jnp.where(jnp.asarray(given) == BY_VALUE, drawn, given)
@@ -272,7 +282,7 @@ class Point:
     def probabilities(self, site: str, index: Index = ()) -> Array:
         """The guide's probabilities of the outcomes, differentiable in its parameters."""
         table = self.log_probabilities[site]
-        return jnp.exp(table[index] if index else table)
+        return jnp.exp(element(table, *index))
 
     def discrete(
         self, site: str, density: Density, outcome: Array, args: tuple[ArrayLike, ...], index: Index = (),
@@ -283,11 +293,11 @@ class Point:
         value = outcome + lowest
         term = density(value, *args) if mask is None else density.masked(mask, value, *args)
         if site in self.log_probabilities:
-            table = self.log_probabilities[site][index] if index else self.log_probabilities[site]
+            table = element(self.log_probabilities[site], *index)
             term = term - jnp.where(exists, table[outcome], 0.0)
         prior = None
         if self.keys is not None:
-            key = self.keys[site][index] if index else self.keys[site]
+            key = element(self.keys[site], *index)
             safe = args if mask is None else _stand_in(mask, density, args)
             prior = samplers.draw(density, key, safe, (), self.dtype) - lowest
         back = outcome if self.constrained else None
@@ -343,7 +353,7 @@ class Point:
         centre, spread, warp = self.loc[site], self.scale[site], self.warps.get(site)
         if not index:
             return Coordinate(centre, spread, warp)
-        return Coordinate(centre[index], spread[index], None if warp is None else warp[index])
+        return Coordinate(element(centre, *index), element(spread, *index), None if warp is None else warp[index])
 
     def moved(self, site: str, index: Index, u: Array) -> Point:
         """This point with one coordinate at `u`."""
@@ -366,7 +376,7 @@ class Point:
 
     def _distance(self, site: str, index: Index, u: Array) -> Array:
         """How far one coordinate moves before its warp, to `u` after it."""
-        on, here = self.coordinate(site, index), self.u[site][index] if index else self.u[site]
+        on, here = self.coordinate(site, index), element(self.u[site], *index)
         return lax.stop_gradient(on.standardised(u) - on.standardised(here))
 
     def live(self, site: str, index: Index, u: Array) -> Array:
@@ -422,7 +432,7 @@ class Point:
         value = transform.forward(self.live(site, index, u), *bounds)
         if site in self.lines and any(isinstance(b, Array) for b in bounds):  # they may follow the latent
             moved = self.near(site, index, u, {})["z"][site]
-            value = moved[index] if index else moved
+            value = element(moved, *index)
         return Root(self, site, index, u, rate, jnp.sign(slope), ok, density, height,
                     value, transform, tuple(lax.stop_gradient(jnp.asarray(b, u.dtype)) for b in bounds))  # fmt: skip
 
@@ -430,7 +440,7 @@ class Point:
         self, site: str, density: Density, z: ArrayLike, *args: ArrayLike, index: Index = (), drawn: bool = False
     ) -> Root:
         """The point on the line of one noise coordinate where its value is `z`; `density` is the noise's own."""
-        u_here = self.u[site][index] if index else self.u[site]
+        u_here = element(self.u[site], *index)
         at = lax.stop_gradient(jnp.asarray(z, u_here.dtype))
         still_args = tuple(lax.stop_gradient(jnp.asarray(a, u_here.dtype)) for a in args)
         log_p = density(at, *still_args)

@@ -22,6 +22,7 @@ from jax.typing import ArrayLike
 from ppl.runtime import blocks, subsets
 from ppl.runtime.blocks import Lazy, is_lazy
 from ppl.runtime.control import BY_VALUE, Guard, floor_of
+from ppl.runtime.elements import element, places
 from ppl.runtime.point import Draw, Observation, Root
 from ppl.runtime.subsets import Subset
 
@@ -256,7 +257,7 @@ def solve(slope: ArrayLike, rest: ArrayLike) -> Array:
 
 def row(guard: Guard, position: tuple[ArrayLike, ...]) -> Guard:
     """One instance of a guard that a loop decided."""
-    return Guard(guard.value[position], guard.on[position])
+    return Guard(element(guard.value, *position), element(guard.on, *position))
 
 
 def size(root: Root, slope: ArrayLike, weight: ArrayLike = 1.0) -> Array:
@@ -295,7 +296,7 @@ def total(
         (lo, extent, *weights), inner = rest[0], rest[1:]
         if extent <= 0:
             return jnp.asarray(0.0)
-        first = jnp.asarray(lo(*outer) if callable(lo) else lo)
+        first: Any = lo(*outer) if callable(lo) else lo
 
         def at(i: Array) -> Array:
             value = over((*outer, i), inner)
@@ -306,11 +307,11 @@ def total(
     return over((), ranges)
 
 
-def _sum(at: Callable[[Array], Array], first: Array, extent: int, rows: int | None, numbers: int) -> Array:
+def _sum(at: Callable[[Array], Array], first: ArrayLike, extent: int, rows: int | None, numbers: int) -> Array:
     at_a_time = None if rows is None else blocks.rows_of(at, extent, rows, numbers)
     if at_a_time is not None:
         return blocks.total(at, first, extent, at_a_time)
-    return jnp.sum(jax.vmap(at)(first + jnp.arange(extent)))
+    return jnp.sum(jax.vmap(at)(places(first, extent)))
 
 
 def _of_some(
@@ -335,11 +336,11 @@ def _of_some(
     each = jnp.arange(count)
     long = rows is not None and count > blocks.SHORT * rows
     sizes = lax.map(size_of, each, batch_size=rows) if long else jax.vmap(size_of)(each)
-    places, times = subsets.choose(sizes, most, chance)
+    chosen, times = subsets.choose(sizes, most, chance)
 
     def at(k: Array) -> Array:
-        indices, weight = instance(places[k])
+        indices, weight = instance(chosen[k])
         value = one(*indices)
         return value * jnp.asarray(weight * times[k], value.dtype)
 
-    return _sum(at, jnp.asarray(0), places.shape[0], rows, count)  # the program runs a loop as long as that
+    return _sum(at, jnp.asarray(0), chosen.shape[0], rows, count)  # the program runs a loop as long as that

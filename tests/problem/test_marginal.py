@@ -330,3 +330,30 @@ def test_what_has_no_probability_does_not_count() -> None:
     problem = ppl.compile(source).bind()
     value, grad = problem.elbo_and_grad(samples=4)(problem.init_params(), jax.random.key(0))
     assert np.isfinite(value) and all(np.isfinite(g) for g in jax.tree.leaves(grad))
+
+
+@pytest.mark.parametrize(
+    ("likelihood", "finite"),
+    [
+        ("Normal(if x > 0 then y else 2 * y - 1, if x > 0 then 1 else 0.5)", True),
+        ("Normal(if x > 0 then y else 1 / y, 1)", False),
+        ("Normal(if x > 0 then y else log(abs(y)), 1)", False),
+        ("Normal(if x > 0 then y else 0, if x > 0 then 1 else s)", False),
+        ("StudentT(3, if x > 0 then y else 0, 1)", True),
+        ("Exponential(if x > 0 then 1 else 2)", False),
+    ],
+)
+def test_terms_that_are_finite_under_every_outcome(likelihood: str, finite: bool) -> None:
+    """No term is taken for finite whose arguments may leave what its distribution allows."""
+    source = f"x ~ Normal(0, 1)\ny ~ Normal(0, 1)\ns ~ HalfNormal(1)\nobserve 1 ~ {likelihood}\n"
+    program = ppl.compile(source)
+    assert any(g["status"] == "marginalised" for g in program.explain()["guards"])
+    assert ("finite=True" in program.source_code) == finite
+
+
+def test_what_the_guide_adds_to_a_draw_stands_apart_from_the_outcomes() -> None:
+    """Only the prior of a draw depends on them; where its support does, all of it."""
+    apart = ppl.compile("x ~ Normal(0, 1)\ny ~ Normal(if x > 0 then 1 else -1, 1)\n").source_code
+    assert "at.without_prior" in apart
+    within = ppl.compile("x ~ Normal(0, 1)\ny ~ Uniform(if x > 0 then 1 else -1, 3)\n").source_code
+    assert "at.without_prior" not in within

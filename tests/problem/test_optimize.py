@@ -123,6 +123,7 @@ PROGRAMS = {
     "sorted": (LONG,),
     "split": (ALIVE, THERMOSTAT),
     "modes": (THERMOSTAT, SWITCH, COUNTER),
+    "windows": (CHAIN, SWITCH),
 }
 CASES = [(name, k) for name, programs in PROGRAMS.items() for k in range(len(programs))]
 
