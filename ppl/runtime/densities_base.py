@@ -80,8 +80,11 @@ def _tail(tails: Tails, side: int, x: ArrayLike, *args: ArrayLike) -> Array:
 def masked(f: Callable[..., Array], safe: Safe, mask: ArrayLike, *operands: ArrayLike) -> Array:
     """``f(*operands)`` where `mask` holds, 0 elsewhere; what the operands hold elsewhere has no effect."""
     mask = jnp.asarray(mask)
-    clean: list[Array] = []
+    clean: list[ArrayLike] = []
     for operand, stand_in in zip(operands, safe, strict=True):
+        if isinstance(operand, int | float):  # the program says it, so it has no derivative
+            clean.append(operand)
+            continue
         vector = isinstance(stand_in, tuple)  # an argument with one event dimension
         inside = mask[..., None] if vector else mask
         size = jnp.shape(operand)[-1] if vector else 1
