@@ -13,12 +13,12 @@ qmc          the first points of a Sobol sequence (Joe & Kuo 2008), scrambled on
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array
+from jax import Array, lax
 from jax.scipy import special
 from jax.typing import DTypeLike
 from numpy.typing import NDArray
@@ -52,12 +52,21 @@ def _flat(key: Array, n: int, size: int, dtype: DTypeLike, how: str) -> Array:
         case "qmc":
             few = min(size, MOST_SOBOL)
             k_few, k_rest = jax.random.split(key)
-            even = special.ndtri(_shifted(k_few, sobol(n, few), dtype))
+            even = _in_halves(special.ndtri, _shifted(k_few, sobol(n, few), dtype))
             if few == size:
                 return even
             return jnp.concatenate([even, jax.random.normal(k_rest, (n, size - few), dtype)], axis=1)
         case _:
-            return jax.random.normal(key, (n, size), dtype)
+            low = jnp.nextafter(jnp.asarray(-1.0, dtype), jnp.asarray(0.0, dtype))
+            u = jax.random.uniform(key, (n, size), dtype, low, jnp.asarray(1.0, dtype))
+            return _in_halves(lambda x: math.sqrt(2.0) * lax.erf_inv(x), u)  # as jax.random.normal
+
+
+def _in_halves(f: Callable[[Array], Array], x: Array) -> Array:
+    """``f(x)``, by halves of axis 0. XLA computes cheap operations again for everything that reads them, and the end of
+    f is cheap; what is put together of two parts it computes once."""
+    half = x.shape[0] - x.shape[0] // 2
+    return jnp.concatenate([f(x[:half]), f(x[half:])])
 
 
 def _shifted(key: Array, points: NDArray[np.uint32], dtype: DTypeLike) -> Array:
