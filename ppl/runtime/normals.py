@@ -25,6 +25,7 @@ from jax import Array, lax
 from jax.typing import ArrayLike
 
 from ppl.runtime.densities import normal as normal_density
+from ppl.runtime.elements import element
 from ppl.runtime.point import Point
 
 Sites = Mapping[str, Array]
@@ -41,31 +42,28 @@ def apply(at: Point, sites: Sequence[str], instances: int = 1) -> bool:
 @dataclass(frozen=True)
 class Normals:
     """The normals of all instances of a guard. `slopes`: the a_j by site, after the axes of the instances those of the
-    site, through which no gradient flows. `rest`: L without what the sites add to it, differentiable."""
+    site, through which no gradient flows. `value`: L, differentiable. `centre`: L where all u_j are at their loc."""
 
     at: Point
     slopes: Sites
-    rest: Array
+    value: Array
+    centre: Array
 
     def root(self, *instance: ArrayLike) -> NormalRoot:
         at = self.at.still()
-        a = {k: s[instance] if instance else s for k, s in self.slopes.items()}
-        rest = self.rest[instance] if instance else self.rest
+        a = {k: element(s, *instance) for k, s in self.slopes.items()}
+        value, centre = element(self.value, *instance), element(self.centre, *instance)
         b = {k: a[k] * at.scale[k] for k in a}
         square = _sum({k: b[k] ** 2 for k in a})
         ok = square > 0
         square = jnp.where(ok, square, 1.0)
-        norm, here = jnp.sqrt(square), lax.stop_gradient(rest) + _sum({k: a[k] * at.u[k] for k in a})
-        eps = {k: (at.u[k] - at.loc[k]) / at.scale[k] for k in a}
-        s = (_sum({k: b[k] * eps[k] for k in a}) - here) / norm
-        there = {k: eps[k] - here / square * b[k] for k in a}
-        live = {k: self.at.loc[k] + self.at.scale[k] * there[k] for k in a}
-        u = lax.stop_gradient(live)
-        value = (rest + _sum({k: a[k] * live[k] for k in a})) / norm
-        direction = {k: b[k] / norm * at.scale[k] for k in a}
-        size = _sum({k: jnp.abs(a[k] * u[k]) for k in a}) / norm
-        density = jnp.exp(normal_density(s, 0.0, 1.0))
-        return NormalRoot(at, u, direction, size, ok, density, density, norm, value)
+        norm, step = jnp.sqrt(square), lax.stop_gradient(value) / square
+        eps = {k: (at.u[k] - at.loc[k]) / at.scale[k] - step * b[k] for k in a}
+        u = {k: at.u[k] - step * (b[k] * at.scale[k]) for k in a}
+        # L at the noise eps: what it is at the draw, less how far that is from here at each scale.
+        moved = value - step * _sum({k: a[k] * b[k] * self.at.scale[k] for k in a})
+        density = jnp.exp(normal_density(lax.stop_gradient(centre) / norm, 0.0, 1.0))
+        return NormalRoot(at, u, eps, a, b, ok, density, density, norm, moved / norm)
 
 
 @dataclass(frozen=True)
@@ -75,8 +73,9 @@ class NormalRoot:
 
     start: Point
     u: Sites
-    direction: Sites
-    size: Array
+    eps: Sites
+    slopes: Sites
+    scaled: Sites
     ok: Array
     density: Array
     height: Array
@@ -85,11 +84,15 @@ class NormalRoot:
 
     def point(self, side: ArrayLike = 0, rows: int | None = None) -> Point:
         """The point on the boundary, or a little beside it where the guard is positive (side +1) or negative (-1)."""
-        info = jnp.finfo(self.density.dtype)
-        delta = jnp.maximum(1e-6 if info.bits == 64 else 1e-3, 64 * info.eps * self.size)
-        u = {k: x + side * delta * self.direction[k] for k, x in self.u.items()}
-        start = self.start
-        log_q = {k: normal_density(x, start.loc[k], start.scale[k]) for k, x in u.items()}
+        start, u, eps = self.start, self.u, self.eps
+        if not isinstance(side, int) or side:
+            size = _sum({k: jnp.abs(self.slopes[k] * x) for k, x in u.items()}) / self.slope
+            info = jnp.finfo(self.density.dtype)
+            delta = jnp.maximum(1e-6 if info.bits == 64 else 1e-3, 64 * info.eps * size)
+            step = side * delta / self.slope
+            eps = {k: x + step * self.scaled[k] for k, x in eps.items()}
+            u = {k: x + step * (self.scaled[k] * start.scale[k]) for k, x in u.items()}
+        log_q = {k: normal_density(x, 0.0, 1.0) - jnp.log(start.scale[k]) for k, x in eps.items()}
         return replace(start, u={**start.u, **u}, log_q={**start.log_q, **log_q}, rows=rows)
 
 
@@ -99,11 +102,12 @@ def of(
     """The normals of a boundary whose guard has these values, of all instances, at a point. `value`: those at `at`, if
     they are known. `alone`: nothing else that is random is in them."""
     rest, found = affine(at, sites, values)
-    if not alone:
-        here = values(at) if value is None else jnp.asarray(value)
-        axes = {k: at.u[k].ndim for k in sites}
-        rest = here - sum(jnp.tensordot(found[k], at.u[k], axes[k]) for k in sites)
-    return Normals(at, found, lax.stop_gradient(rest) if alone else rest)
+    still = at.still()
+    if alone:
+        return Normals(at, found, rest + _along(found, at.u), rest + _along(found, still.loc))
+    here = values(at) if value is None else jnp.asarray(value)
+    off = {k: still.u[k] - still.loc[k] for k in sites}
+    return Normals(at, found, here, lax.stop_gradient(here) - _along(found, off))
 
 
 def affine(at: Point, sites: Sequence[str], values: Callable[[Point], Array]) -> tuple[Array, Sites]:
@@ -120,6 +124,11 @@ def affine(at: Point, sites: Sequence[str], values: Callable[[Point], Array]) ->
     instances = math.prod(jax.eval_shape(along, moved).shape)
     jacobian = jax.jacfwd if sum(x.size for x in moved.values()) <= instances else jax.jacrev
     return lax.stop_gradient((along(moved), jacobian(along)(moved)))
+
+
+def _along(slopes: Sites, u: Sites) -> Array:
+    """How much of a guard's value, of all instances, the sites make."""
+    return jnp.asarray(sum(jnp.tensordot(a, u[k], u[k].ndim) for k, a in slopes.items()))
 
 
 def _sum(parts: Mapping[str, Array]) -> Array:
