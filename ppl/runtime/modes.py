@@ -19,60 +19,69 @@ from jax import Array, lax
 from jax.typing import ArrayLike
 
 from ppl.runtime.control import indices
+from ppl.runtime.elements import element
 
 State = tuple[Any, ...]
+Place = list[Array] | Array
 Table = tuple[tuple[ArrayLike, ...], ...]  # the values that each carried variable takes
 
-MOST_COMPARED = 8  # modes; of more, the place is looked up instead
+MOST_COMPARED = 8  # modes; of more, the number is looked up instead
 
 
 def rest(
     step: Callable[[State, Array], tuple[State, Array]], table: Table, lo: ArrayLike, extent: int, forgets: bool = False
 ) -> Array:
-    """What the program adds after each iteration when that hands on each mode: (extent, modes), up to a number for
+    """What the program adds after each iteration when that hands on each mode: (modes, extent), up to a number for
     each iteration.
 
     ``step(state, i)`` is the next state and what iteration i adds if it starts in `state`. The modes are the
     combinations of the values in `table`, the last variable fastest. `forgets`: the next state does not depend on the
     state, so modes differ in the next iteration alone.
     """
-    states = states_of(table)
+    states = tuple(jnp.asarray(x) for x in zip(*modes_of(table), strict=True))
     count = len(states[0])
     if extent <= 0:
-        return jnp.zeros((0, count))
-    new, gain = jax.vmap(lambda i: jax.vmap(lambda s: step(s, i))(states))(indices(lo, extent))
-    last = jnp.zeros((1, count), gain.dtype)
+        return jnp.zeros((count, 0))
+    new, gain = jax.vmap(lambda s: jax.vmap(lambda i: step(s, i))(indices(lo, extent)))(states)
+    last = jnp.zeros((count, 1), gain.dtype)
     if forgets:
-        return jnp.concatenate([gain[1:], last])
-    to = place(new, states)
+        return jnp.concatenate([gain[:, 1:], last], axis=1)
 
-    def back(after: Array, item: tuple[Array, Array]) -> tuple[Array, Array]:
-        to, gain = item
-        return gain + pick(after, to), after
+    def back(after: Array, item: tuple[Place, Array]) -> tuple[Array, Array]:
+        place, gain = item
+        return gain + pick(after, place), after
 
-    return lax.scan(back, last[0], (to, gain), reverse=True)[1]
-
-
-def states_of(table: Table) -> State:
-    """All modes, an array for each carried variable."""
-    return tuple(jnp.asarray(x) for x in zip(*itertools.product(*table), strict=True))
+    steps = jax.tree.map(jnp.transpose, (place(new, table), gain))
+    return lax.scan(back, last[:, 0], steps, reverse=True)[1].T
 
 
-def place(state: Sequence[Array], states: Sequence[Array]) -> Array:
-    """Which mode a state is: one-hot along a last axis where there are few modes, else its number."""
+def modes_of(table: Table) -> list[tuple[ArrayLike, ...]]:
+    return list(itertools.product(*table))
+
+
+def place(state: Sequence[ArrayLike], table: Table) -> Place:
+    """Which mode a state is: whether it is each but the first, or of many its number."""
+    same = [_equal(state, mode) for mode in modes_of(table)]
+    return same[1:] if len(same) <= MOST_COMPARED else jnp.argmax(jnp.stack(same), axis=0)
+
+
+def _equal(state: Sequence[ArrayLike], mode: Sequence[ArrayLike]) -> Array:
     same = jnp.asarray(True)
-    for value, values in zip(state, states, strict=True):
-        same = same & (jnp.asarray(value)[..., None] == values)
-    return same if len(states[0]) <= MOST_COMPARED else jnp.argmax(same, axis=-1)
+    for value, x in zip(state, mode, strict=True):
+        same = same & (jnp.asarray(value) == x)
+    return same
 
 
-def pick(of_modes: Array, to: Array) -> Array:
-    """The entries of `of_modes`, last axis the modes, at places `to`."""
-    if to.dtype == jnp.bool_:
-        return jnp.sum(jnp.where(to, of_modes, 0.0), axis=-1)
-    return of_modes[..., to]
+def pick(of_modes: Array, place: Place) -> Array:
+    """What `of_modes`, first axis the modes, has at a place."""
+    if not isinstance(place, list):
+        return of_modes[place]
+    found = of_modes[0]
+    for same, value in zip(place, of_modes[1:], strict=True):
+        found = jnp.where(same, value, found)
+    return found
 
 
 def rest_after(rest: Array, position: ArrayLike, state: State, table: Table) -> Array:
     """What follows iteration number `position` when it hands on `state`."""
-    return pick(rest[position], place([jnp.asarray(x) for x in state], states_of(table)))
+    return pick(element(rest.T, position), place(state, table))
