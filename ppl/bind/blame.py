@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from ppl.core import ir
+from ppl.core.reads import reached
 from ppl.diagnostics import DataError, Diagnostics, PplError, Span, in_source_order
 
 if TYPE_CHECKING:
@@ -56,22 +57,16 @@ class Findings:
     def data_in(self, e: ir.Expr, loops: Sequence[ir.Loop] = ()) -> frozenset[str]:
         """The data that `e` reads, through variables and, if `loops` are given, through their bounds."""
         bounds = {loop.var.name: (loop.lo, loop.hi) for loop in loops}
-        names: set[str] = set()
-        seen: set[str] = set()
-        queue = [e]
-        while queue:
-            for x in ir.walk(queue.pop()):
-                match x:
-                    case ir.DataRef():
-                        names.add(x.name)
-                    case ir.Var() | ir.Cell() | ir.LoopVar():
-                        name = x.array if isinstance(x, ir.Cell) else x.name
-                        if name not in seen:
-                            seen.add(name)
-                            queue.extend((bounds if isinstance(x, ir.LoopVar) else self.sources).get(name, ()))
-                    case _:
-                        pass
-        return frozenset(names)
+
+        def behind(x: ir.Expr) -> tuple[str, Iterable[ir.Expr]] | None:
+            if isinstance(x, ir.LoopVar):
+                return x.name, bounds.get(x.name, ())
+            if not isinstance(x, ir.Var | ir.Cell):
+                return None
+            name = x.array if isinstance(x, ir.Cell) else x.name
+            return name, self.sources.get(name, ())
+
+        return frozenset(x.name for x in reached((e,), behind) if isinstance(x, ir.DataRef))
 
 
 def loop_results(program: ir.Program) -> Iterator[tuple[str, tuple[ir.Expr, ...]]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from ppl.core import ir, poly
-from ppl.core.reads import expressions_of
+from ppl.core.reads import expressions_of, reached
 from ppl.diagnostics import Diagnostics
 from ppl.language.distributions import named
 
@@ -88,28 +88,26 @@ class Decided:
 
     def index(self, e: ir.Expr) -> bool:
         """Whether `Ranges.of` finds the same for `e` whatever the data."""
-        seen: set[str] = set()
-        queue = [e]
-        while queue:
-            for x in ir.walk(queue.pop()):
-                match x:
-                    case ir.DataRef():
-                        return False
-                    case ir.GuardRef():
-                        name, more = f"guard {x.index}", (self.guards[x.index].value,)
-                    case ir.Outcome():
-                        name, more = x.site, self.ends(x.site)
-                    case ir.Var() | ir.Cell():
-                        name = x.array if isinstance(x, ir.Cell) else x.name
-                        more = (self.definitions[name],) if name in self.definitions else self.ends(name)
-                        if not x.random and not more:  # what a loop makes of data, or filled in
-                            return False
-                    case _:
-                        continue
-                if name not in seen:
-                    seen.add(name)
-                    queue.extend(more)
-        return True
+        return all(map(self._decided, reached((e,), self.behind)))
+
+    def behind(self, x: ir.Expr) -> tuple[str, Iterable[ir.Expr]] | None:
+        match x:
+            case ir.GuardRef():
+                return f"guard {x.index}", (self.guards[x.index].value,)
+            case ir.Outcome():
+                return x.site, self.ends(x.site)
+            case ir.Var() | ir.Cell():
+                name = x.array if isinstance(x, ir.Cell) else x.name
+                return name, (self.definitions[name],) if name in self.definitions else self.ends(name)
+            case _:
+                return None
+
+    def _decided(self, x: ir.Expr) -> bool:
+        """Not so data, and what a loop makes of data or filled in."""
+        if isinstance(x, ir.Var | ir.Cell) and not x.random:
+            found = self.behind(x)
+            return found is not None and bool(found[1])
+        return not isinstance(x, ir.DataRef)
 
     def ends(self, site: str) -> tuple[ir.Expr, ...]:
         """What the ends of a draw's support depend on; nothing of what is not drawn."""

@@ -2,9 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from ppl.core import ir
+
+Behind = Callable[[ir.Expr], tuple[str, Iterable[ir.Expr]] | None]
+
+
+def reached(starts: Iterable[ir.Expr], behind: Behind) -> Iterator[ir.Expr]:
+    """The subexpressions of `starts` and, once for each name, of what is behind them.
+
+    `behind(x)` is the name of what `x` refers to and the expressions that it comes from; None if there is nothing.
+    """
+    seen: set[str] = set()
+    queue = list(starts)
+    while queue:
+        for x in ir.walk(queue.pop()):
+            yield x
+            found = behind(x)
+            if found is not None and found[0] not in seen:
+                seen.add(found[0])
+                queue.extend(found[1])
+
+
+def assigned(definitions: Mapping[str, ir.Expr]) -> Behind:
+    """Behind a variable is its definition, if it has one."""
+
+    def behind(x: ir.Expr) -> tuple[str, Iterable[ir.Expr]] | None:
+        return (x.name, (definitions[x.name],)) if isinstance(x, ir.Var) and x.name in definitions else None
+
+    return behind
 
 
 def expressions_of(s: ir.Statement, guards: Sequence[ir.Guard]) -> Iterator[ir.Expr]:
@@ -48,27 +75,22 @@ def leaf_sites(
     `outcomes`: those of discrete latents too.
     """
     out: set[str] = set()
-    seen: set[str] = set()
-    queue = [e]
-    while queue:
-        for x in ir.walk(queue.pop()):
-            if isinstance(x, ir.GuardRef):
-                name, more = f"guard {x.index}", guards[x.index].value
-            elif isinstance(x, ir.Var) and x.random:
-                name, more = x.name, definitions.get(x.name)
-            elif isinstance(x, ir.Cell) and x.random:
-                name, more = x.array, definitions.get(x.array)
-            elif isinstance(x, ir.Outcome) and outcomes:
-                name, more = x.site, None
-            else:
-                continue
-            if name in seen:
-                continue
-            seen.add(name)
-            if more is None:
-                out.add(name)
-            else:
-                queue.append(more)
+
+    def behind(x: ir.Expr) -> tuple[str, Iterable[ir.Expr]] | None:
+        if isinstance(x, ir.GuardRef):
+            return f"guard {x.index}", (guards[x.index].value,)
+        if isinstance(x, ir.Outcome) and outcomes:
+            out.add(x.site)
+        if not isinstance(x, ir.Var | ir.Cell) or not x.random:
+            return None
+        name = x.name if isinstance(x, ir.Var) else x.array
+        if name in definitions:
+            return name, (definitions[name],)
+        out.add(name)
+        return None
+
+    for _ in reached((e,), behind):
+        pass
     return frozenset(out)
 
 
@@ -94,25 +116,27 @@ def live_variables(body: Sequence[ir.Statement], guards: Sequence[ir.Guard]) -> 
     """Variables that reach a term of the density, through guards too (as ``guard 3``); what only a report reads is not
     among them."""
     sources: dict[str, list[ir.Expr]] = {}
-    queue: list[ir.Expr] = []
+    roots: list[ir.Expr] = []
     for _, s in ir.blocks(tuple(body)):
         if isinstance(s, ir.Term | ir.Sample):
-            queue.extend(expressions_of(s, guards))
+            roots.extend(expressions_of(s, guards))
         for name, e in sources_of(s):
             sources.setdefault(name, []).append(e)
     live: set[str] = set()
-    while queue:
-        for x in ir.walk(queue.pop()):
-            if isinstance(x, ir.GuardRef):
-                name, more = f"guard {x.index}", [guards[x.index].value]
-            elif isinstance(x, ir.Var | ir.Cell):
-                name = x.name if isinstance(x, ir.Var) else x.array
-                more = sources.get(name, [])
-            else:
-                continue
-            if name not in live:
-                live.add(name)
-                queue.extend(more)
+
+    def behind(x: ir.Expr) -> tuple[str, Iterable[ir.Expr]] | None:
+        if isinstance(x, ir.GuardRef):
+            name, more = f"guard {x.index}", [guards[x.index].value]
+        elif isinstance(x, ir.Var | ir.Cell):
+            name = x.name if isinstance(x, ir.Var) else x.array
+            more = sources.get(name, [])
+        else:
+            return None
+        live.add(name)
+        return name, more
+
+    for _ in reached(roots, behind):
+        pass
     return frozenset(live)
 
 

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from ppl.core import ir, poly
+from ppl.core.reads import assigned, reached
 from ppl.diagnostics import Diagnostics, PplError, Span, did_you_mean, in_source_order
 from ppl.record import record
 from ppl.syntax import ast
@@ -230,14 +231,7 @@ class Context:
 
     def parts(self, e: ir.Expr) -> Iterator[ir.Expr]:
         """The subexpressions of `e` and, once each, of the definitions that it reads."""
-        seen: set[str] = set()
-        queue = [e]
-        while queue:
-            for x in ir.walk(queue.pop()):
-                yield x
-                if isinstance(x, ir.Var) and x.name in self.definitions and x.name not in seen:
-                    seen.add(x.name)
-                    queue.append(self.definitions[x.name])
+        return reached((e,), assigned(self.definitions))
 
     def same_size(self, a: ir.Expr, b: ir.Expr, span: Span, what: str) -> bool:
         """Whether two sizes agree; False (and an error) only if they certainly do not."""

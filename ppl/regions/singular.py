@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 
 from ppl.core import ir, poly
+from ppl.core.reads import assigned, reached
 from ppl.diagnostics import Span
 from ppl.language.distributions import DENSITY_FUNCTIONS, DensityFunction, named
 from ppl.regions.continuity import Roots, at_root, expressions_of_value, root_of
@@ -55,16 +56,8 @@ def _expressions(scope: Scope, s: ir.Statement) -> Iterator[ir.Expr]:
 
 def depends_on(scope: Scope, condition: ir.Expr, members: frozenset[int]) -> bool:
     """Whether a condition reads one of the guards, through named conditions too."""
-    seen: set[str] = set()
-    queue = [condition]
-    while queue:
-        for x in ir.walk(queue.pop()):
-            if isinstance(x, ir.GuardRef) and x.index in members:
-                return True
-            if isinstance(x, ir.Var) and x.name in scope.definitions and x.name not in seen:
-                seen.add(x.name)
-                queue.append(scope.definitions[x.name])
-    return False
+    parts = reached((condition,), assigned(scope.definitions))
+    return any(isinstance(x, ir.GuardRef) and x.index in members for x in parts)
 
 
 def _singular_in(scope: Scope, e: ir.Expr, members: frozenset[int], roots: Roots, inside: bool) -> bool:
