@@ -90,6 +90,7 @@ CODES: dict[str, str] = {
     "PPL404": "matrix that may be singular",
     "PPL405": "guard without a slope at its boundary",
     "PPL406": "line that a guard cannot have",
+    "PPL407": "division by a whole number that can be zero",
     # 5xx: data
     "PPL501": "data field missing",
     "PPL502": "data field of the wrong type",
@@ -203,6 +204,16 @@ class InferenceError(PplError):
 
 class InternalError(Exception):
     """A bug of the compiler, never the user's fault."""
+
+
+def excerpt(source: str, span: Span) -> str:
+    """The part of a source text that a span covers, on one line."""
+    lines = source.split("\n")[span.line - 1 : span.end_line]
+    if not lines:
+        return ""
+    lines[-1] = lines[-1][: span.end_column - 1]
+    lines[0] = lines[0][span.column - 1 :]
+    return " ".join(" ".join(lines).split())
 
 
 def counted(count: int, one: str, many: str | None = None) -> str:

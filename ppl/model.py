@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from ppl.bind.indices import check_indices
+from ppl.bind.indices import check_divisors, check_indices
 from ppl.core import ir
 from ppl.core.show import show
 from ppl.data.defaults import check_defaults
@@ -190,6 +190,7 @@ def _model(text: str, file: str, name: str, folder: str | None, optimize: Iterab
     check_defaults(compiled.data, sink)
     with deep_recursion():
         check_indices(compiled.regions.program, compiled.regions.definitions, sink)
+        check_divisors(compiled.regions.program, compiled.regions.definitions, sink)
     sink.raise_if_errors()
     return Model(compiled)
 

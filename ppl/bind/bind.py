@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from ppl.bind import samplers
+from ppl.bind import divisors, samplers
 from ppl.bind.blame import Findings
 from ppl.bind.check import Checker
 from ppl.bind.evaluate import top
@@ -36,8 +36,10 @@ def bind(regions: Regions, sizes: Sequence[SameSize], values: Mapping[str, Value
     found, ev = measured.extents, numbers.evaluator
     walk = Walk(found, timing(program.body, found), program.guards)
     filled = fills(program, measured.shapes, ev, walk, findings)
-    Checker(regions, walk, filled, findings, ranges_of(program)).block(program.body, ev.at(top()))
+    ranges = ranges_of(program)
+    Checker(regions, walk, filled, findings, ranges).block(program.body, ev.at(top()))
     samplers.check(program, numbers, findings)
+    divisors.check((d for d in program.divisors if d.reads_data), ranges, ev, findings)
     guide = guide_of(program.guide, measured.shapes, numbers, findings)
     findings.raise_if_any()
     static = {d.name: int(values[d.name]) for d in program.data if d.static}

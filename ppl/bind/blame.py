@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ppl.core import ir
 from ppl.core.reads import reached
-from ppl.diagnostics import DataError, Diagnostics, PplError, Span, in_source_order
+from ppl.diagnostics import DataError, Diagnostics, PplError, Span, excerpt, in_source_order
 
 if TYPE_CHECKING:
     from ppl.bind.evaluate import Space
@@ -42,6 +42,10 @@ class Findings:
         names = {n for e in blamed for n in self.data_in(e, loops)} - {n for e in innocent for n in self.data_in(e)}
         self.blames_data |= bool(names if sizes else names - self.sizes)
         self.sink.error(code, self.in_source(message), span, hint and self.in_source(hint))
+
+    def text(self, span: Span) -> str:
+        """The source text of a span, on one line."""
+        return excerpt(self.sink.sources.get(span.file, ""), span)
 
     def in_source(self, message: str) -> str:
         """`message` with loop variables, and functions that jump, as in the source."""

@@ -80,7 +80,7 @@ def both(a: Mask, b: Mask) -> Mask:
 @dataclass
 class Evaluator:
     """`types` are those of every array variable. `certain`: what a condition on data that are not known leads to is not
-    looked at; else both of its branches are."""
+    looked at; else both of its branches are. `assumed`: values of what latents decide, to be taken for data."""
 
     data: Mapping[str, Array]
     definitions: Mapping[str, ir.Expr]
@@ -88,9 +88,10 @@ class Evaluator:
     space: Space
     watcher: Watcher | None = None
     certain: bool = False
+    assumed: Mapping[ir.Expr, Array] = field(default_factory=dict[ir.Expr, Array])
 
     def at(self, space: Space, watcher: Watcher | None = None) -> Evaluator:
-        return Evaluator(self.data, self.definitions, self.types, space, watcher, self.certain)
+        return Evaluator(self.data, self.definitions, self.types, space, watcher, self.certain, self.assumed)
 
     def number(self, e: ir.Expr) -> int | float | bool | None:
         """The value of a scalar that is the same in all iterations."""
@@ -148,6 +149,8 @@ class Evaluator:
 
     def value(self, e: ir.Expr, active: Mask = None) -> Array | None:
         """`e` where `active`; elsewhere anything of the right type."""
+        if self.assumed and e in self.assumed:
+            return self.assumed[e]
         match e:
             case ir.Lit():
                 return np.asarray([e.value])
@@ -162,8 +165,8 @@ class Evaluator:
                     self.watcher.whole(e, active)
                 return self.variable(e.name, self.space)
             case ir.Op(op="and" | "or"):
-                t, _ = self.truth(e, active)
-                return None if e.random else t
+                t, f = self.truth(e, active)
+                return None if e.random and bool((t & f).any()) else t
             case ir.Op():
                 return self.operation(e, active)
             case ir.Select():
@@ -215,7 +218,7 @@ class Evaluator:
     def select(self, e: ir.Select, active: Mask) -> Array | None:
         t, f = self.truth(e.condition, active)
         then, orelse = self.value(e.then, both(active, t)), self.value(e.orelse, both(active, f))
-        if e.condition.random or then is None or orelse is None:
+        if (e.condition.random and bool((t & f).any())) or then is None or orelse is None:
             return None
         rank = max(then.ndim, orelse.ndim)
         return np.where(t.reshape(t.shape + (1,) * (rank - 1)), then, orelse)

@@ -28,6 +28,15 @@ def check_indices(program: ir.Program, definitions: Mapping[str, ir.Expr], sink:
         check(program, definitions, decided, found, sink)
 
 
+def check_divisors(program: ir.Program, definitions: Mapping[str, ir.Expr], sink: Diagnostics) -> None:
+    """Reports to `sink` the divisors that whole numbers can make zero whatever the data."""
+    certain = [d for d in program.divisors if not d.reads_data]
+    if certain:
+        from ppl.bind.leaving import check_without_data
+
+        check_without_data(program, definitions, certain, sink)
+
+
 def own(s: ir.Statement, guards: tuple[ir.Guard, ...]) -> Iterable[ir.Expr]:
     """What a statement evaluates, without the statements in it."""
     if isinstance(s, ir.Loop):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from ppl.bind import divisors
 from ppl.bind.blame import Findings
 from ppl.bind.evaluate import Evaluator, Mask, array_types, top
 from ppl.bind.indices import Decided, own
@@ -25,6 +26,14 @@ def check(
     findings = Findings(program, definitions, sink)
     walk = _Walk(program, decided, found, findings, ranges_of(program))
     walk.block(program.body, Evaluator({}, definitions, array_types(program), top(), certain=True))
+
+
+def check_without_data(
+    program: ir.Program, definitions: Mapping[str, ir.Expr], found: Iterable[ir.Divisor], sink: Diagnostics
+) -> None:
+    """Reports to `sink` the divisors that may be zero, of those that read no data."""
+    ev = Evaluator({}, definitions, array_types(program), top())
+    divisors.check(found, ranges_of(program), ev, Findings(program, definitions, sink))
 
 
 @dataclass

@@ -114,6 +114,11 @@ RULES = {
         "`--line` and `lines=` name a guard by its line, and its column where there are several, and the latent along"
         " which its boundary is crossed, or the normal. `pplc explain` shows which lines each guard has."
     ),
+    "PPL407": (
+        "A real latent equals 0 with probability zero; a count, a discrete latent or a `floor` equals 0 more often. "
+        "Then a quotient is infinite or no number, which a comparison or a `clamp` would hide. So it has to be certain "
+        "that a divisor that whole numbers decide is not 0: by its support, by `max(n, 1)`, by a condition around it."
+    ),
     "PPL501": "The program declares this data field without a default, and the data do not have it.",
     "PPL504": (
         "Data are finite numbers: NaN, Infinity and null are refused. For missing values pass a mask as "

@@ -98,6 +98,13 @@ def _arrays(f: Fusion, e: ir.Expr) -> Iterator[ir.Var]:
             yield from (x,) if definition is None else _arrays(f, definition)
 
 
+def is_elementwise(e: ir.Op) -> bool:
+    """Whether it takes arrays element by element."""
+    if len(e.args) == 1 and e.op in ("min", "max", "log_sum_exp"):
+        return False
+    return e.op in ELEMENTWISE or (e.op in FUNCTIONS and FUNCTIONS[e.op].kind in ("elementwise", "kink"))
+
+
 def _element(f: Fusion, e: ir.Expr, i: ir.Expr) -> ir.Expr | None:
     """Element `i` of a vector expression, None if it is not computed element by element; scalars are themselves."""
     if e.type.scalar:
@@ -119,9 +126,7 @@ def _element(f: Fusion, e: ir.Expr, i: ir.Expr) -> ir.Expr | None:
         case ir.Select():
             a, b = _element(f, e.then, i), _element(f, e.orelse, i)
             return None if a is None or b is None else replace(e, then=a, orelse=b, type=t)
-        case ir.Op() if e.op in ELEMENTWISE or (e.op in FUNCTIONS and FUNCTIONS[e.op].kind in ("elementwise", "kink")):
-            if len(e.args) == 1 and e.op in ("min", "max", "log_sum_exp"):
-                return None
+        case ir.Op() if is_elementwise(e):
             args = [_element(f, a, i) for a in e.args]
             return (
                 None

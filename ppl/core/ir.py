@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import field
 
+from ppl.core.extent import Extent
 from ppl.diagnostics import Span
 from ppl.record import record
 
@@ -429,6 +430,27 @@ class Kink:
 
 
 @record
+class Divisor:
+    """What an operation at `span` divides by where `mask` holds, in `loops` (without what is in them). It is zero only
+    where each of `parts` is, which whole numbers decide; that has to be ruled out.
+
+    It is complete: `definitions` of variables and `guards` are those that it refers to, and `reach` says between which
+    numbers a random variable or outcome must lie here, whatever the data.
+    """
+
+    op: str
+    value: Expr
+    parts: tuple[Expr, ...]
+    mask: Expr | None
+    loops: tuple[Loop, ...]
+    span: Span
+    reads_data: bool = False
+    definitions: tuple[tuple[str, Expr], ...] = ()
+    guards: tuple[Guard, ...] = ()
+    reach: tuple[tuple[Expr, Extent], ...] = ()
+
+
+@record
 class GuidePart:
     """Latents that a family of the program's own guide (see ppl.language.guides) has together; `rank` of a LowRank.
     `flow`: whether there is a flow over it."""
@@ -494,6 +516,7 @@ class Program:
     body: tuple[Statement, ...]
     fixed_conditions: tuple[Guard, ...]  # comparisons of data or ints: no boundary, listed by `explain`
     guide: tuple[GuidePart, ...] = ()  # of a `guide` block: every latent is in one part
+    divisors: tuple[Divisor, ...] = ()  # those that may be zero with a probability of their own
     customs: tuple[Custom, ...] = ()  # those that are observed or drawn from
 
 

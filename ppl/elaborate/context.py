@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from ppl.core import ir, poly
 from ppl.core.reads import assigned, reached
-from ppl.diagnostics import Diagnostics, PplError, Span, did_you_mean, in_source_order
+from ppl.diagnostics import Diagnostics, PplError, Span, did_you_mean, excerpt, in_source_order
 from ppl.record import record
 from ppl.syntax import ast
 
@@ -128,6 +128,11 @@ class Context:
     site_args: dict[str, tuple[ir.Expr, ...]] = field(default_factory=dict[str, tuple[ir.Expr, ...]])
     arrays: dict[str, ir.FilledArray] = field(default_factory=dict[str, ir.FilledArray])
     guards: list[ir.Guard] = field(default_factory=list[ir.Guard])
+    # Divisions by what is random, with the condition and the loops around them; see ppl/elaborate/zeros.py.
+    divisions: list[tuple[ir.Op, ir.Expr | None, tuple[int, ...]]] = field(
+        default_factory=list[tuple[ir.Op, ir.Expr | None, tuple[int, ...]]]
+    )
+    divisors: list[ir.Divisor] = field(default_factory=list[ir.Divisor])
     kinks: list[ir.Kink] = field(default_factory=list[ir.Kink])
     fixed: list[ir.Guard] = field(default_factory=list[ir.Guard])
     sizes: list[SameSize] = field(default_factory=list[SameSize])
@@ -166,12 +171,7 @@ class Context:
 
     def text(self, span: Span) -> str:
         """The source text of a span, on one line."""
-        lines = self.sink.sources.get(span.file, "").split("\n")[span.line - 1 : span.end_line]
-        if not lines:
-            return ""
-        lines[-1] = lines[-1][: span.end_column - 1]
-        lines[0] = lines[0][span.column - 1 :]
-        return " ".join(" ".join(lines).split())
+        return excerpt(self.sink.sources.get(span.file, ""), span)
 
     def decided(self, value: ir.Expr, span: Span) -> None:
         """`value` jumps only where its parts do, if at all: `explain` lists it."""

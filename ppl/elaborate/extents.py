@@ -17,7 +17,8 @@ MAX_PASSES = 12
 MAX_LITERALS = 64  # of a condition: beyond, what it says is not used
 
 
-Literal = tuple[int, bool]
+Literal = tuple[ir.GuardRef | ir.Op, bool]  # a guard, or a comparison of whole numbers, and whether it holds
+COMPARISONS = ("lt", "le", "gt", "ge", "eq", "ne")
 
 
 @dataclass
@@ -104,10 +105,11 @@ class Extents:
             case ir.Array():
                 return extent.union(self._of(x, given) for x in e.items)
             case ir.GuardRef() if e.type.base == "int":
-                x = self._of(self.ctx.guards[e.index].value, given)
-                return Extent(extent.floor(x.lo), extent.floor(x.hi), False, False)
-            case ir.Outcome():
-                return NONNEGATIVE
+                guard = self.ctx.guards[e.index]
+                if guard.outcomes is not None:
+                    return self.under(e, Extent(0.0, self.of(guard.outcomes).hi - 1, False, False), given)
+                x = self.at(guard.value, given)
+                return self.under(e, Extent(extent.floor(x.lo), extent.floor(x.hi), False, False), given)
             case ir.Select():
                 then = self._of(e.then, (*given, *self.conditions(e.condition)))
                 return then | self._of(e.orelse, (*given, *self.conditions(ir.negate(e.condition))))
@@ -139,9 +141,15 @@ class Extents:
                 return Extent(-INF, self.of(hi).hi)
             case "interval", (lo, hi):
                 return Extent(self.of(lo).lo, self.of(hi).hi)
+            case "int", (lo, count) if not s.noise:
+                first = self.of(lo)
+                return Extent(first.lo, first.hi + self.of(count).hi - 1, False, False)
             case "int", _:
-                bounds = named(s.distribution).support.bounds[:1]
-                return NONNEGATIVE if bounds == (0.0,) or named(s.distribution).support.kind == "categories" else ANY
+                d = named(s.distribution)
+                names = [p.name for p in d.params]
+                ends = [self.of(self.ctx.site_args[name][names.index(b)]) if isinstance(b, str) else extent.point(b)
+                        for b in d.support.bounds[:1]]  # fmt: skip
+                return Extent(ends[0].lo if ends else 0.0, INF, False)
             case _:
                 return ANY
 
@@ -231,7 +239,7 @@ class Extents:
     # --------------------------------------------------------------- conditions
 
     def conditions(self, mask: ir.Expr | None) -> tuple[Literal, ...]:
-        """The guards whose outcome a condition fixes, with the outcome."""
+        """The guards and comparisons whose outcome a condition fixes, with the outcome."""
         if mask is None or not mask.random:
             return ()
         if mask not in self.literals:
@@ -241,7 +249,9 @@ class Extents:
                 c, holds = queue.pop()
                 match c:
                     case ir.GuardRef():
-                        out.append((c.index, holds))
+                        out.append((c, holds))
+                    case ir.Op() if c.op in COMPARISONS and c.random and c.args[0].type.base != "bool":
+                        out.append((c, holds))
                     case ir.Op(op="not", args=(a,)):
                         queue.append((a, not holds))
                     case ir.Op(op="and" | "or", args=(a, b)) if (c.op == "and") == holds:
@@ -258,19 +268,39 @@ class Extents:
         if not given or not e.random or e.type.dims or e.type.base == "bool":
             return found
         mine = self.ctx.normal(e)
-        for index, holds in given:
-            guard = self.ctx.guards[index]
-            if guard.levels or guard.outcomes is not None:
-                continue
-            theirs = self.ctx.normal(guard.value)
+        for condition, holds in given:
+            theirs, relation = self.relation(condition, holds)
             lead = next((m for m in theirs if m), None)
             if lead is None or lead not in mine:
                 continue
             scale = mine[lead] / theirs[lead]
             rest = poly.add(mine, theirs, -scale)
             if poly.is_constant(rest):
-                at = poly.value(rest)
-                # A guard that does not hold may be zero, and be so on a region.
-                beyond = Extent(at, INF, holds, False)
-                found = found & (beyond if (scale > 0) == holds else -Extent(-at, INF, holds, False))
+                found = _bounded(found, poly.value(rest), relation, scale > 0)
         return found
+
+    def relation(self, condition: ir.GuardRef | ir.Op, holds: bool) -> tuple[poly.Poly, str]:
+        """A condition, or its negation, as the comparison of a value with 0; nothing of what is not one."""
+        if isinstance(condition, ir.GuardRef):
+            guard = self.ctx.guards[condition.index]
+            usable = not guard.levels and guard.outcomes is None
+            return self.ctx.normal(guard.value) if usable else {}, "gt" if holds else "le"
+        value = ir.Op("sub", condition.args, ir.REAL, True)
+        return self.ctx.normal(value), condition.op if holds else NEGATED[condition.op]
+
+
+NEGATED = {"lt": "ge", "ge": "lt", "gt": "le", "le": "gt", "eq": "ne", "ne": "eq"}
+
+
+def _bounded(x: Extent, at: float, relation: str, same: bool) -> Extent:
+    """`x` of a value that relates to `at` in this way, or in the opposite one. A guard that does not hold may be zero,
+    and be so on a region."""
+    match relation:
+        case "eq":
+            return x & extent.point(at)
+        case "ne":
+            return Extent(x.lo, x.hi, x.lo_open or x.lo == at, x.hi_open or x.hi == at)
+        case _:
+            strict = relation in ("gt", "lt")
+            above = (relation in ("gt", "ge")) == same
+            return x & (Extent(at, INF, strict, False) if above else Extent(-INF, at, False, strict))

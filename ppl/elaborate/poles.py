@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from ppl.core import ir, poly
 from ppl.core.reads import live_expressions, sources_of
 from ppl.diagnostics import PplError, Span, in_source_order
-from ppl.elaborate import expressions
+from ppl.elaborate import expressions, zeros
 from ppl.elaborate.context import Context
 from ppl.elaborate.extents import Extent, Extents, Literal
 
@@ -41,15 +41,18 @@ BOUNDED = (
 
 
 def look(ctx: Context) -> None:
-    """Tells `ctx.facts` of all operations in the program that may jump at a pole or cut, and warns of matrices whose
-    determinant may be zero."""
+    """Tells `ctx.facts` of all operations in the program that may jump at a pole or cut, enters divisors that may be
+    zero (see `zeros`), and warns of matrices whose determinant may be zero."""
     body = tuple(ctx.block)
     found = list(live_expressions(body, ctx.guards))
+    divisors = zeros.suspects(ctx, body)
     watched = {*WATCHED, *MATRICES}.difference(HARMLESS)
-    if not any(isinstance(x, ir.Op) and x.random and x.op in watched for e, _ in found for x in ir.walk(e)):
+    poles = any(isinstance(x, ir.Op) and x.random and x.op in watched for e, _ in found for x in ir.walk(e))
+    if not poles and not divisors:
         return
     extents = Extents(ctx)
     extents.settle(body)
+    zeros.look(ctx, extents, body, divisors)
     reads = _Reads(ctx)
     reads.add(body)
     looker = _Looker(ctx, extents, reads)
@@ -304,6 +307,7 @@ def _sign(x: Extent) -> int:
 
 def sided(ctx: Context, e: ir.Op) -> ir.Expr:
     """`e` with the guards that an earlier elaboration found lacking."""
+    zeros.note(ctx, e)
     keys = ctx.facts.poles.get(e.span, frozenset()) if e.span is not None and e.random else frozenset[int]()
     if not keys or e.span is None:
         return e

@@ -84,6 +84,7 @@ def assembled(name: str, ctx: Context) -> ir.Program:
         with_reports(ctx, reductions(tuple(ctx.block), ctx.guards)),
         tuple(ctx.fixed),
         ctx.guide,
+        tuple(ctx.divisors),
         tuple(ctx.customs.values()),
     )
 
