@@ -18,7 +18,7 @@ from ppl.core import ir, poly
 from ppl.core.extent import ANY, Extent
 from ppl.core.reads import reached
 
-MAX_CASES = 4096
+MAX_CASES = 1024
 MAX_WORK = 10**8  # cases in all iterations: beyond, nothing is ruled out
 TINY = 1e-12  # what rounding leaves of zero
 PHRASES: Mapping[str, str] = {"pow": "is a negative power of"}  # else: divides by
