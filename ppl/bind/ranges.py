@@ -4,21 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 
 import numpy as np
 
 from ppl.bind.evaluate import Evaluator
 from ppl.bind.functions import Array, apply
 from ppl.core import ir
+from ppl.core.extent import Extent
+from ppl.core.functions import KNOWN
 from ppl.language.distributions import named
 from ppl.language.functions import FUNCTIONS
 
 INF = np.inf
-# Where the value of a function lies whatever its argument; the ends are not reached.
-OPEN: Mapping[str, tuple[float, float]] = MappingProxyType(
-    {"exp": (0.0, INF), "inv_logit": (0.0, 1.0), "Phi": (0.0, 1.0), "tanh": (-1.0, 1.0), "log1p_exp": (0.0, INF)}
-)
 
 
 @dataclass(frozen=True)
@@ -180,13 +177,15 @@ def products(op: str, x: Interval, y: Interval) -> Interval:
 
 
 def monotone(op: str, x: Interval) -> Interval:
-    rises, (lo, hi) = FUNCTIONS[op].monotone, OPEN.get(op, (-INF, INF))
-    if rises > 0:
+    within = KNOWN[op].values if op in KNOWN else Extent()
+    lo, hi = within.lo, within.hi
+    if FUNCTIONS[op].monotone > 0:
         found = [apply(op, [end], "real") for end in (x.lo, x.hi)]
         if not any(np.isnan(v).any() for v in found):
             reached = [bool(np.all(v == end)) for v, end in zip(found, (lo, hi), strict=True)]
-            return Interval(found[0], found[1], x.lo_open or reached[0], x.hi_open or reached[1])
-    return Interval(np.array([lo]), np.array([hi]), True, True)
+            lo_open, hi_open = reached[0] and within.lo_open, reached[1] and within.hi_open
+            return Interval(found[0], found[1], x.lo_open or lo_open, x.hi_open or hi_open)
+    return Interval(np.array([lo]), np.array([hi]), within.lo_open, within.hi_open)
 
 
 def ranges_of(program: ir.Program) -> Ranges:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 
 from ppl.record import record
 
@@ -51,20 +51,6 @@ class Extent:
 
 
 ANY, POSITIVE, NONNEGATIVE, ZERO = Extent(), Extent(0.0), Extent(0.0, INF, False), Extent(0.0, 0.0, False, False)
-# Functions that rise strictly: how to compute them, and the values they stay between whatever their argument.
-RISING: Mapping[str, tuple[Callable[[float], float] | None, Extent]] = {
-    "exp": (math.exp, POSITIVE), "expm1": (math.expm1, Extent(-1.0)), "log": (math.log, ANY),
-    "log1p": (math.log1p, ANY), "sqrt": (math.sqrt, NONNEGATIVE), "sinh": (math.sinh, ANY), "asinh": (math.asinh, ANY),
-    "tanh": (math.tanh, Extent(-1.0, 1.0)), "atan": (math.atan, Extent(-math.pi / 2, math.pi / 2)),
-    "erf": (math.erf, Extent(-1.0, 1.0)), "log2": (math.log2, ANY), "log10": (math.log10, ANY),
-    "inv_logit": (None, Extent(0.0, 1.0)), "Phi": (None, Extent(0.0, 1.0)), "log1p_exp": (None, POSITIVE),
-    "log_inv_logit": (None, Extent(-INF, 0.0)),
-}  # fmt: skip
-FIXED: Mapping[str, Extent] = {
-    "sin": Extent(-1.0, 1.0, False, False), "cos": Extent(-1.0, 1.0, False, False),
-    "asin": Extent(-math.pi / 2, math.pi / 2, False, False), "acos": Extent(0.0, math.pi, False, False),
-}  # fmt: skip
-FROM: Mapping[str, float] = {"cosh": 1.0, "hypot": 0.0, "acosh": 0.0}  # what the values of other functions begin at
 
 
 def point(x: float) -> Extent:
@@ -144,19 +130,16 @@ def total(x: Extent, some: bool) -> Extent:
     return out if some else out | ZERO
 
 
-def rising(op: str, x: Extent) -> Extent:
-    function, within = RISING[op]
+def rising(function: Callable[[float], float], within: Extent, start: float | None, x: Extent) -> Extent:
+    """Of a function that rises strictly, with values `within` these limits; at `start` it is minus infinity."""
     ends: list[tuple[float, bool]] = []
     for end, limit, is_open in ((x.lo, within.lo, x.lo_open), (x.hi, within.hi, x.hi_open)):
-        if function is None:
-            ends.append((limit, is_open or not math.isinf(end)))
-            continue
         try:
             value = float(function(end))
             # A limit that no finite number reaches is one of rounding.
-            ends.append((value, is_open or (value == limit and op != "sqrt" and not math.isinf(end))))
+            ends.append((value, is_open or (value == limit and within.lo_open and not math.isinf(end))))
         except ValueError:  # out of the domain, or at an end of it
-            ends.append((limit, is_open and end == (-1.0 if op == "log1p" else 0.0)))
+            ends.append((limit, is_open and end == start))
         except OverflowError:
             ends.append((limit, True))
     return Extent(ends[0][0], ends[1][0], ends[0][1], ends[1][1])

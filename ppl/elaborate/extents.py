@@ -9,7 +9,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from ppl.core import extent, ir, poly
-from ppl.core.extent import ANY, FIXED, FROM, INF, NONNEGATIVE, POSITIVE, RISING, Extent
+from ppl.core.extent import ANY, INF, NONNEGATIVE, POSITIVE, Extent
+from ppl.core.functions import KNOWN
 from ppl.elaborate.context import Context
 from ppl.language.distributions import named
 
@@ -200,16 +201,20 @@ class Extents:
                 return extent.total(extent.mul(x, y), self.some(e.args[0]))
             case "pow", (x, y):
                 return self._power(x, y, e.args[1])
-            case "erfc", (x,):
-                return extent.add(extent.point(1.0), -extent.rising("erf", x))
-            case op, (x,) if op in RISING:
-                return extent.rising(op, x)
-            case op, _ if op in FIXED:
-                return FIXED[op]
-            case op, _ if op in FROM:
-                return extent.above(FROM[op], *args)
+            case "hypot", (x, y):
+                return extent.above(0.0, x, y)
+            case op, (x,) if op in KNOWN:
+                return self._function(op, x)
             case _:
                 return ANY
+
+    def _function(self, op: str, x: Extent) -> Extent:
+        if op == "erfc":
+            return extent.add(extent.point(1.0), -self._function("erf", x))
+        f = KNOWN[op]
+        if f.rises:
+            return extent.rising(f.at, f.values, f.start, x)
+        return f.values if f.bounded or f.values == ANY else extent.above(f.values.lo, x)
 
     def _power(self, x: Extent, y: Extent, power: ir.Expr) -> Extent:
         even = isinstance(power, ir.Lit) and float(power.value) % 2 == 0

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import cmath
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from itertools import islice
-from types import MappingProxyType
 
 from ppl.core import ir, poly
+from ppl.core.functions import KNOWN
 from ppl.elaborate.context import Context
 
 SMALL = 1e-12  # relative to the sum of the sizes of all terms
@@ -25,13 +25,6 @@ MAX_LATENTS = 8
 MAX_DEPTH = 100
 ARITHMETIC = ("add", "sub", "mul", "neg", "square", "pow", "div", "to_real")
 NEAR, BESIDE = 1e-3, 0.03  # how far from a place a slope is taken, and a sign
-FUNCTIONS: Mapping[str, Callable[[float], float]] = MappingProxyType({
-    "exp": math.exp, "expm1": math.expm1, "log": math.log, "log1p": math.log1p, "sqrt": math.sqrt, "abs": abs,
-    "sin": math.sin, "cos": math.cos, "tan": math.tan, "sinh": math.sinh, "cosh": math.cosh, "tanh": math.tanh,
-    "asin": math.asin, "acos": math.acos, "atan": math.atan, "asinh": math.asinh, "erf": math.erf, "erfc": math.erfc,
-    "inv": lambda x: 1 / x, "inv_logit": lambda x: 1 / (1 + math.exp(-x)),
-    "Phi": lambda x: 0.5 * math.erfc(-x / math.sqrt(2)), "log1p_exp": lambda x: math.log1p(math.exp(x)),
-})  # fmt: skip
 
 Coefficients = list[float]  # lowest power first
 
@@ -55,7 +48,7 @@ def has_flat_argument(ctx: Context, p: poly.Poly) -> bool:
     function in it has such a place: ``sin((x - y)^3)``."""
     e = poly.to_expr(p)
     for x in _latents(ctx, e):
-        inner = [a for f in ctx.parts(e) if isinstance(f, ir.Op) and f.op in FUNCTIONS for a in f.args]
+        inner = [a for f in ctx.parts(e) if isinstance(f, ir.Op) and f.op in KNOWN for a in f.args]
         if inner and all(_is_flat_somewhere(_Image(ctx, x, k), e, inner) for k in range(POINTS)):
             return True
     return False
@@ -118,6 +111,7 @@ class _Image:
         self.point = point
         self.depth = 0
         self.known: dict[ir.Expr, Coefficients | None] = {}
+        self.read: dict[ir.Expr, bool] = {}
 
     def of(self, e: ir.Expr) -> Coefficients | None:
         """None if the degree is too high."""
@@ -154,8 +148,8 @@ class _Image:
                 if below is not None and len(below) == 1 and below[0] != 0:
                     return _multiplied(top, [1 / below[0]])
                 return self.arbitrary(e)
-            case ir.Op(op=name, args=(a,)) if name in FUNCTIONS:
-                return self.applied(FUNCTIONS[name], self.of(a)) or self.arbitrary(e)
+            case ir.Op(op=name, args=(a,)) if name in KNOWN:
+                return self.applied(KNOWN[name].at, self.of(a)) or self.arbitrary(e)
             case _:
                 return self.arbitrary(e)
 
@@ -196,11 +190,15 @@ class _Image:
             case "to_real", (a,):
                 return a
             case _:
-                return FUNCTIONS[e.op](*args) if e.op in FUNCTIONS and len(args) == 1 else math.nan
+                return KNOWN[e.op].at(*args) if e.op in KNOWN and len(args) == 1 else math.nan
 
     def reads(self, e: ir.Expr) -> bool:
-        """Whether the atom is in an expression."""
-        return any(a == self.x for a in self.ctx.parts(e))
+        """Whether the atom is in an expression, or in what a variable stands for."""
+        if e not in self.read:
+            definition = self.ctx.definitions.get(e.name) if isinstance(e, ir.Var) else None
+            inner = ir.children(e) if definition is None else (definition,)
+            self.read[e] = e == self.x or any(map(self.reads, inner))
+        return self.read[e]
 
     def arbitrary(self, e: ir.Expr) -> Coefficients:
         k = len(self.known) + 1
@@ -239,7 +237,7 @@ def flat_roots(g: Coefficients, first: int = 0) -> list[complex]:
         derivatives.append([k * c for k, c in enumerate(derivatives[-1])][1:])
     out: list[complex] = []
     for k in range(2, len(g) - 1, 2):
-        for r in _roots(derivatives[k]):
+        for r in roots(derivatives[k]):
             zero = all(_size(derivatives[j], r) <= SMALL for j in range(first, k + 1))
             if zero and _size(derivatives[k + 1], r) > CLEAR:
                 out.append(r)
@@ -252,25 +250,25 @@ def _size(g: Coefficients, r: complex) -> float:
     return abs(sum(c * r**k for k, c in enumerate(g))) / total if total else 0.0
 
 
-def _roots(g: Coefficients) -> list[complex]:
+def roots(g: Coefficients) -> list[complex]:
     """All roots (Aberth, Iteration methods for finding all zeros of a polynomial simultaneously, Math. Comp. 1973)."""
     degree = len(g) - 1
     if degree < 1 or g[-1] == 0 or not all(math.isfinite(c) for c in g):
         return []
     radius = 2 * max((abs(g[degree - k] / g[-1]) ** (1 / k) for k in range(1, degree + 1)), default=1.0) or 1.0
-    roots = [cmath.rect(0.5 * radius, 2 * math.pi * k / degree + 0.4) for k in range(degree)]
+    found = [cmath.rect(0.5 * radius, 2 * math.pi * k / degree + 0.4) for k in range(degree)]
     slope = [k * c for k, c in enumerate(g)][1:]
     for _ in range(100):
         moved = 0.0
-        for i, r in enumerate(roots):
+        for i, r in enumerate(found):
             value, d = (sum(c * r**k for k, c in enumerate(f)) for f in (g, slope))
             if value == 0 or d == 0:
                 continue
             newton = value / d
-            below = 1 - newton * sum(1 / (r - s) for j, s in enumerate(roots) if j != i and s != r)
+            below = 1 - newton * sum(1 / (r - s) for j, s in enumerate(found) if j != i and s != r)
             step = newton / below if below else newton
-            roots[i] = r - step
+            found[i] = r - step
             moved = max(moved, abs(step) / radius)
         if moved < 1e-15:
             break
-    return roots
+    return found

@@ -18,6 +18,7 @@ import math
 from dataclasses import dataclass, field
 
 from ppl.core import ir, poly
+from ppl.core.functions import KNOWN
 from ppl.core.reads import live_expressions, sources_of
 from ppl.diagnostics import PplError, Span, in_source_order
 from ppl.elaborate import expressions, zeros
@@ -32,7 +33,7 @@ FIRST, SECOND, PLACE = 0, 1, 2
 FLAT = ("relu", "max", "min", "clamp", "floordiv", "mod")  # may be a constant where latents move
 EVEN = ("abs", "square", "sqrt", "relu")
 BOUNDED = (
-    "sin", "cos", "atan", "atan2", "asin", "acos", "tanh", "inv_logit", "Phi", "erf", "erfc", "floordiv", "mod",
+    *(name for name, f in KNOWN.items() if f.bounded), "atan2", "floordiv", "mod",
     "lt", "le", "gt", "ge", "eq", "ne", "and", "or", "not", "length", *MATRICES,
 )  # fmt: skip
 

@@ -356,11 +356,9 @@ class _Splitter:
         degree = max(powers)
         if not 2 <= degree <= MAX_DEGREE:
             return None
-        import numpy as np  # only here: checking a program should not wait for it
-
-        found = np.roots([powers.get(k, 0.0) for k in range(degree, -1, -1)])
-        scale = 1.0 + float(np.max(np.abs(found)))
-        real = sorted(float(r.real) for r in found if abs(r.imag) < 1e-7 * scale)
+        found = flat.roots([powers.get(k, 0.0) for k in range(degree + 1)])
+        scale = 1.0 + max(map(abs, found))
+        real = sorted(r.real for r in found if abs(r.imag) < 1e-7 * scale)
         crossings: list[float] = []
         for r in real:  # a double root touches zero without crossing it
             if crossings and abs(crossings[-1] - r) < 1e-5 * scale:

@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from ppl.core import ir, poly
+from ppl.core.functions import KNOWN
 from ppl.regions.flow import NOTHING
 from ppl.regions.lines import latent_of
 from ppl.regions.scope import Scope
 
 Roots = Mapping[ir.Expr, poly.Poly]
 
-CONSTANTS: Mapping[str, Callable[[float], float]] = {
-    "exp": math.exp, "expm1": math.expm1, "log": math.log, "log1p": math.log1p, "sqrt": math.sqrt,
-    "sin": math.sin, "cos": math.cos, "tan": math.tan, "sinh": math.sinh, "cosh": math.cosh, "tanh": math.tanh,
-    "atan": math.atan, "inv": lambda x: 1 / x,
-}  # fmt: skip
 MAX_CONDITION = 50  # nodes; a longer condition stays under its name
 
 
@@ -139,9 +135,9 @@ def at_root(scope: Scope, p: poly.Poly, roots: Roots, expand: poly.Expand, memo:
 
 
 def value_at(op: str, x: float) -> float | None:
-    """A function of a number where it is one of the few that matter here and finite."""
+    """A function of a number, where it is known and finite."""
     try:
-        out = CONSTANTS[op](x) if op in CONSTANTS else math.nan
+        out = KNOWN[op].at(x) if op in KNOWN else math.nan
     except (ValueError, OverflowError, ZeroDivisionError):
         return None
     return out if math.isfinite(out) else None

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from ppl.core import ir, poly
+from ppl.core.functions import KNOWN
 from ppl.language.distributions import named
 from ppl.language.functions import FUNCTIONS
 from ppl.regions.model import Latent
 from ppl.regions.scope import Scope
 
 POSITIVE_SUPPORTS = ("Exponential", "Gamma", "InverseGamma", "HalfNormal", "HalfCauchy", "LogNormal", "Weibull", "Beta")
-BOUNDED = ("tanh", "inv_logit", "Phi", "erf", "atan")
-POSITIVE_VALUES = ("exp", "cosh", "inv_logit", "Phi", "log1p_exp", "erfc")
+BOUNDED = tuple(name for name, f in KNOWN.items() if f.bounded and f.rises)
+POSITIVE_VALUES = tuple(name for name, f in KNOWN.items() if f.values.positive)
 
 
 def direction(scope: Scope, p: poly.Poly, latent: Latent) -> int:
