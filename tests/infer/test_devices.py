@@ -88,6 +88,7 @@ def together(folder: Path, options: list[list[str]], devices: int = 1) -> list[t
     return [(process.returncode, *texts) for process, texts in zip(running, outputs, strict=True)]
 
 
+@pytest.mark.slow
 def test_two_processes_with_several_devices_make_the_fit_of_one(tmp_path: Path) -> None:
     (tmp_path / "m.ppl").write_text(PROGRAM)
     options = ["--json", "--starts", "2", "--draws", "400", "--steps"]
@@ -112,6 +113,7 @@ def test_two_processes_with_several_devices_make_the_fit_of_one(tmp_path: Path) 
     assert json.loads(first[1])["steps"] == 300
 
 
+@pytest.mark.slow
 def test_processes_that_disagree_or_fail_end_together(tmp_path: Path) -> None:
     (tmp_path / "m.ppl").write_text(PROGRAM)
     for code, _, err in together(tmp_path, [[], ["--seed", "1"]]):
@@ -123,6 +125,7 @@ def test_processes_that_disagree_or_fail_end_together(tmp_path: Path) -> None:
     assert "PPL507" in second[2]
 
 
+@pytest.mark.slow
 def test_a_process_whose_peers_never_come_says_so(tmp_path: Path) -> None:
     """jax would abort it; process 0, which waits inside jax, and another one, which waits for process 0."""
     (tmp_path / "m.ppl").write_text(PROGRAM)

@@ -133,6 +133,7 @@ def sampled(rng: np.random.Generator) -> Samples:
     return Samples("all", "nuts", 0, 0, latents, values, {}, u, {"lp": np.zeros((2, 200))}, (), 0.0, {})
 
 
+@pytest.mark.slow
 def test_starts_follow_the_draws_of_a_sampler(problem: Problem, tmp_path: Path) -> None:
     samples = sampled(np.random.default_rng(3))
     samples.save(tmp_path / "draws.nc")

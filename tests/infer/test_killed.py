@@ -45,6 +45,7 @@ def kill_at(process: subprocess.Popen[str], line: int, wait: float) -> None:
     process.communicate()
 
 
+@pytest.mark.slow
 def test_a_run_that_is_killed_again_and_again_ends_where_an_uninterrupted_one_does(tmp_path: Path) -> None:
     whole = finish(tmp_path, "whole")
     rng = random.Random(7)

@@ -112,6 +112,22 @@ def test_each_kind_is_about_its_subject() -> None:
     assert "    k ~ " in texts["discrete in a branch"] and "[k[i]]" in texts["coincident"]
 
 
+# Those that take longer than the others, mostly to be compiled.
+SLOW = (
+    31000, 31001, "kinds/for_while_latents", "kinds/positive_and_dependent", "kinds/while_in_loop",
+    *(f"regressions/{name}" for name in (
+        "level_beside_branch", "level_of_peak", "levels_beyond_count", "levels_towards_pole",
+        "monotone_guard_in_moving_branch", "pole_and_its_comparison", "root_beside_jump", "state_in_branch",
+        "state_reads_outer_variable", "twin_of_guard_in_branch",
+    )),
+)  # fmt: skip
+
+
+def marked(cases: Sequence[int | str]) -> list[Any]:
+    assert not any(isinstance(x, type(cases[0])) and x not in cases for x in SLOW)
+    return [pytest.param(x, marks=[pytest.mark.slow] * (x in SLOW)) for x in cases]
+
+
 # ------------------------------------------------------------------------------------------- generated programs
 
 
@@ -138,7 +154,7 @@ def test_density(seed: int) -> None:
     assert not density_faults(module, program.data, problem, random_guide(sites(module, program.data), seed), seed)
 
 
-@pytest.mark.parametrize("seed", acceptable(GRADIENT_SEEDS))
+@pytest.mark.parametrize("seed", marked(acceptable(GRADIENT_SEEDS)))
 def test_gradient(seed: int) -> None:
     verdict = check(generate(seed), stages=STAGES)
     assert verdict.status == "ok", verdict.detail
@@ -224,7 +240,7 @@ def test_shrinker_keeps_the_fault_and_little_else() -> None:
 RECORDED = sorted(f"{folder}/{name}" for folder, values in TABLES.items() for name in values)
 
 
-@pytest.mark.parametrize("name", RECORDED)
+@pytest.mark.parametrize("name", marked(RECORDED))
 def test_recorded_gradient(name: str) -> None:
     """`regressions`: programs that were once compiled wrongly, or crashed. `kinds`: one for each kind of guard."""
     folder, stem = name.split("/")

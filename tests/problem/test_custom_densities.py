@@ -108,10 +108,10 @@ def test_mixtures() -> None:
     want += np.log(p[k - 1] / p.sum())
     want += np.log(w * stats.poisson.pmf(y, r) + (1 - w) * stats.nbinom.pmf(y, 2, 2 / (3 + r))).sum()
     z = {"w": w, "r": r, "x": x, "k": k}
-    np.testing.assert_allclose(problem.log_joint(z), want, rtol=1e-5)
-    assert all(np.isfinite(v).all() for v in jax.grad(problem.log_joint, allow_int=True)(
+    np.testing.assert_allclose(jax.jit(problem.log_joint)(z), want, rtol=1e-5)
+    assert all(np.isfinite(v).all() for v in jax.jit(jax.grad(problem.log_joint, allow_int=True))(
         {"w": w, "r": jnp.asarray(r), "x": x, "k": jnp.asarray(2)}).values() if v.dtype == jnp.float32)  # fmt: skip
-    prior = problem.prior(jax.random.key(2), 4000)
+    prior = jax.jit(lambda key: problem.prior(key, 4000))(jax.random.key(2))
     np.testing.assert_allclose(np.bincount(np.asarray(prior["k"]), minlength=4) / 4000, p / p.sum(), atol=0.035)
     share = np.mean(np.asarray(prior["x"]) > 1)
     np.testing.assert_allclose(share, 0.5 * stats.norm.sf(1, -1) + 0.5 * stats.laplace.sf(1, 2, 0.5), atol=0.035)

@@ -172,6 +172,7 @@ def averages(optimize: tuple[str, ...] | None, keys: int, samples: int) -> tuple
     return all_of_them.mean(0), all_of_them.std(0, ddof=1) / np.sqrt(keys)
 
 
+@pytest.mark.slow
 def test_a_loop_that_stops_needs_no_search() -> None:
     """Other lines give another estimator, of the same gradient."""
     guards = [g for g in ppl.compile(STOPPED).explain()["guards"] if g["status"] == "boundary"]

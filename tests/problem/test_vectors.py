@@ -310,7 +310,10 @@ GUARDED = {
 }
 
 
-@pytest.mark.parametrize("name", GUARDED)
+SLOW = ("shares, searched",)  # whole grids in three dimensions
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.slow] * (n in SLOW)) for n in GUARDED])
 def test_gradients_of_guarded_programs_are_exact_on_average(name: str) -> None:
     source, exact = GUARDED[name]
     problem = ppl.compile(source).bind()
@@ -347,6 +350,7 @@ def test_a_guide_with_dependence() -> None:
     assert np.all(np.abs(found.mean(0) - want) < 4.5 * error + 1e-4), (found.mean(0), want, error)
 
 
+@pytest.mark.slow
 def test_guards_on_correlations() -> None:
     source = """
 L ~ LKJCholesky(3, 2.0)

@@ -64,7 +64,9 @@ def test_the_gradient_is_right_where_no_boundary_term_exists() -> None:
 
     def elbo(p: dict[str, Any]) -> Any:
         (mx, my), (sx, sy) = ([f(p[k][s]) for s in "xy"] for k, f in (("loc", float_), ("log_scale", jnp.exp)))
-        nodes, weights = np.polynomial.legendre.leggauss(4000)
+        nodes, weights = np.polynomial.legendre.leggauss(40)
+        centres = np.linspace(-1, 1, 101)[:-1] + 0.01
+        nodes, weights = (centres[:, None] + 0.01 * nodes).ravel(), np.tile(0.01 * weights, 100)
         total = -0.5 * (my**2 + sy**2) + jnp.log(sy) - 0.5 * ((mx - 0.3) ** 2 + sx**2) + jnp.log(sx) + 1.0
         above = jax.scipy.stats.norm.sf((0.2 - my) / sy)
         for lo, hi in ((-9.0, 0.0), (0.0, 9.0)):

@@ -75,6 +75,7 @@ for i in 0..12 { observe y[i] ~ Normal(if i < change then level else level + 2.5
 """
 
 
+@pytest.mark.slow
 def test_a_change_point_is_crossed_in_few_steps() -> None:
     """With steps that make the jumps pass, a trajectory takes a thousand, and the chain stays where it is."""
     y = np.where(np.arange(12) < 5, 0.3, 2.6) + np.array([-0.4, 0.8, 0.1, 1.2, 1.1, -0.9, 0, 0.5, 0.2, -1, 0.4, 0.3])
