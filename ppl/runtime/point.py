@@ -503,13 +503,33 @@ def _stand_in(mask: Array, density: Density, args: tuple[ArrayLike, ...]) -> tup
     )
 
 
+class OnBoundary(Protocol):
+    """A point on a boundary, on some line through the draw: what `ppl.runtime.surface` and emitted code read of it.
+
+    `density`: of the line's coordinate there, under the guide; `height`: of the standard normal noise behind it.
+    `value`: that coordinate, differentiable in the parameters at fixed noise. `ok`: whether the line meets the boundary
+    at all; where it does not, everything else is finite.
+    """
+
+    @property
+    def ok(self) -> Array: ...
+    @property
+    def density(self) -> Array: ...
+    @property
+    def height(self) -> Array: ...
+    @property
+    def value(self) -> Array: ...
+
+    def point(self, side: ArrayLike = 0, rows: int | None = None) -> Point:
+        """The point itself (side 0), or one a little beside it on the line."""
+        ...
+
+
 @dataclass(frozen=True)
 class Root:
-    """A point on a boundary: one coordinate moved along its line to where the guard is zero.
+    """A point on a boundary (`OnBoundary`): one coordinate moved along its line to where the guard is zero.
 
-    `density`: of the coordinate's value there, under the guide; `height`: of the standard normal noise behind it.
-    `value`: that value, differentiable in the parameters at fixed noise. `ok`: whether the line meets the boundary at
-    all; where it does not, everything else is finite.
+    `u`: the coordinate there, and `spread` how far the guide moves it; `sign`: whether the latent grows with it.
     """
 
     start: Point

@@ -23,7 +23,7 @@ from ppl.runtime import blocks, subsets
 from ppl.runtime.blocks import Lazy, is_lazy
 from ppl.runtime.control import BY_VALUE, Guard, floor_of
 from ppl.runtime.elements import element, places
-from ppl.runtime.point import Draw, Observation, Root
+from ppl.runtime.point import Draw, Observation, OnBoundary
 from ppl.runtime.subsets import Subset
 
 FURTHER, FURTHER_SINGLE = 100.0, 10.0  # how much further from a pole values are read again, the last time
@@ -240,7 +240,7 @@ def outcomes(out: Mapping[str, Any]) -> dict[str, Array]:
     return {k: jnp.asarray(v.on) for k, v in out.items() if isinstance(v, Guard)}
 
 
-def surface(root: Root, slope: ArrayLike, rest: ArrayLike, gap: Array) -> Array:
+def surface(root: OnBoundary, slope: ArrayLike, rest: ArrayLike, gap: Array) -> Array:
     """A scalar without a meaning of its own whose gradient in the parameters is the boundary term."""
     steep = lax.stop_gradient(jnp.asarray(slope))
     ok = root.ok & (steep != 0)
@@ -260,7 +260,7 @@ def row(guard: Guard, position: tuple[ArrayLike, ...]) -> Guard:
     return Guard(element(guard.value, *position), element(guard.on, *position))
 
 
-def size(root: Root, slope: ArrayLike, weight: ArrayLike = 1.0) -> Array:
+def size(root: OnBoundary, slope: ArrayLike, weight: ArrayLike = 1.0) -> Array:
     """About how large the boundary term at a root is, up to what jumps: positive wherever the term is not zero.
 
     In units of the noise, the term's gradient in the location of the moved coordinate has the length ``height * jump``.
