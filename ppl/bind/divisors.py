@@ -101,6 +101,11 @@ class _Zeros:
         for x in reached(parts, self.behind):
             if not x.random or not isinstance(x, ir.GuardRef | ir.Var | ir.Cell) or self.behind(x) is not None:
                 continue
+            within = self.guards[x.index].value if isinstance(x, ir.GuardRef) and x.type.base == "bool" else None
+            decided, free = ({}, {x}) if within is None else self.outcomes((within,), ev)
+            if decided and not free:  # the guard follows from these, see `assuming`
+                known.update(decided)
+                continue
             values = self.values(x, ev)
             if values is None:
                 unknown.add(x)

@@ -57,6 +57,7 @@ FINE = {
     "a short circuit": K + "if k > 0 and 1 / k > 0.5 { factor -1 }",
     "another short circuit": K + "if k == 0 or 1 / k > 0.5 { factor -1 }",
     "a condition on more": "j ~ Bernoulli(0.5)\n" + K + "factor if k > j then x / k else 0",
+    "a guard on whole numbers": "k ~ Binomial(3, 0.5)\nfactor if k > 0.5 then 1 / (2 * k * k - k) else 0",
     "a larger one": K + "factor x / max(k, 1)",
     "a clamp": K + "factor x / clamp(k, 1, 2)",
     "a replaced zero": K + "d = if k == 0 then 1 else k\nfactor x / d",
