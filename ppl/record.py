@@ -15,6 +15,15 @@ from typing import Any, TypeVar, dataclass_transform
 T = TypeVar("T")
 
 
+class _Hashed:
+    """Where a record keeps its hash once it is asked for: those of trees of nodes are asked for again and again."""
+
+    __slots__ = ("hashed",)
+
+
+_put_hash = _Hashed.hashed.__set__  # pyright: ignore[reportUnknownVariableType, reportAttributeAccessIssue, reportUnknownMemberType]
+
+
 @dataclass_transform(frozen_default=True, field_specifiers=(field,))
 def record(cls: type[T]) -> type[T]:
     """A class decorator, as `dataclass(frozen=True, slots=True)`. Defaults are plain values.
@@ -22,21 +31,35 @@ def record(cls: type[T]) -> type[T]:
     Fields with ``compare=False`` do not count in comparisons and hashes, those with ``repr=False`` are not shown.
     """
     cls.__doc__ = cls.__doc__ or f"A `{cls.__name__}`."  # or dataclass would make one, from the signature
-    made: Any = dataclass(init=False, repr=False, eq=False, slots=True)(cls)
+    made: Any = dataclass(init=False, repr=False, eq=False, slots=True)(_hashed(cls))
     declared = fields(made)
     compared = [f.name for f in declared if f.compare]
     key: Callable[[object], object] = attrgetter(*compared) if compared else _nothing
 
     def __eq__(self: object, other: object) -> bool:
+        if self is other:
+            return True
         return key(self) == key(other) if other.__class__ is self.__class__ else NotImplemented
 
-    def __hash__(self: object) -> int:
-        return hash(key(self))
+    def __hash__(self: Any) -> int:
+        try:
+            return self.hashed
+        except AttributeError:
+            _put_hash(self, found := hash(key(self)))
+            return found
 
     made.__init__ = _initialiser(made, declared)
     made.__eq__, made.__hash__, made.__repr__ = __eq__, __hash__, _show
     made.__setattr__, made.__delattr__, made.__reduce__ = _refuse, _refuse, _reduce
     return made
+
+
+def _hashed(cls: type[Any]) -> type[Any]:
+    """`cls`, with a place for its hash."""
+    if cls.__bases__ != (object,):
+        return cls
+    own = {k: v for k, v in cls.__dict__.items() if k not in ("__dict__", "__weakref__")}
+    return type(cls.__name__, (_Hashed,), {**own, "__qualname__": cls.__qualname__})
 
 
 def _nothing(_: object) -> None:

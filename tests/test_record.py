@@ -81,3 +81,18 @@ def test_text_and_copies() -> None:
     for other in (copy.copy(LEAF), copy.deepcopy(LEAF), pickle.loads(pickle.dumps(LEAF))):
         assert other == LEAF
         assert (other.place, other.note) == (7, "n")
+
+
+def test_a_hash_is_computed_once() -> None:
+    """Trees of nodes are keys again and again; each time all of a tree would be walked."""
+    asked: list[int] = []
+
+    class Name(str):
+        def __hash__(self) -> int:
+            asked.append(1)
+            return super().__hash__()
+
+    leaf = Leaf(7, Name("a"))
+    assert hash(leaf) == hash(leaf) == hash(Leaf(8, "a")) and len(asked) == 1
+    twice = pickle.loads(pickle.dumps(LEAF)), copy.copy(LEAF), replace(LEAF, place=3)
+    assert all(hash(x) == hash(LEAF) and x == LEAF for x in twice)

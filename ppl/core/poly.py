@@ -72,10 +72,12 @@ def mul(a: Poly, b: Poly) -> Poly:
 
 
 def product(a: Monomial, b: Monomial) -> Monomial:
+    if not a or not b:
+        return a or b
     powers: dict[Expr, int] = {}
     for e, p in (*a, *b):
         powers[e] = powers.get(e, 0) + p
-    return tuple(sorted(powers.items(), key=lambda item: show(item[0])))
+    return tuple(sorted(powers.items(), key=lambda item: show(item[0]))) if len(powers) > 1 else tuple(powers.items())
 
 
 def to_poly(e: Expr, expand: Expand = no_expand, memo: Memo | None = None) -> Poly:
