@@ -207,8 +207,8 @@ class Sum:
         d = weighted(latent.standard(centre + (keys - value) / jnp.where(slope == 0, 1.0, slope)), weight)
         beyond = jnp.where(slope > 0, -d, d)
         k = first + jnp.arange(number)
-        change = jnp.where(k < here[cut], -special.ndtr(-beyond), special.ndtr(beyond))
-        change = jnp.where(slope == 0, 0.0, change)
+        side = jnp.where(k < here[cut], -1.0, 1.0)
+        change = jnp.where(slope == 0, 0.0, side * special.ndtr(side * beyond))
         out: list[Array] = []
         for subset in patterns(len(here)):
             others = [k < x for i, (x, on) in enumerate(zip(here, subset, strict=True)) if on and i != cut]
