@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 from jax.typing import ArrayLike
 
-from ppl.runtime import blocks, control, samplers
+from ppl.runtime import blocks, control, samplers, supports
 from ppl.runtime.batches import Batch
 from ppl.runtime.control import BY_VALUE, Guard, Outputs, Path
 from ppl.runtime.coordinates import Coordinate, Warp
@@ -220,7 +220,10 @@ class Point:
         u = element(wrap(self.u[site]), *index)
         z = u if self.constrained else transform.forward(u, *bounds)
         exists = jnp.asarray(True) if mask is None else mask
-        term = density(z, *args) if mask is None else density.masked(mask, z, *args)
+        if mask is not None and transform is supports.real and all(isinstance(a, int | float) for a in args):
+            term = jnp.where(mask, density(z, *args), 0.0)  # finite in any case, so that both sides of a guard share it
+        else:
+            term = density(z, *args) if mask is None else density.masked(mask, z, *args)
         term = term + self.without_prior(site, transform, bounds, index, mask)
         prior = None
         if self.keys is not None:
