@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 
-from ppl.core import ir, poly, squarefree
+from ppl.core import ir, poly, squarefree, sturm
 from ppl.core.reads import leaf_sites
 from ppl.diagnostics import Span
 from ppl.elaborate import flat
@@ -356,18 +356,12 @@ class _Splitter:
         degree = max(powers)
         if not 2 <= degree <= MAX_DEGREE:
             return None
-        found = flat.roots([powers.get(k, 0.0) for k in range(degree + 1)])
-        scale = 1.0 + max(map(abs, found))
-        real = sorted(r.real for r in found if abs(r.imag) < 1e-7 * scale)
-        crossings: list[float] = []
-        for r in real:  # a double root touches zero without crossing it
-            if crossings and abs(crossings[-1] - r) < 1e-5 * scale:
-                crossings.pop()
-            else:
-                crossings.append(r)
+        crossings = sturm.sign_changes([powers.get(k, 0.0) for k in range(degree + 1)])
+        if crossings is None:
+            return None
         out: ir.Expr = ir.literal(powers[degree] > 0)
         for r in crossings:
-            out = agree(out, self.sign(poly.add(poly.atom(x), poly.constant(-polished(powers, r)))))
+            out = agree(out, self.sign(poly.add(poly.atom(x), poly.constant(-rounded(r)))))
         return out
 
     def function(self, p: poly.Poly) -> ir.Expr | None:
@@ -393,14 +387,8 @@ def _at_literals(e: ir.Expr) -> bool:
     return isinstance(e, ir.Cell) and all(isinstance(i, ir.Lit) for i in e.indices)
 
 
-def polished(powers: dict[int, float], r: float) -> float:
-    """A root after a few Newton steps, so that twins written differently agree to rounding."""
-    for _ in range(3):
-        value = sum(c * r**k for k, c in powers.items())
-        slope = sum(k * c * r ** (k - 1) for k, c in powers.items() if k)
-        if slope == 0:
-            break
-        r -= value / slope
+def rounded(r: float) -> float:
+    """A root so that twins written differently agree."""
     return float(f"{r:.15g}")
 
 

@@ -1,0 +1,55 @@
+"""Polynomials in one latent: every change of sign becomes a guard, however close to another and however far out."""
+
+from __future__ import annotations
+
+import random
+from fractions import Fraction
+
+import pytest
+
+from ppl.core import poly
+from ppl.core.sturm import sign_changes
+from ppl.driver import compile_source
+
+
+@pytest.mark.parametrize(("condition", "places"), [
+    ("(t - 100000) ^ 2 < 0.16", [99999.6, 100000.4]),
+    ("(t - 0.1) * (t - 0.3) * (t - 100000) > 0", [0.1, 0.3, 100000]),
+    ("(t - 1) * (t - 2) * (t - 1000000) > 0", [1, 2, 1000000]),
+    ("t ^ 2 - 0.2 * t + 0.01 > 0", []),
+    ("t ^ 2 < t + 2", [-1, 2]),
+    ("t ^ 2 + 1 > 0", []),
+])  # fmt: skip
+def test_each_root_is_a_guard(condition: str, places: list[float]) -> None:
+    found = compile_source(f"t ~ Normal(0, 1)\nif {condition} {{ factor 1 }}\n", "m.ppl", "m").regions
+    assert found is not None
+    assert sorted(-poly.value(g.normal) for g in found.guards if g.boundaries) == pytest.approx(places, rel=1e-10)
+
+
+def _polynomial(roots: list[float]) -> list[Fraction]:
+    out = [Fraction(1)]
+    for r in roots:
+        out = [(out[k - 1] if k else 0) - Fraction(r) * (out[k] if k < len(out) else 0) for k in range(len(out) + 1)]
+    return out
+
+
+def test_places_are_those_of_exact_arithmetic() -> None:
+    rng = random.Random(0)
+    for _ in range(200):
+        # Whole numbers, so that the coefficients are floats without rounding.
+        roots = [float(rng.choice((rng.randint(-3, 3), rng.randint(-400, 400)))) for _ in range(rng.randint(1, 5))]
+        odd = sorted({r for r in roots if roots.count(r) % 2})
+        factor = _polynomial(roots)
+        assert all(Fraction(float(c)) == c for c in factor)
+        assert sign_changes([float(c) for c in factor]) == odd
+        raised = [c + (factor[k - 2] if k >= 2 else 0) for k, c in enumerate([*factor, Fraction(0), Fraction(0)])]
+        assert sign_changes([float(c) for c in raised]) == odd  # times 1 + x^2
+
+
+@pytest.mark.parametrize(("coefficients", "places"), [
+    ([], []), ([2.0], []), ([0.0, 0.0], []), ([0.0, 1.0], [0.0]), ([0.0, 0.0, 1.0], []), ([0.0, 0.0, 0.0, -2.0], [0.0]),
+    ([-1e-300, 1.0], [1e-300]), ([1e300, -1e-300], None), ([1.0, float("inf")], None),
+    ([-2.0, 0.0, 1.0], [-(2**0.5), 2**0.5]), ([1e-30, 0.0, -1.0], [-1e-15, 1e-15]),
+])  # fmt: skip
+def test_corners(coefficients: list[float], places: list[float] | None) -> None:
+    assert sign_changes(coefficients) == (None if places is None else pytest.approx(places, rel=3e-16, abs=0))
