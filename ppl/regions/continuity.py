@@ -9,12 +9,14 @@ from dataclasses import dataclass, field
 
 from ppl.core import ir, poly
 from ppl.core.functions import KNOWN
+from ppl.record import record
 from ppl.regions.flow import NOTHING
 from ppl.regions.lines import latent_of
 from ppl.regions.scope import Scope
 
 Roots = Mapping[ir.Expr, poly.Poly]
 
+ROUNDING = 1e-12  # relative
 MAX_CONDITION = 50  # nodes; a longer condition stays under its name
 
 
@@ -104,12 +106,31 @@ def is_continuous(
         if any(mentions(x, keys, named) for x in resolved):
             return False  # decided in a way that `resolve` does not follow, such as `==` of two bools
         a, b = (at_root(scope, poly.to_poly(x, on.expand, memo), roots, on.expand, memo) for x in resolved)
-        if a is None or b is None or any(abs(c) > 1e-12 for c in poly.add(a, b, -1.0).values()):
+        if a is None or b is None or not is_equal(a, b):
             return False
     return True
 
 
-def at_root(scope: Scope, p: poly.Poly, roots: Roots, expand: poly.Expand, memo: poly.Memo) -> poly.Poly | None:
+@record
+class AtRoot:
+    """A polynomial on a boundary, and how large the numbers were that its coefficients were added up from, which says
+    what of them is rounding."""
+
+    value: poly.Poly
+    sizes: poly.Poly
+
+
+def is_equal(a: AtRoot, b: AtRoot) -> bool:
+    """Whether two polynomials are the same but for rounding."""
+    sizes = poly.add(a.sizes, b.sizes)
+    return all(abs(c) <= ROUNDING * sizes.get(m, 0.0) for m, c in poly.add(a.value, b.value, -1.0).items())
+
+
+def absolute(p: poly.Poly) -> poly.Poly:
+    return {m: abs(c) for m, c in p.items()}
+
+
+def at_root(scope: Scope, p: poly.Poly, roots: Roots, expand: poly.Expand, memo: poly.Memo) -> AtRoot | None:
     """`p` on the boundary, also inside its functions: ``exp(a * (x - c))`` is 1 at ``x = c``.
 
     None where that is no number: in ``x / x`` and ``x * pow(x, -1.5)`` what vanishes would hide what is unbounded. A
@@ -117,6 +138,7 @@ def at_root(scope: Scope, p: poly.Poly, roots: Roots, expand: poly.Expand, memo:
     """
     sites = {latent.site for a in roots if (latent := latent_of(scope, a)) is not None}
     known: dict[ir.Expr, poly.Poly] = dict(roots)
+    sizes = {a: absolute(q) for a, q in roots.items()}
     for a in poly.atoms(p):
         if a in known or not isinstance(a, ir.Op) or not scope.flow.of(a).smooth & sites:
             continue
@@ -125,13 +147,14 @@ def at_root(scope: Scope, p: poly.Poly, roots: Roots, expand: poly.Expand, memo:
         inner = at_root(scope, poly.to_poly(a.args[0], expand, memo), roots, expand, memo)
         if inner is None:
             return None
-        known[a] = poly.atom(ir.Op(a.op, (poly.to_expr(inner),), a.type, a.random))
-        if poly.is_constant(inner) and not (a.op == "log" and poly.value(inner) == 0):
-            folded = value_at(a.op, poly.value(inner))
+        known[a] = sizes[a] = poly.atom(ir.Op(a.op, (poly.to_expr(inner.value),), a.type, a.random))
+        if poly.is_constant(inner.value) and not (a.op == "log" and is_equal(inner, AtRoot({}, {}))):
+            folded = value_at(a.op, poly.value(inner.value))
             if folded is None:
                 return None
             known[a] = poly.constant(folded)
-    return poly.substitute(p, known)
+            sizes[a] = poly.constant(max(abs(folded), poly.value(inner.sizes)))
+    return AtRoot(poly.substitute(p, known), poly.substitute(absolute(p), sizes))
 
 
 def value_at(op: str, x: float) -> float | None:

@@ -9,7 +9,7 @@ from ppl.core import ir, poly
 from ppl.core.reads import assigned, reached
 from ppl.diagnostics import Span
 from ppl.language.distributions import DENSITY_FUNCTIONS, DensityFunction, named
-from ppl.regions.continuity import Roots, at_root, expressions_of_value, root_of
+from ppl.regions.continuity import AtRoot, Roots, at_root, expressions_of_value, is_equal, root_of
 from ppl.regions.lines import latent_of
 from ppl.regions.scope import Scope
 
@@ -106,4 +106,4 @@ def equals(scope: Scope, e: ir.Expr, value: float, roots: Roots) -> bool:
     if not scope.flow.of(e).smooth & sites:
         return False
     there = at_root(scope, scope.normal(e), roots, scope.expand, scope.memo)
-    return there is not None and not any(abs(c) > 1e-12 for c in poly.add(there, poly.constant(value), -1.0).values())
+    return there is not None and is_equal(there, AtRoot(poly.constant(value), poly.constant(abs(value))))
