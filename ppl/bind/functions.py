@@ -192,6 +192,7 @@ TABLE: Mapping[str, Callable[..., Array]] = MappingProxyType(
         "sqrt": np.sqrt,
         "square": lambda x: np.square(x.astype(np.float64)),
         "inv": lambda x: 1.0 / x,
+        "over_zero": lambda x: x / 0.0,
         "erf": _each(math.erf),
         "erfc": _erfc,
         "Phi": lambda x: 0.5 * _erfc(-x / _SQRT2),

@@ -178,6 +178,8 @@ class Extents:
                 return extent.mul(x, extent.inverse(y))
             case "inv", (x,):
                 return extent.inverse(x)
+            case "over_zero", (x,):
+                return Extent(0.0 if x.lo >= 0 else -INF, 0.0 if x.hi <= 0 else INF, x.lo >= 0, x.hi <= 0)
             case "square", (x,):
                 return extent.above(0.0, x, open=x.positive or x.negative)
             case "abs", (x,):

@@ -21,15 +21,17 @@ from ppl.core import ir, poly
 from ppl.core.functions import KNOWN
 from ppl.core.reads import live_expressions, sources_of
 from ppl.diagnostics import PplError, Span, in_source_order
-from ppl.elaborate import expressions, zeros
+from ppl.elaborate import expressions, flat, zeros
 from ppl.elaborate.context import Context
 from ppl.elaborate.extents import Extent, Extents, Literal
+from ppl.elaborate.signs import both
 
 WATCHED = ("div", "mul", "inv", "pow", "atan2", "tan", "digamma", "add", "sub", "dot", "prod", "matmul", "outer")
 HARMLESS = ("mul", "add", "sub", "dot", "prod", "matmul", "outer")  # where none of the others is in the program
 MATRICES = ("solve", "solve_lower", "inverse")
 # What an operation needs a guard for: the sign of an operand by its place, or the poles between which its argument is.
 FIRST, SECOND, PLACE = 0, 1, 2
+ZERO = {FIRST: 3, SECOND: 4}  # or whether an operand, by its place, is zero: it may be so on a region
 FLAT = ("relu", "max", "min", "clamp", "floordiv", "mod")  # may be a constant where latents move
 EVEN = ("abs", "square", "sqrt", "relu")
 BOUNDED = (
@@ -63,7 +65,7 @@ def look(ctx: Context) -> None:
 
 
 STATE = "a value that is not written out"  # what loops carry or collect, and arrays that are filled
-MOST_LEAVES, MOST_CORNERS, MAX_POLES = 64, 16, 200
+MOST_LEAVES, MOST_CORNERS, MOST_PIECES, MAX_POLES = 64, 16, 32, 200
 
 
 @dataclass
@@ -73,19 +75,39 @@ class _Reads:
     ctx: Context
     leaves: dict[str, frozenset[str]] = field(default_factory=dict[str, frozenset[str]])
     flats: set[str] = field(default_factory=set[str])
+    bents: set[str] = field(default_factory=set[str])
+    elements: dict[str, list[ir.Expr]] = field(default_factory=dict[str, list[ir.Expr]])  # of arrays
 
     def add(self, body: tuple[ir.Statement, ...]) -> None:
+        """Finds what variables and arrays depend on, starting from nothing, until what arrays hold is stable."""
+        sources: list[tuple[str, ir.Expr, bool]] = []  # the last: an element of an array
         for _, s in ir.blocks(body):
             match s:
-                case ir.Let(var=ir.Var(name=name), value=value):
-                    pass
+                case ir.Let():
+                    sources.append((s.var.name, s.value, False))
+                    self.bents |= {s.var.name} if s.var.type.dims else set()
+                case ir.Fill():
+                    sources.append((s.array, s.value, True))
+                    self.elements.setdefault(s.array, []).append(s.value)
                 case ir.Decide():
-                    name, value = f"guard {s.index}", self.ctx.guards[s.index].value
+                    sources.append((f"guard {s.index}", self.ctx.guards[s.index].value, False))
+                case ir.Loop():
+                    sources += [(c.final.name, c.element, True) for c in s.collects]
                 case _:
-                    continue
-            self.leaves[name] = self.of(value)
-            if self.flat(value):
-                self.flats.add(name)
+                    pass
+        self.leaves = {name: frozenset({name} if name in self.ctx.sites else ()) for name, *_ in sources}
+        changed = True
+        while changed:
+            changed = False
+            for name, e, element in sources:
+                before = self.leaves[name], name in self.flats, name in self.bents
+                if before[0] != frozenset({STATE}):
+                    self.leaves[name] = _few(before[0] | self.of(e))
+                if self.flat(e):
+                    self.flats.add(name)
+                if element and self.bent(e):
+                    self.bents.add(name)
+                changed |= before != (self.leaves[name], name in self.flats, name in self.bents)
 
     def of(self, e: ir.Expr) -> frozenset[str]:
         """The sites that decide a value, and `STATE`; `STATE` alone if they are many."""
@@ -101,7 +123,15 @@ class _Reads:
                     out |= self.leaves.get(name, frozenset({name if name in self.ctx.sites else STATE}))
                 case _:
                     pass
-        return out if len(out) <= MOST_LEAVES else frozenset({STATE})
+        return _few(out)
+
+    def bent(self, e: ir.Expr) -> bool:
+        """Whether a number may be zero other than where an affine form of latents changes its sign."""
+        p = self.ctx.normal(e)
+        if any(sum(k for _, k in m) > 1 for m in p):
+            return True
+        names = [_name(x) for x in poly.atoms(p) if x.random]
+        return any(n is None or n in self.bents or not (n in self.leaves or n in self.ctx.sites) for n in names)
 
     def flat(self, e: ir.Expr) -> bool:
         """Whether a number may be constant on more than a surface, where latents move that it reads."""
@@ -111,12 +141,30 @@ class _Reads:
                     return True
                 case ir.Op() if x.op in FLAT:
                     return True
-                case ir.Var(random=True):
-                    if x.name in self.flats or not (x.name in self.leaves or x.name in self.ctx.sites):
+                case ir.Var(random=True) | ir.Cell(random=True):
+                    name = x.name if isinstance(x, ir.Var) else x.array
+                    if name in self.flats or not (name in self.leaves or name in self.ctx.sites):
                         return True
                 case _:
                     pass
         return False
+
+
+def _few(leaves: frozenset[str]) -> frozenset[str]:
+    return leaves if len(leaves) <= MOST_LEAVES else frozenset({STATE})
+
+
+def _name(e: ir.Expr) -> str | None:
+    """The variable or array that a value is, or an element of."""
+    match e:
+        case ir.Var():
+            return e.name
+        case ir.Cell():
+            return e.array
+        case ir.Index():
+            return _name(e.base)
+        case _:
+            return None
 
 
 @dataclass
@@ -175,11 +223,12 @@ class _Looker:
             case "digamma", (u,):
                 return [] if not u.random or self.extents.at(u, given).lo >= 0 else [PLACE]
             case "div", (n, d):
-                return self.of_quotient(n, d, given)
+                return [*self.of_quotient(n, d, given), *self.zero(SECOND, d, given)]
             case "inv", (d,):
-                return [FIRST] if self.crosses(d, given) else []
+                return [*([FIRST] if self.crosses(d, given) else []), *self.zero(FIRST, d, given)]
             case "pow", (base, power):
-                return [FIRST] if self.negative_odd(power, given) and self.crosses(base, given) else []
+                out = [FIRST] if self.negative_odd(power, given) and self.crosses(base, given) else []
+                return out + (self.zero(FIRST, base, given) if self.extents.at(power, given).lo < 0 else [])
             case "mul" | "dot" | "matmul" | "outer", (a, b):
                 return [
                     k for k, (x, other) in enumerate(((a, b), (b, a)))
@@ -206,6 +255,7 @@ class _Looker:
         if self.extents.at(x, given).positive or _sign(self.extents.at(y, given)):
             return []
         out = [FIRST] if self.crosses(y, given) else []
+        out += self.zero(FIRST, y, given) + self.zero(SECOND, x, given)
         if x.random and (not y.random or (self.touches(y, given) and (self.together(y, x) or self.reads.flat(y)))):
             return [*out, SECOND]
         return out
@@ -218,8 +268,55 @@ class _Looker:
         """Whether a number may be zero other than by a change of sign, where the sign of an affine form changes."""
         if not d.random or _sign(self.extents.at(d, given)):
             return False
-        affine = all(sum(k for _, k in m) <= 1 for m in self.ctx.normal(d)) and not self.reads.flat(d)
-        return not affine or not all(isinstance(a, ir.Var | ir.Cell) for a in poly.atoms(self.ctx.normal(d)))
+        return self.reads.flat(d) or self.reads.bent(d)
+
+    def zero(self, place: int, u: ir.Expr, given: tuple[Literal, ...]) -> list[int]:
+        """What an operand needs that may be zero on a region."""
+        scalar = u.random and not u.type.dims and u.type.base != "int"
+        if not scalar or _sign(self.extents.at(u, given)) or not self.reads.flat(u):
+            return []
+        return [ZERO[place]] if any(not p for p in self.pieces(self.ctx.normal(u))) else []
+
+    def pieces(self, p: poly.Poly, most: int = MOST_PIECES) -> list[poly.Poly]:
+        """The normal forms that a number has, each on a region; a zero too if they are more than `most`."""
+        for a in poly.atoms(p):
+            choices = self.choices(a, most)
+            if choices is None:
+                continue
+            out: list[poly.Poly] = []
+            for c in choices:
+                out += self.pieces(poly.substitute(p, {a: c}), most - len(out))
+                if len(out) >= most:
+                    return [*out, {}]
+            return out
+        return [p]
+
+    def choices(self, a: ir.Expr, most: int) -> list[poly.Poly] | None:
+        """The forms that an atom has; None if it is one whatever the latents are."""
+        normal = self.ctx.normal
+        match a:
+            case _ if not a.random:
+                return None
+            case ir.Op(op="max" | "min", args=(x, y)):
+                return [normal(x), normal(y)]
+            case ir.Op(op="clamp", args=(x, lo, hi)):
+                return [normal(x), normal(lo), normal(hi)]
+            case ir.Op(op="relu", args=(x,)):
+                return [normal(x), {}]
+            case ir.Op(op="abs", args=(x,)):
+                return [normal(x), poly.add({}, normal(x), -1.0)]
+            case ir.Select():
+                return [normal(a.then), normal(a.orelse)]
+            case ir.Cell() if a.array in self.reads.elements and a.array in self.reads.flats:
+                own = [poly.atom(ir.Var(f"{a.array}[]", ir.REAL, True))] if a.array in self.ctx.sites else []
+                return own + [normal(x) for x in self.reads.elements[a.array]]
+            case ir.Op(op=op, args=(x,)) if op in flat.FUNCTIONS and not x.type.dims and self.reads.flat(x):
+                inner = self.pieces(normal(x), most)
+                values = [_applied(op, poly.value(q)) for q in inner if poly.is_constant(q)]
+                other = [poly.atom(ir.Var("varying", ir.REAL, True))] if len(values) < len(inner) else []
+                return other + [poly.constant(v) for v in values if math.isfinite(v)]
+            case _:
+                return None
 
     def together(self, a: ir.Expr, b: ir.Expr) -> bool:
         """Whether one latent may move both."""
@@ -245,6 +342,8 @@ class _Looker:
                 return self.touches(d, given) or self.infinite(a, given)
             case ir.Op(op="inv" | "digamma", args=(d,)):
                 return self.touches(d, given)
+            case ir.Op(op="over_zero"):
+                return True
             case ir.Op(op="pow", args=(base, power)):
                 x, y = self.extents.at(base, given), self.extents.at(power, given)
                 negative = y.lo < 0 and base.random and not _sign(x)
@@ -298,6 +397,13 @@ class _Looker:
                 return False
 
 
+def _applied(op: str, x: float) -> float:
+    try:
+        return flat.FUNCTIONS[op](x)
+    except (ArithmeticError, ValueError):
+        return math.nan
+
+
 def _sign(x: Extent) -> int:
     """The sign of what is not zero, else 0."""
     return 1 if x.positive else -1 if x.negative else 0
@@ -322,11 +428,36 @@ def sided(ctx: Context, e: ir.Op) -> ir.Expr:
         return _between(ctx, e) if e.args[0].random else e
     sides = frozenset[int]() if e.op in ("add", "sub") else keys
     args = tuple(side(ctx, a, e) if k in sides and a.random else a for k, a in enumerate(e.args))
-    out = ir.Op(e.op, args, e.type, e.random, e.span)
+    zeros = tuple(k for k, key in ZERO.items() if key in keys and e.args[k].random)
+    out = _where_zero(ctx, ir.Op(e.op, args, e.type, e.random, e.span), e, zeros)
     both = FIRST in keys and e.op in ("div", "mul", "atan2", "add", "sub")
     corners = [u for a in e.args for u in _corners(ctx, a)] if both else []
     signs = [x for x in dict.fromkeys(positive(ctx, u, e) for u in corners) if not isinstance(x, ir.Lit)]
     return ir.Op("sided", (out, *signs), e.type, True, e.span) if signs else out
+
+
+def _where_zero(ctx: Context, out: ir.Expr, e: ir.Op, zeros: tuple[int, ...]) -> ir.Expr:
+    """`out`, which stands for `e`, with cases of their own where operands are zero, and be it on a region: what they
+    read moves nothing there."""
+    if not zeros or not isinstance(out, ir.Op):
+        return out
+    assert e.span is not None
+    k, *others = zeros
+    minus = ir.Op("neg", (e.args[k],), ir.REAL, True)
+    is_zero = both(*(ir.negate(positive(ctx, u, e)) for u in (e.args[k], minus)))
+    if isinstance(is_zero, ir.Lit):
+        return _where_zero(ctx, out, e, tuple(others))
+    is_zero = ctx.let("zero", is_zero, e.span)
+    zero = ir.Op("to_real", (ir.literal(0),), ir.REAL, False)
+    match e.op:
+        case "div":
+            there: ir.Expr = ir.Op("over_zero", (out.args[0],), ir.REAL, True, e.span)
+        case "inv" | "pow":
+            there = ir.Op("over_zero", (ir.literal(1),), ir.REAL, True, e.span)
+        case _:
+            args = (*out.args[:k], zero, *out.args[k + 1 :])
+            there = _where_zero(ctx, ir.Op(e.op, args, e.type, e.random, e.span), e, tuple(others))
+    return ir.Select(is_zero, there, _where_zero(ctx, out, e, tuple(others)), e.type, True)
 
 
 def _corners(ctx: Context, e: ir.Expr) -> list[ir.Expr]:

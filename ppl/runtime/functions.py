@@ -144,6 +144,11 @@ def within(x: ArrayLike, lo: ArrayLike, hi: ArrayLike) -> Array:
     return jnp.clip(inside, lo + step * jnp.maximum(1.0, jnp.abs(lo)), hi - step * jnp.maximum(1.0, jnp.abs(hi)))
 
 
+def over_zero(x: ArrayLike) -> Array:
+    """``x / 0``, in which nothing moves."""
+    return lax.stop_gradient(real(x)) / jnp.zeros((), real(x).dtype)
+
+
 def _double(x: Array) -> bool:
     return x.dtype.itemsize == 8
 

@@ -34,7 +34,8 @@ def poles(source: str) -> list[str]:
     "tanh(x * (1 / x ^ 2) ^ 1.5)", "tanh(x * (if y > 0 then 1 / x ^ 2 else 2))", "tanh(x * [1 / x ^ 2, y][0])",
     "tanh(x * hypot(1 / x ^ 2, y))", "tanh(x * sum([1 / x ^ 2, y]))", "tanh(x * digamma(x * x))",
     "tanh(1 / abs(x) - 1 / abs(x - x * x))", "tanh(x / inv(1 / x ^ 2 + 1))", "tanh(x / (2 - erf(1 / x ^ 2) - 1))",
-    "tanh(s * x / exp(-1 / abs(x)))",
+    "tanh(s * x / exp(-1 / abs(x)))", "tanh(1 / min(x, 0))", "atan2(min(y, 0), x)", "atan2(relu(y), relu(x))",
+    "tanh(1 / relu(x))", "tanh(1 / (max(x, y) - y))", "tanh(1 / log(max(x, 1)))",
 ])  # fmt: skip
 def test_a_pole_is_a_guard(value: str) -> None:
     assert poles(f"{LATENTS}factor {value}\n")
@@ -48,6 +49,7 @@ def test_a_pole_is_a_guard(value: str) -> None:
     "(if 2 * x + 1 > 3 then 1 / (x + 1) else 0)", "(if x > 1 then 1 / log(x) else 0)",
     "(if x < -1 or x > 1 then 0 else 1 / (x - 1.5) ^ 2)", "(if x > 0.1 and y > 0 then 1 / x else 0)", "1 / (s - -1)",
     "1 / (lgamma(s) ^ 2 + 1)", "s / sum([s, 1.0])", "x / inv(1 / s ^ 2 + 1)", "s / abs(x * s)", "x / exp(x * y)",
+    "1 / max(x, s)", "1 / (relu(x) + 1)", "1 / log(2 + relu(x))", "s / (if x > 0 then 1 else 2)",
     "1 / x ^ 2 + 1 / abs(x)", "x * log1p_exp(1 / s ^ 2)", "x * exp(tanh(x) ^ 2)", "x / erfc(y)", "digamma(s * (x * x))",
     "1 / (x * x) * exp(x)", "1 / cosh(x * y)", "x * log(abs(x))", "y / (1 + exp(-1 / s))",
 ])  # fmt: skip
@@ -74,6 +76,9 @@ def test_operands_behind_state_arrays_and_calls() -> None:
     assert poles(LATENTS + carried)
     elements = "d = [x - 0.1 * i for i in 0..3]\nfor i in 0..3 { observe 0.5 ~ Normal(x / abs(d[i]), 1) }\n"
     assert poles(LATENTS + elements)
+    filled = "var d: real[3]\nfor i in 0..3 { d[i] = abs(x - 0.1 * i) }\nfor i in 0..3 { factor tanh(x / d[i]) }\n"
+    assert poles(LATENTS + filled)
+    assert not poles(LATENTS + filled.replace("abs(x - 0.1 * i)", "s + i"))
     twice = "fn f(a: real, b: real) -> real { return tanh(a / b) }\n"
     (one, other) = poles(f"{twice}{LATENTS}factor f(1, x) + f(y, sqrt(y * y))\n")
     assert one != other
