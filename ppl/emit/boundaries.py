@@ -475,9 +475,10 @@ class BoundaryEmitter:
         return Printer(self.facts.regions, self.names)
 
     def moved_printer(self, b: Boundary) -> Printer:
-        if not b.line.indices:
-            return self.printer()
-        return Printer(self.facts.regions, self.names, (moved(self.scope, b.line, f"{self.names[b.line.site]}_moved"),))
+        on = "" if b.line == NOWHERE else "True"
+        name = f"{self.names[b.line.site]}_moved" if b.line.indices else ""
+        moves = (moved(self.scope, b.line, name),) if name else ()
+        return Printer(self.facts.regions, self.names, moves, on_boundary=on)
 
     def live_printer(self, position: dict[int, str]) -> Printer:
         """Prints slope and rest from the main evaluation, through which gradients flow."""

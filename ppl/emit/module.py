@@ -193,7 +193,7 @@ def model(w: Writer, facts: Facts, names: dict[str, str], unpack: tuple[str, ...
         if b.effect == "incremental"
         for r in regions.loops[i.loops[-1]].reductions
     )
-    emitter = Emitter(facts, Printer(regions, names), w, keep, overridable, split=True)
+    emitter = Emitter(facts, Printer(regions, names, on_boundary="on_boundary"), w, keep, overridable, split=True)
     with w.block("def model(at, data, size, path=None):"):
         w.line(
             '"""The program at the point `at`, along `path` or, without one, along the path that its guards choose."""'
@@ -205,8 +205,11 @@ def model(w: Writer, facts: Facts, names: dict[str, str], unpack: tuple[str, ...
             events = tuple_text([str(n) for n in c.events])
             w.line(f'{custom_name(c.name)} = dist.Custom("{c.name}", {c.event}, {events}{draws})')
         w.line("out = {}")
+        start = len(w.lines)
         emitter.arrays()
         emitter.block(regions.body)
+        if any("on_boundary=" in line for line in w.lines[start:]):
+            w.insert(start, "on_boundary = path is not None")
         for a in regions.program.arrays:
             if not a.site:
                 emitter.kept(a.name)

@@ -18,7 +18,7 @@ _RESERVED = frozenset(
         "k", "v", "TERMS", "SITES", "OBSERVED", "PRIORS", "min", "jump", "None", "True", "False", "crossings", "value",
         "on", "across", "outcomes", "row", "modes", "step", "marginal", "given", "integrated", "expected", "terms",
         "INTEGRABLE", "vectors", "prefix", "families", "prepare", "cuts", "summed", "SUMMED", "there", "loops",
-        "normals", "along", "is_reached", "sizing", "probabilities",
+        "normals", "along", "is_reached", "sizing", "probabilities", "on_boundary",
     }
 )
 # fmt: on

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from ppl.core import ir
 from ppl.emit.writer import tuple_text
 from ppl.language.distributions import DENSITY_FUNCTIONS
-from ppl.language.functions import GUARDED
+from ppl.language.functions import BOUNDED, GUARDED
 from ppl.regions.model import Latent, Regions
 
 _INFIX = {
@@ -51,6 +51,7 @@ class Printer:
     moved: tuple[Moved, ...] = ()
     aliases: Mapping[str, str] = field(default_factory=dict[str, str])
     read: Mapping[ir.Expr, str] = field(default_factory=dict[ir.Expr, str])
+    on_boundary: str = ""  # Python that tells whether the values are those on a boundary, if they may be
 
     def name(self, name: str) -> str:
         return self.aliases[name] if name in self.aliases else self.names[name]
@@ -175,6 +176,9 @@ class Printer:
         if e.op == "pow" and e.type.base == "int":
             return f"({self.expr(e.args[0], mask, _CALL)} ** {self.expr(e.args[1], mask, _CALL)})"
         if mask is not None and e.op in GUARDED:
+            whole = e.op == "pow" and (e.args[1].type.base == "int" or _is_whole(e.args[1]))
+            if self.on_boundary and mask.random and e.random and e.op in BOUNDED and not whole:
+                args += f", on_boundary={self.on_boundary}"
             return f'fn.masked({self.expr(mask)}, "{e.op}", {args})'
         return f"fn.{e.op}({args})"
 
@@ -205,6 +209,10 @@ def _steps(index: ir.Expr) -> bool:
             return True
         case _:
             return False
+
+
+def _is_whole(e: ir.Expr) -> bool:
+    return isinstance(e, ir.Lit) and float(e.value).is_integer()
 
 
 def _wrap(text: str, own: int, level: int) -> str:

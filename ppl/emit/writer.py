@@ -21,6 +21,10 @@ class Writer:
             code = f"{code:<59} # {comment}" if len(code) < 59 else f"{code}  # {comment}"
         self.lines.append(code.rstrip())
 
+    def insert(self, place: int, text: str) -> None:
+        """One statement before line number `place`."""
+        self.lines.insert(place, "    " * self.depth + text)
+
     @contextmanager
     def block(self, head: str, comment: str = "") -> Generator[None]:
         self.line(head, comment)

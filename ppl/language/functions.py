@@ -72,5 +72,9 @@ GUARDED = frozenset(
     | {"cholesky", "solve", "solve_lower", "inverse", "log_det"}
 )
 
+# Functions that are finite at the ends of their domain and undefined beyond: on a boundary, which is rounded, they are
+# taken at the nearest point of it.
+BOUNDED = frozenset({"sqrt", "asin", "acos", "acosh", "pow"})
+
 # Functions of an array that mean nothing without elements. (The sum of nothing is 0, the product 1, log_sum_exp -inf.)
 NEED_ELEMENTS = frozenset(("min", "max", "mean"))

@@ -471,13 +471,32 @@ SAFE: Mapping[str, tuple[float, ...]] = MappingProxyType(
 )
 
 
-def masked(mask: ArrayLike, function: str, *operands: ArrayLike) -> Array:
+# The domains of functions that are finite at its ends, in their first operand.
+DOMAIN: Mapping[str, tuple[float, float]] = MappingProxyType(
+    {
+        "sqrt": (0.0, math.inf),
+        "asin": (-1.0, 1.0),
+        "acos": (-1.0, 1.0),
+        "acosh": (1.0, math.inf),
+        "pow": (0.0, math.inf),
+    }
+)
+
+
+def masked(mask: ArrayLike, function: str, *operands: ArrayLike, on_boundary: bool = False) -> Array:
     """`function` of `operands` where `mask` holds, of the operands in `SAFE` (broadcast) elsewhere.
 
     The caller discards the other elements (``where(mask, ..., ...)``); they are finite, and so is their gradient. A
     function that is not in `SAFE` is harmless at any finite operand and is applied as it is. A Python exponent of
-    `pow` stays: integer powers need it static, and a base of 1 is safe with any.
+    `pow` stays: integer powers need it static, and a base of 1 is safe with any. `on_boundary`: the operands are those
+    on the boundary of a branch, up to rounding, which may have put them outside of the function's domain: they are
+    taken for the nearest point of it.
     """
+    if on_boundary:
+        x, *others = operands
+        inside = jnp.clip(real(x), *DOMAIN[function])
+        whole = jnp.floor(others[0]) == others[0] if function == "pow" else False  # powers of any number
+        operands = (jnp.where(whole, real(x), inside), *others)
     call: Callable[..., Array] = globals()[function]
     if function in OF_MATRIX:
         a, *others = (real(x) for x in operands)

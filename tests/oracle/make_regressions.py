@@ -35,6 +35,7 @@ DATA: dict[str, dict[str, Any]] = {
     "odd_power_of_data": {"n": 2, "c": [0.1, -0.8]},
     "odd_power_times_curve": {"c": 0.1},
     "powers_of_two_factors": {"c": [0.5, -0.8]},
+    "roots_of_elements": {"n": 2, "t": [0.1, 0.7]},
     "touching_pole_of_elements": {"n": 2},
     "mate_outside_slice": {"n": 2, "t": [0.59, -0.2]},
 }

@@ -191,6 +191,25 @@ def test_masked_evaluates_where_the_mask_holds() -> None:
     np.testing.assert_allclose(fn.masked(mask, "pow", jnp.array([-2.0, 0.0]), -2), [0.25, 1.0])
     np.testing.assert_allclose(fn.masked(mask, "sin", jnp.array([0.0, 0.0])), 0.0)
     assert fn.masked(False, "log", -1.0) == 0.0
+
+
+def test_masked_takes_the_end_of_a_domain_on_a_boundary() -> None:
+    x = jnp.array([-1e-17, 0.25, -1.0])
+    np.testing.assert_allclose(fn.masked(True, "sqrt", x, on_boundary=True), [0.0, 0.5, 0.0])
+    np.testing.assert_allclose(fn.masked(True, "pow", x, 1.5, on_boundary=True), [0.0, 0.125, 0.0])
+    np.testing.assert_allclose(
+        fn.masked(True, "pow", x, jnp.array(2.0), on_boundary=True), [0.0, 0.0625, 1.0], atol=1e-30
+    )
+    np.testing.assert_allclose(
+        fn.masked(True, "acos", jnp.array([1.1, -1.1]), on_boundary=True), [0.0, np.pi], rtol=1e-6
+    )
+    np.testing.assert_allclose(fn.masked(True, "acosh", 0.99, on_boundary=True), 0.0)
+    np.testing.assert_allclose(fn.masked(jnp.array([False, True, True]), "sqrt", x, on_boundary=True), [1.0, 0.5, 0.0])
+    assert jnp.isnan(fn.masked(True, "sqrt", -1.0))
+
+
+def test_masked_needs_a_function() -> None:
+    mask = jnp.array([True, False])
     with pytest.raises(KeyError):
         fn.masked(mask, "no_such_function", 1.0)
 
