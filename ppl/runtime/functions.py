@@ -293,33 +293,47 @@ def lchoose(n: ArrayLike, k: ArrayLike) -> Array:
 # Kinks and jumps.
 
 
+# Each is a choice, so that what is not chosen has the derivative 0, and not 0 times infinity where the function
+# around has an infinite slope: ``sqrt(max(1 - x * x, 0))``.
+
+
 def abs(x: ArrayLike) -> Array:
-    return jnp.abs(x)
+    x = jnp.asarray(x)
+    return jnp.where(x <= 0, 0 - x, x)
 
 
 def relu(x: ArrayLike) -> Array:
-    return jnp.where(jnp.asarray(x) > 0, x, 0)
+    return jnp.where(jnp.asarray(x) <= 0, 0, x)
 
 
 def min(x: ArrayLike, y: ArrayLike | None = None) -> Array:
-    """One argument: the smallest element of an array. Two: elementwise."""
-    return _extreme(jnp.min, x) if y is None else jnp.minimum(x, y)
+    """One argument: the smallest element of an array. Two: elementwise. NaN if one is."""
+    if y is None:
+        return _extreme(jnp.argmin, x)
+    x, y = jnp.asarray(x), jnp.asarray(y)
+    return jnp.where((x < y) | (x != x), x, y)
 
 
 def max(x: ArrayLike, y: ArrayLike | None = None) -> Array:
-    """One argument: the largest element of an array. Two: elementwise."""
-    return _extreme(jnp.max, x) if y is None else jnp.maximum(x, y)
+    """One argument: the largest element of an array. Two: elementwise. NaN if one is."""
+    if y is None:
+        return _extreme(jnp.argmax, x)
+    x, y = jnp.asarray(x), jnp.asarray(y)
+    return jnp.where((x > y) | (x != x), x, y)
 
 
-def _extreme(reduce: Callable[[Array], Array], x: ArrayLike) -> Array:
+def _extreme(place: Callable[[Array], Array], x: ArrayLike) -> Array:
     """Of an array without elements 0: it is traced where a condition on its size keeps it from being used."""
-    elements = jnp.asarray(x)
-    return reduce(elements) if elements.size else jnp.zeros((), elements.dtype)
+    elements = jnp.ravel(jnp.asarray(x))
+    if not elements.size:
+        return jnp.zeros((), elements.dtype)
+    chosen = jnp.arange(elements.size) == place(elements)
+    return jnp.sum(jnp.where(chosen, elements, 0), dtype=elements.dtype)
 
 
 def clamp(x: ArrayLike, low: ArrayLike, high: ArrayLike) -> Array:
     """`x` cut to [low, high]."""
-    return jnp.minimum(jnp.maximum(x, low), high)
+    return min(max(x, low), high)
 
 
 def _integer(x: Array) -> Array:

@@ -17,7 +17,7 @@ DRAWS = 20_000
 
 
 @pytest.mark.parametrize("double", [True, False])
-@pytest.mark.parametrize("name", ["half_sphere", "root_of_discriminant", "roots_of_elements"])
+@pytest.mark.parametrize("name", ["half_sphere", "root_of_discriminant", "roots_of_elements", "root_of_kink"])
 def test_gradients_are_finite_and_right(name: str, double: bool) -> None:
     case = json.loads((HERE / "values.json").read_text())[name]
     with jax.enable_x64(double):

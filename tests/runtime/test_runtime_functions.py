@@ -193,6 +193,33 @@ def test_masked_evaluates_where_the_mask_holds() -> None:
     assert fn.masked(False, "log", -1.0) == 0.0
 
 
+def test_the_flat_side_of_a_kink_has_no_slope() -> None:
+    """Not even where the function around it has an infinite one."""
+    flat = {
+        "relu": lambda x: fn.sqrt(fn.relu(x)), "max": lambda x: fn.sqrt(fn.max(x, 0.0)),
+        "abs": lambda x: fn.sqrt(fn.abs(fn.max(x, 0))),
+        "min": lambda x: fn.sqrt(-fn.min(0, -x)), "clamp": lambda x: fn.acos(fn.clamp(x - 3, -1, 1)),
+        "product": lambda x: fn.max(x, 0) * fn.log(fn.max(x, 0)),
+        "power": lambda x: fn.pow(fn.clamp(x, 0, 1), 0.3),
+    }  # fmt: skip
+    for name, f in flat.items():
+        assert jax.grad(f)(-0.7) == 0, name
+        assert np.isfinite(jax.grad(f)(0.4 if name != "clamp" else 3.4)), name
+    assert jax.grad(lambda x: fn.sqrt(fn.max(jnp.stack([x, 0.0]))))(-0.7) == 0
+
+
+def test_kinks_of_special_numbers() -> None:
+    x = jnp.array([-2.0, -0.0, 0.0, 3.0, jnp.nan])
+    np.testing.assert_array_equal(fn.abs(x), np.abs(x))
+    assert not np.signbit(fn.abs(x))[:4].any()
+    for mine, theirs in ((fn.max, np.maximum), (fn.min, np.minimum)):
+        np.testing.assert_array_equal(mine(x, 1.0), theirs(x, 1.0))
+        np.testing.assert_array_equal(mine(1.0, x), theirs(1.0, x))
+    np.testing.assert_array_equal(fn.relu(x), np.maximum(x, 0))
+    np.testing.assert_array_equal(fn.clamp(x, -1, 1), np.clip(x, -1, 1))
+    assert np.isnan(fn.max(x)) and np.isnan(fn.min(x)) and fn.max(x[:4]) == 3 and fn.min(x[:4]) == -2
+
+
 def test_masked_takes_the_end_of_a_domain_on_a_boundary() -> None:
     x = jnp.array([-1e-17, 0.25, -1.0])
     np.testing.assert_allclose(fn.masked(True, "sqrt", x, on_boundary=True), [0.0, 0.5, 0.0])
