@@ -51,6 +51,16 @@ def decompose(p: poly.Poly) -> Factors | None:
     return None
 
 
+def have_common_factor(p: poly.Poly, q: poly.Poly) -> bool:
+    """Whether some factor in a random real is in both polynomials; False too where to find out would take too long."""
+    atoms = list(dict.fromkeys((*poly.atoms(p), *poly.atoms(q))))
+    try:
+        common = _Ring(len(atoms)).gcd(_integers(p, atoms, meant), _integers(q, atoms, meant))
+    except TooMuch:
+        return False
+    return any(_degree(common, k) for k, a in enumerate(atoms) if moves(a))
+
+
 def meant(c: float) -> Fraction:
     """The short fraction or decimal that a coefficient is next to, else what it is."""
     for f in (Fraction(c).limit_denominator(1000), Fraction(f"{c:.14g}")):

@@ -195,7 +195,8 @@ def decide(
     terms = tuple(sorted({t for m in keys for t in influenced(scope.flow, m)}))
     if not terms:
         return replace(base, status="no-jump", reason="its outcome reaches no term of the density")
-    bad = None if g.levels else singular.singular_at(scope, members, form.normal)
+    look = singular.singular_at_level if g.levels else singular.singular_at
+    bad = look(scope, members, form.normal)
     if bad is not None:
         sink.warn(
             "PPL403",

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 
-from ppl.core import ir, poly
+from ppl.core import ir, poly, squarefree
 from ppl.core.reads import assigned, reached
 from ppl.diagnostics import Span
 from ppl.language.distributions import DENSITY_FUNCTIONS, DensityFunction, named
@@ -26,21 +26,50 @@ INFINITE_AT_ENDS = ("LogNormal", "Gamma", "InverseGamma", "Beta", "Weibull")  # 
 EDGES: Mapping[str, tuple[float, ...]] = MappingProxyType({"positive": (0.0,), "unit": (0.0, 1.0)})
 
 
+Equals = Callable[
+    [ir.Expr, float], bool
+]  # whether an expression has a value on (part of) a boundary, but not beside it
+
+
 def singular_at(scope: Scope, members: Mapping[int, bool], normal: poly.Poly) -> Span | None:
     """The statement with a log, quotient, power or scale in a branch that is singular on the branch's own boundary."""
-    roots = root_of(scope, normal)
-    if roots is None:
-        return None
     keys = frozenset(members)
+    roots = root_of(scope, normal)
+
+    def equals(e: ir.Expr, value: float) -> bool:
+        return _equals(scope, e, value, roots, normal)
+
     for _, s in ir.blocks(scope.program.body):
         mask = None if isinstance(s, ir.Report) else s.mask
         inside = mask is not None and depends_on(scope, mask, keys)
         if isinstance(s, ir.Term | ir.Sample) and inside and s.distribution is not None:
             d = named(s.distribution)
             edges = ((EDGES.get(p.domain, ()), a) for p, a in zip(d.params, s.args, strict=True))
-            if any(equals(scope, a, edge, roots) for points, a in edges for edge in points):
+            if any(equals(a, edge) for points, a in edges for edge in points):
                 return s.span
-        if any(_singular_in(scope, e, keys, roots, inside) for e in _expressions(scope, s)):
+        if any(_singular_in(scope, e, keys, equals, inside) for e in _expressions(scope, s)):
+            return s.span
+    return None
+
+
+def singular_at_level(scope: Scope, members: Mapping[int, bool], normal: poly.Poly) -> Span | None:
+    """The same for a guard with levels: what is infinite where its value is a whole number, ``log(x - floor(x))``."""
+    keys = frozenset(members)
+    sides = [poly.add(normal, poly.constant(below), -1.0) for below in (0.0, 1.0)]  # the level, on either side
+
+    def equals(e: ir.Expr, value: float) -> bool:
+        if e.type.dims:
+            return False
+        if value == 0 and isinstance(e, ir.Op) and e.op in ZERO_AT_ZERO:
+            return equals(e.args[0], 0.0)
+        p = poly.add(scope.normal(e), poly.constant(value), -1.0)
+        levels = [a for a in poly.atoms(p) if isinstance(a, ir.GuardRef) and a.index in keys]
+        return bool(levels) and any(not poly.substitute(p, dict.fromkeys(levels, side)) for side in sides)
+
+    for _, s in ir.blocks(scope.program.body):
+        if not isinstance(s, ir.Report) and any(
+            _singular_in(scope, e, keys, equals, True) for e in _expressions(scope, s)
+        ):
             return s.span
     return None
 
@@ -60,48 +89,52 @@ def depends_on(scope: Scope, condition: ir.Expr, members: frozenset[int]) -> boo
     return any(isinstance(x, ir.GuardRef) and x.index in members for x in parts)
 
 
-def _singular_in(scope: Scope, e: ir.Expr, members: frozenset[int], roots: Roots, inside: bool) -> bool:
+def _singular_in(scope: Scope, e: ir.Expr, members: frozenset[int], equals: Equals, inside: bool) -> bool:
     match e:
         case ir.Select():
             within = inside or depends_on(scope, e.condition, members)
-            return any(_singular_in(scope, x, members, roots, within) for x in (e.then, e.orelse))
+            return any(_singular_in(scope, x, members, equals, within) for x in (e.then, e.orelse))
         case ir.Op():
-            if inside and _is_pole(scope, e, roots):
+            if inside and _is_pole(e, equals):
                 return True
-            return any(_singular_in(scope, x, members, roots, inside) for x in e.args)
+            return any(_singular_in(scope, x, members, equals, inside) for x in e.args)
         case _:
             return False
 
 
-def _is_pole(scope: Scope, e: ir.Op, roots: Roots) -> bool:
+def _is_pole(e: ir.Op, equals: Equals) -> bool:
     match e:
         case ir.Op(op="div", args=(_, below)):
-            return equals(scope, below, 0.0, roots)
+            return equals(below, 0.0)
         case ir.Op(op="pow", args=(base, ir.Lit(value=power))):
-            return power < 0 and equals(scope, base, 0.0, roots)
+            return power < 0 and equals(base, 0.0)
         case _ if e.op in DENSITY_FUNCTIONS:
-            return _density_is_unbounded(scope, e, DENSITY_FUNCTIONS[e.op], roots)
+            return _density_is_unbounded(e, DENSITY_FUNCTIONS[e.op], equals)
         case _:
-            return any(equals(scope, e.args[0], pole, roots) for pole in POLES.get(e.op, ()))
+            return any(equals(e.args[0], pole) for pole in POLES.get(e.op, ()))
 
 
-def _density_is_unbounded(scope: Scope, e: ir.Op, f: DensityFunction, roots: Roots) -> bool:
+def _density_is_unbounded(e: ir.Op, f: DensityFunction, equals: Equals) -> bool:
     """Whether a log density, or the log of a tail, is infinite on the boundary."""
     d = f.distribution
-    if any(equals(scope, a, edge, roots)
+    if any(equals(a, edge)
            for p, a in zip(d.params, e.args[1:], strict=True) for edge in EDGES.get(p.domain, ())):  # fmt: skip
         return True
     if f.part == "lpdf" and d.name not in INFINITE_AT_ENDS:
         return False
-    return any(not isinstance(b, str) and equals(scope, e.args[0], b, roots) for b in d.support.bounds)
+    return any(not isinstance(b, str) and equals(e.args[0], b) for b in d.support.bounds)
 
 
-def equals(scope: Scope, e: ir.Expr, value: float, roots: Roots) -> bool:
-    """Whether `e` moves with the latent of the root and has this value there."""
+def _equals(scope: Scope, e: ir.Expr, value: float, roots: Roots | None, normal: poly.Poly) -> bool:
+    """Whether `e` moves with the latents of a boundary and has this value there. Where the boundary has no root in
+    closed form, whether `e` less the value has a factor of the guard's own value."""
     if e.type.dims:
         return False
     if value == 0 and isinstance(e, ir.Op) and e.op in ZERO_AT_ZERO:
-        return equals(scope, e.args[0], 0.0, roots)
+        return _equals(scope, e.args[0], 0.0, roots, normal)
+    if roots is None:
+        p = poly.add(scope.normal(e), poly.constant(value), -1.0)
+        return bool(p) and squarefree.have_common_factor(p, normal)
     sites = {latent.site for a in roots if (latent := latent_of(scope, a)) is not None}
     if not scope.flow.of(e).smooth & sites:
         return False

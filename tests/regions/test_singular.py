@@ -45,6 +45,45 @@ def test_finite_at_the_guard(value: str) -> None:
     assert codes(f"x ~ Normal(0, 1)\ny ~ Exponential(1)\nfactor if x > 0 then {value} else 0\n") == []
 
 
+@pytest.mark.parametrize(("guard", "value"), [
+    ("x * y > 0.3", "log(x * y - 0.3)"), ("x * y > 0.3", "log(2 * x * y - 0.6)"),
+    ("x * y > 0.3", "1 / sqrt(y * x - 0.3)"),
+    ("exp(x) + exp(y) > 2", "log(exp(x) + exp(y) - 2)"), ("x ^ 2 + y ^ 2 < 1", "log(1 - x ^ 2 - y ^ 2)"),
+    ("d < 1", "log(1 - d)"), ("d < 1", "log1m(d)"), ("d < 1", "log(1 - d * d)"), ("d < 1", "(1 - d) ^ (-0.5)"),
+    ("d < 1", "Beta_lpdf(d, 0.5, 0.5)"), ("d < 1", "atanh(d)"),
+    ("sin(x) > 0.2 + y * x", "lgamma(sin(x) - 0.2 - x * y)"),
+    ("y * x < y * y * y", "log(y * y * y - x * y)"),
+])  # fmt: skip
+def test_unbounded_at_a_curve(guard: str, value: str) -> None:
+    latents = "x ~ Normal(0, 1)\ny ~ Normal(0, 1)\nd = x ^ 2 + y ^ 2\n"
+    assert set(codes(f"{latents}factor if {guard} then {value} else 0\n")) == {"PPL403"}
+    assert set(codes(f"{latents}if {guard} {{ v = {value}\n observe 0.3 ~ Normal(v, 1) }}\n")) == {"PPL403"}
+
+
+@pytest.mark.parametrize(("guard", "value"), [
+    ("x * y > 0.3", "sqrt(x * y - 0.3)"), ("x * y > 0.3", "log(x * y)"), ("d < 1", "log(2 - d)"), ("d < 1", "acos(d)"),
+    ("d < 1", "log(1.01 - d)"), ("d < 1", "log(d + 0.1)"), ("d < 1", "1 / (1 + d)"),
+])  # fmt: skip
+def test_finite_at_a_curve(guard: str, value: str) -> None:
+    latents = "x ~ Normal(0, 1)\ny ~ Normal(0, 1)\nd = x ^ 2 + y ^ 2\n"
+    assert codes(f"{latents}factor if {guard} then {value} else 0\n") == []
+
+
+@pytest.mark.parametrize("value", [
+    "log(x % 1)", "log(x - floor(x))", "(x % 1) * log(x % 1)", "log(1 - x % 1)", "log(0.5 * (x * y) % 1)",
+    "log(2 - (x * y) % 2)", "sqrt(x % 1) ^ (-1)", "log(ceil(x) - x)",
+])  # fmt: skip
+def test_unbounded_at_levels(value: str) -> None:
+    assert set(codes(f"x ~ Normal(0, 1)\ny ~ Normal(0, 1)\nfactor {value}\n")) == {"PPL403"}
+
+
+@pytest.mark.parametrize("value", [
+    "sqrt(x % 1)", "log(1 + x % 1)", "log(3 - (x * y) % 2)", "log(1 + exp(x) - floor(x))",
+])  # fmt: skip
+def test_finite_at_levels(value: str) -> None:
+    assert codes(f"x ~ Normal(0, 1)\ny ~ Normal(0, 1)\nfactor {value}\n") == []
+
+
 def test_a_distance_from_the_guard_helps() -> None:
     assert codes("x ~ Normal(0, 1)\nfactor if x > 0.01 then log(x) else 0\n") == []
 
