@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import random
 from fractions import Fraction
 
+import numpy as np
 import pytest
+from scipy import special
 
 from ppl.core import poly
 from ppl.core.sturm import sign_changes
 from ppl.driver import compile_source
+from ppl.elaborate.signs import inverse
 
 
 @pytest.mark.parametrize(("condition", "places"), [
@@ -53,3 +57,29 @@ def test_places_are_those_of_exact_arithmetic() -> None:
 ])  # fmt: skip
 def test_corners(coefficients: list[float], places: list[float] | None) -> None:
     assert sign_changes(coefficients) == (None if places is None else pytest.approx(places, rel=3e-16, abs=0))
+
+
+@pytest.mark.parametrize(("function", "values"), [
+    ("Phi", (1e-300, 1e-20, 0.1, 0.5, 0.9, 1 - 1e-15)),
+    ("erf", (-1 + 2**-53, -0.9, -1e-20, 0.0, 1e-300, 0.05, 0.3, 0.6, 1 - 1e-15)),
+    ("log_inv_logit", (-700.0, -0.7, -1e-20)),
+])  # fmt: skip
+def test_increasing_functions_are_undone(function: str, values: tuple[float, ...]) -> None:
+    exact = {"Phi": special.ndtri, "erf": special.erfinv, "log_inv_logit": lambda t: t - np.log(-np.expm1(t))}
+    for t in values:
+        assert inverse(function, t) == pytest.approx(exact[function](t), rel=1e-14)
+    beyond = {"Phi": (0.0, 1.0), "erf": (-1.0, 1.0), "log_inv_logit": (-math.inf, 0.0)}
+    low, high = beyond[function]
+    assert inverse(function, high) == math.inf
+    assert function == "log_inv_logit" or inverse(function, low) == -math.inf
+
+
+@pytest.mark.parametrize("condition", [
+    "Phi(0.3 * t ^ 3) > 0.5", "erf((t - 1) ^ 3) < 0", "log_inv_logit(t ^ 3) < -0.6931471805599453",
+])  # fmt: skip
+def test_behind_them_an_odd_power_is_its_factor(condition: str) -> None:
+    found = compile_source(f"t ~ Normal(0, 1)\nif {condition} {{ factor 1 }}\n", "m.ppl", "m").regions
+    assert found is not None
+    ((slope, rest),) = [(sum(g.normal.values()) - poly.value(g.normal), poly.value(g.normal)) for g in found.guards
+                        if g.boundaries]  # fmt: skip
+    assert -rest / slope == pytest.approx(1.0 if "t - 1" in condition else 0.0, abs=1e-5)
