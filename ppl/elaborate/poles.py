@@ -21,7 +21,7 @@ from ppl.core import ir, poly
 from ppl.core.functions import KNOWN
 from ppl.core.reads import live_expressions, sources_of
 from ppl.diagnostics import PplError, Span, in_source_order
-from ppl.elaborate import expressions, flat, zeros
+from ppl.elaborate import expressions, zeros
 from ppl.elaborate.context import Context
 from ppl.elaborate.extents import Extent, Extents, Literal
 from ppl.elaborate.signs import both
@@ -310,7 +310,7 @@ class _Looker:
             case ir.Cell() if a.array in self.reads.elements and a.array in self.reads.flats:
                 own = [poly.atom(ir.Var(f"{a.array}[]", ir.REAL, True))] if a.array in self.ctx.sites else []
                 return own + [normal(x) for x in self.reads.elements[a.array]]
-            case ir.Op(op=op, args=(x,)) if op in flat.FUNCTIONS and not x.type.dims and self.reads.flat(x):
+            case ir.Op(op=op, args=(x,)) if op in KNOWN and not x.type.dims and self.reads.flat(x):
                 inner = self.pieces(normal(x), most)
                 values = [_applied(op, poly.value(q)) for q in inner if poly.is_constant(q)]
                 other = [poly.atom(ir.Var("varying", ir.REAL, True))] if len(values) < len(inner) else []
@@ -399,7 +399,7 @@ class _Looker:
 
 def _applied(op: str, x: float) -> float:
     try:
-        return flat.FUNCTIONS[op](x)
+        return KNOWN[op].at(x)
     except (ArithmeticError, ValueError):
         return math.nan
 
@@ -428,8 +428,8 @@ def sided(ctx: Context, e: ir.Op) -> ir.Expr:
         return _between(ctx, e) if e.args[0].random else e
     sides = frozenset[int]() if e.op in ("add", "sub") else keys
     args = tuple(side(ctx, a, e) if k in sides and a.random else a for k, a in enumerate(e.args))
-    zeros = tuple(k for k, key in ZERO.items() if key in keys and e.args[k].random)
-    out = _where_zero(ctx, ir.Op(e.op, args, e.type, e.random, e.span), e, zeros)
+    at_zero = tuple(k for k, key in ZERO.items() if key in keys and e.args[k].random)
+    out = _where_zero(ctx, ir.Op(e.op, args, e.type, e.random, e.span), e, at_zero)
     both = FIRST in keys and e.op in ("div", "mul", "atan2", "add", "sub")
     corners = [u for a in e.args for u in _corners(ctx, a)] if both else []
     signs = [x for x in dict.fromkeys(positive(ctx, u, e) for u in corners) if not isinstance(x, ir.Lit)]
