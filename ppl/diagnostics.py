@@ -88,7 +88,6 @@ CODES: dict[str, str] = {
     "PPL402": "guard with no coordinate that moves it alone",
     "PPL403": "branch unbounded at its own guard",
     "PPL404": "matrix that may be singular",
-    "PPL405": "guard without a slope at its boundary",
     "PPL406": "line that a guard cannot have",
     "PPL407": "division by a whole number that can be zero",
     # 5xx: data

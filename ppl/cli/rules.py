@@ -106,10 +106,6 @@ RULES = {
         "boundary term for that. It does not matter where the guide hardly reaches such matrices. Cholesky factors are "
         "known to be regular, and so are their products, transposes and inverses."
     ),
-    "PPL405": (
-        "`(x - y)^3 > 0` has no slope where it is zero, so the compiler looks for the factor, `x - y`. In a sum whose"
-        " coefficients are rounded there is none any more: write the power as one."
-    ),
     "PPL406": (
         "`--line` and `lines=` name a guard by its line, and its column where there are several, and the latent along"
         " which its boundary is crossed, or the normal. `pplc explain` shows which lines each guard has."

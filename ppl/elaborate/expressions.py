@@ -6,7 +6,7 @@ from ppl.core import ir, poly
 from ppl.core.rewrite import rebuild
 from ppl.core.show import show
 from ppl.diagnostics import Span
-from ppl.elaborate import arrays, calls, flat, poles, signs
+from ppl.elaborate import arrays, calls, poles, signs
 from ppl.elaborate.context import (
     ERROR,
     ArrayBinding,
@@ -180,11 +180,6 @@ def floor(ctx: Context, x: ir.Expr, text: str, span: Span, pole: bool = False) -
         out = ir.Op("floor", (poly.to_expr(normal),), ir.INT, False, span)
         ctx.decided(out, span)
         return out
-    if flat.has_flat_level(ctx, normal):
-        ctx.error(
-            "PPL405", f"at a level of `{text}` its argument has no slope, so the boundary there would be lost", span,
-            "take the sign apart: `d = x - y`, then `if d > 0 then floor(abs(d) ^ 3) else -1 - floor(abs(d) ^ 3)`",
-        )  # fmt: skip
     guard = ir.Guard(len(ctx.guards), x, text, ctx.loops, ctx.mask, span, levels=True, pole=pole)
     ctx.guards.append(guard)
     ctx.block.append(ir.Decide(guard.index, ctx.mask, span))
@@ -276,7 +271,7 @@ def new_guard(ctx: Context, op: str, a: ir.Expr, b: ir.Expr, span: Span, pole: b
     value = hi if lo == ir.literal(0) else ir.Op("sub", (hi, lo), ir.REAL, True, span)
     if pole:
         poles.count(ctx, span)
-    parts = signs.parts_of(ctx, value, span, MAX_PARTS_OF_POLE if pole else signs.MAX_PARTS)
+    parts = signs.parts_of(ctx, value, MAX_PARTS_OF_POLE if pole else signs.MAX_PARTS)
     if parts is None:
         text = f"{show(value)} > 0, a pole of {ctx.text(span)}" if pole else ctx.text(span)
         return register_guard(ctx, value, text, span, pole)

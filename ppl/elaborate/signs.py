@@ -12,8 +12,6 @@ import math
 
 from ppl.core import ir, poly, squarefree, sturm
 from ppl.core.reads import leaf_sites
-from ppl.diagnostics import Span
-from ppl.elaborate import flat
 from ppl.elaborate.context import Context
 from ppl.record import record
 
@@ -25,7 +23,7 @@ PRODUCTS = ("mul", "div", "neg", "square", "pow", "inv", "to_real", "beside")
 POSITIVE = "positive"  # an operation that exists only between here and the caller
 
 
-def parts_of(ctx: Context, value: ir.Expr, span: Span, most: int = MAX_PARTS) -> ir.Expr | None:
+def parts_of(ctx: Context, value: ir.Expr, most: int = MAX_PARTS) -> ir.Expr | None:
     """A condition on simpler values that holds where ``value > 0``; None if `value` is as simple as it gets.
 
     The condition is made of `POSITIVE` operations on simpler values, which the caller turns into guards. Where there
@@ -34,7 +32,7 @@ def parts_of(ctx: Context, value: ir.Expr, span: Span, most: int = MAX_PARTS) ->
     p = ctx.normal(value)
     if poly.is_constant(p):
         return positive(p)  # its latents cancel
-    splitter = _Splitter(ctx, span)
+    splitter = _Splitter(ctx)
     factors = written(ctx, value)
     out = splitter.sign(p) if factors is None else splitter.signed(factors)
     if splitter.steps == 0 and factors is None:
@@ -179,9 +177,8 @@ def agree(a: ir.Expr, b: ir.Expr) -> ir.Expr:
 
 
 class _Splitter:
-    def __init__(self, ctx: Context, span: Span) -> None:
+    def __init__(self, ctx: Context) -> None:
         self.ctx = ctx
-        self.span = span
         self.steps = 0  # how often something was split
         self.parts = 0
 
@@ -196,18 +193,6 @@ class _Splitter:
                 self.steps += 1
                 return out
         self.parts += 1
-        if flat.has_flat_argument(self.ctx, p):
-            self.ctx.error(
-                "PPL405", f"`{self.ctx.text(self.span)}` has no slope where it is zero, for the argument of a function "
-                "in it has a factor to an odd power, so the boundary would be lost", self.span,
-                "where the function has the sign of its argument, compare that: `x - y > 0` for `sin((x - y) ^ 3) > 0`",
-            )  # fmt: skip
-        elif flat.has_flat_root(self.ctx, p):
-            self.ctx.error(
-                "PPL405", f"`{self.ctx.text(self.span)}` has a factor to an odd power that is multiplied out: where it "
-                "is zero nothing has a slope, so the boundary would be lost", self.span,
-                "write the factor as one: `d = x - y`, then `d ^ 3 * (1 + x ^ 2)`",
-            )  # fmt: skip
         return positive(p)
 
     def repeated(self, p: poly.Poly) -> ir.Expr | None:

@@ -146,8 +146,7 @@ class OnlyRoot:
     pieces: bool = False
 
     def finder(self, on: Line, along: Callable[[Array], Any], levels: bool) -> tuple[Finder, Cells | None]:
-        del levels
-        return lambda level: roots.monotone(lambda s: along(s) - level, on.dtype), None
+        return lambda level: roots.monotone(lambda s: along(s) - level, on.dtype, levels), None
 
 
 @dataclass(frozen=True)
@@ -165,7 +164,7 @@ class AllRoots:
         def find(level: ArrayLike) -> Roots:
             a, b = (x._replace(value=x.value - level) for x in (at.a, at.b))
             below = at._replace(a=a, b=b)
-            return roots.isolated(lambda s: smooth(s) - level, below, self.most, on.chance())
+            return roots.isolated(lambda s: smooth(s) - level, below, self.most, on.chance(), levels)
 
         return find, at
 
@@ -182,16 +181,16 @@ class PolynomialRoots:
         return len(self.coefficients) == 2
 
     def finder(self, on: Line, along: Callable[[Array], Any], levels: bool) -> tuple[Finder, Cells | None]:
-        del along, levels
-        edge = reach(on.dtype)
+        edge = jnp.asarray(reach(on.dtype), on.dtype)
         ends = on.z(-edge), on.z(edge)
+        places, ok = roots.turns(self.coefficients, jnp.minimum(*ends), jnp.maximum(*ends))
+        u, inside = on.transform.inverse_or(places, *jax.tree.map(lax.stop_gradient, on.bounds))
+        turns = jnp.where(ok & inside, jnp.clip(on.coordinate.still().noise(u), -edge, edge), edge)
+        cut = jnp.concatenate([-edge[None], jnp.sort(turns), edge[None]])
 
         def find(level: ArrayLike) -> Roots:
-            shifted = (self.coefficients[0] - level, *self.coefficients[1:])
-            places, ok = roots.polynomial(shifted, jnp.minimum(*ends), jnp.maximum(*ends))
-            u, inside = on.transform.inverse_or(places, *jax.tree.map(lax.stop_gradient, on.bounds))
-            ok &= inside
-            return Roots(jnp.where(ok, on.coordinate.still().noise(u), 0.0), ok, jnp.ones_like(places))
+            # By the value as it is written: coefficients that were multiplied out lose digits.
+            return roots.between(lambda s: along(s) - level, cut, 48, levels)
 
         return find, None
 
@@ -225,7 +224,7 @@ def attainable(
     slots, chance = jnp.arange(most), mixed(on.chance(), DIVISIONS + 1)
     values, draw = _of_monotone(on, along, find) if monotone else _of_cells(_reached(on, along, at))
     lo, hi = (jnp.clip(x, -LARGEST, LARGEST) for x in (jnp.nanmin(values), jnp.nanmax(values)))
-    first, count = jnp.floor(lo) + 1, jnp.maximum(jnp.ceil(hi) - 1 - jnp.floor(lo), 0)
+    first, count = jnp.floor(lo) + 1, jnp.maximum(jnp.floor(hi) - jnp.floor(lo), 0)
     fits = count <= most
     some, mass = draw((slots + chance) / most)
     inside = (some >= first) & (some < first + count)
@@ -334,21 +333,23 @@ def total(
 
     smooth = _first(value) if search.pieces else value
 
-    def one(s: Array, ok: Array, weight: Array, *level: Array) -> Array:
-        _, slope = derivative(_first(along) if search.pieces else along, s)
+    def one(s: Array, ok: Array, weight: Array, away: Array, *level: Array) -> Array:
+        at = _beside(on, s, away)
+        _, slope = derivative(_first(along) if search.pieces else along, at)
         share = jnp.ones_like(slope)
         if len(arguments) > 1 or arguments[0].index != on.index:
-            at_root = moved(here, on.z(s))
+            at_root = moved(here, on.z(at))
             slopes = jax.grad(lambda zs: smooth(fixed, *zs))(at_root)
             rates = [a.rate(a.noise()) for a in arguments]
-            rates = moved(rates, on.rate(s))
+            rates = moved(rates, on.rate(at))
             share = slope**2 / _positive(sum(jnp.sum((d * r) ** 2) for d, r in zip(slopes, rates, strict=True)))
         root = on.root(s, ok)
         if sizing:
             return size(root, slope, weight * share)
-        near = root.near(main)
+        beside = on.root(at, ok)
+        near = beside.near(main)
         # At the root, whatever shares noise with the moved latent depends on the parameters in another way.
-        there = moved(live, root.value) if near is main else [a.among(near) for a in arguments]
+        there = moved(live, beside.value) if near is main else [a.among(near) for a in arguments]
         return _term(root, weight * share, slope, across(root, slope, *level), smooth(near, *there))
 
     return _sum(on, along, search, one, levels)
@@ -366,9 +367,10 @@ def total_of_model(
 
     smooth = _first(value) if search.pieces else value
 
-    def one(s: Array, ok: Array, weight: Array, *level: Array) -> Array:
-        _, slope = derivative(_first(along) if search.pieces else along, s)
-        at = on.point(s)
+    def one(s: Array, ok: Array, weight: Array, away: Array, *level: Array) -> Array:
+        beside = _beside(on, s, away)
+        _, slope = derivative(_first(along) if search.pieces else along, beside)
+        at = on.point(beside)
 
         def of(u: dict[str, Array]) -> Array:
             return smooth(replace(at, u={**at.u, **u}))
@@ -377,9 +379,15 @@ def total_of_model(
         squares = sum(jnp.sum((slopes[k] * at.rate(k)) ** 2) for k in sites)
         root = on.root(s, ok)
         share = slope**2 / _positive(squares)
-        return _term(root, weight * share, slope, across(root, slope, *level), smooth(on.live_point(s)))
+        return _term(root, weight * share, slope, across(root, slope, *level), smooth(on.live_point(beside)))
 
     return _sum(on, along, search, one, levels)
+
+
+def _beside(on: Line, s: Array, away: Array) -> Array:
+    """The place at which derivatives are taken: on either side of a zero without a slope, so that errors odd in the
+    distance cancel on average. The noise drawn for the line, of which nothing else here depends, chooses."""
+    return s + jnp.where(on.noise() < 0, -away, away)
 
 
 def _first(f: Callable[..., Any]) -> Callable[..., Array]:
@@ -387,14 +395,14 @@ def _first(f: Callable[..., Any]) -> Callable[..., Array]:
 
 
 def _sum(on: Line, along: Callable[[Array], Any], search: Search, one: Callable[..., Array], levels: bool) -> Array:
-    """The sum of ``one(s, ok, weight)`` over the zeros; of ``one(s, ok, weight, level)`` over those of all levels."""
+    """The sum of ``one(s, ok, weight, away)`` over the zeros; with a level after these, over those of all levels."""
     find, at = search.finder(on, along, levels)
     if not levels:
         return jnp.sum(jax.vmap(one)(*find(0.0)))
 
     def at_level(level: Array, present: Array, weight: Array) -> Array:
         whole = level.astype(jnp.result_type(int))
-        return jnp.sum(jax.vmap(lambda s, ok, w: one(s, ok & present, w * weight, whole))(*find(level)))
+        return jnp.sum(jax.vmap(lambda s, ok, w, x: one(s, ok & present, w * weight, x, whole))(*find(level)))
 
     smooth = _first(along) if search.pieces else along
     return jnp.sum(jax.vmap(at_level)(*attainable(on, smooth, find, search.monotone, at)))

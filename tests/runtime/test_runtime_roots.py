@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -104,12 +105,114 @@ def test_rounding_at_the_end_does_not_lose_a_zero(dtype: type) -> None:
     def f(s: jax.Array, slope: jax.Array, rest: jax.Array) -> jax.Array:
         return jnp.tanh(0.2) + (0.3 + slope * s) * 1.7 + rest
 
-    def search(slope: jax.Array, rest: jax.Array, level: jax.Array, zero: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def search(slope: jax.Array, rest: jax.Array, level: jax.Array, zero: jax.Array) -> roots.Zero:
         return roots.refine(lambda s: f(s, slope, rest) - level, zero - 0.13, zero + 0.15, 14)
 
     with jax.enable_x64(dtype is np.float64):
         arguments = slope, rest, np.asarray(f(zero, slope, rest)), zero
         lowered = jax.jit(jax.vmap(search)).lower(*arguments)
-        s, ok = lowered.compile(compiler_options={"xla_backend_optimization_level": 0})(*arguments)
+        s, ok, _ = lowered.compile(compiler_options={"xla_backend_optimization_level": 0})(*arguments)
     assert ok.all()
     np.testing.assert_allclose(s, zero, atol=100 * np.finfo(dtype).eps)
+
+
+U = Callable[[Array, Array], Array]
+FLAT: dict[str, U] = {
+    "cubic": lambda x, y: (x - y) ** 3,
+    "seventh power": lambda x, y: (x - y) ** 7,
+    "times a curve": lambda x, y: (x - y) ** 3 * (1 + x * x),
+    "sine": lambda x, y: (x - y) - jnp.sin(x - y),
+    "function of it": lambda x, y: jax.nn.log_sigmoid((x - y) ** 3) + np.log(2.0),
+    "multiplied out": lambda x, y: x**3 - 3 * x * x * y + 3 * x * y * y - y**3,
+    "exponentials": lambda x, y: jnp.exp(3 * x - 3 * y) - 3 * jnp.exp(2 * x - 2 * y) + 3 * jnp.exp(x - y) - 1,
+}
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("width", [0.28, 18.0])
+@pytest.mark.parametrize("name", FLAT)
+def test_zeros_without_a_slope(name: str, width: float, dtype: type) -> None:
+    """They are found, and derivatives beside them tell how they move: as y does, in units of the scale 0.8."""
+    rng = np.random.default_rng(0)
+    y = rng.uniform(-2, 2, 1000)
+    zero = (y - 0.3) / 0.8
+    start = zero - width * rng.uniform(0.01, 0.99, 1000)
+
+    def value(s: Array, y: Array) -> Array:
+        return FLAT[name](0.3 + 0.8 * s, y)
+
+    def search(a: Array, b: Array, y: Array, side: Array) -> tuple[roots.Zero, Array]:
+        found = roots.refine(lambda s: value(s, y), a, b, 60)
+        at = found.s + side * found.away
+        return found, -jax.grad(value, 1)(at, y) / jax.grad(value)(at, y)
+
+    arguments = (start, start + width, y, np.where(rng.uniform(size=1000) < 0.5, -1, 1))
+    with jax.enable_x64(dtype is np.float64):
+        found, velocity = jax.jit(jax.vmap(search))(*(jnp.asarray(x, dtype) for x in arguments))
+    s, ok, away = map(np.asarray, found)
+    rounded = name in ("multiplied out", "exponentials", "function of it")
+    exact = dtype is np.float64
+    # In single precision what is multiplied out may have one sign all over a narrow bracket.
+    assert ok.mean() == 1 or (rounded and not exact and ok.mean() > 0.97)
+    np.testing.assert_allclose(
+        s[ok], zero[ok], atol=(3e-5 if rounded else 1e-7) if exact else (0.03 if rounded else 2e-3)
+    )
+    assert (away[ok] > 0).mean() > 0.9
+    velocity = np.asarray(velocity)[ok]
+    error = (1e-4 if rounded else 1e-5) if exact else 0.05
+    assert np.quantile(np.abs(velocity * 0.8 - 1), 0.98) < error
+    assert abs(np.mean(velocity) * 0.8 - 1) < (1e-5 if exact else 5e-3)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_what_only_touches_zero_has_none(dtype: type) -> None:
+    """``-(x - y)^2`` multiplied out is positive here and there, by rounding; so is ``1 - (x - y)^2 - 1``."""
+    y = np.random.default_rng(1).uniform(-3, 3, 4000)
+
+    def candidates(f: U, y: Array) -> Array:
+        def value(s: Array) -> Array:
+            return f(0.3 + 0.8 * s, y)
+
+        ends = jnp.stack([jnp.full_like(y, -6), (y - 0.3) / 0.8, jnp.full_like(y, 6)])
+        return jnp.sum(roots.between(value, ends, 48, True).ok)
+
+    with jax.enable_x64(dtype is np.float64):
+        for f in (lambda x, y: 2 * x * y - x * x - y * y, lambda x, y: 1 - (x - y) ** 2 - 1):
+            count = jax.jit(jax.vmap(lambda y, f=f: candidates(f, y)))(jnp.asarray(y, dtype))
+            assert not count.any()
+
+
+def test_zeros_stay_told_apart() -> None:
+    """Two zeros close together, and three, in spite of bends that hide whether there is a slope."""
+    for gap in (1e-1, 1e-3, 1e-5):
+        pair = zeros(lambda s, gap=gap: (s - 0.1) ** 2 - gap**2 / 4)
+        np.testing.assert_allclose(pair, [0.1 - gap / 2, 0.1 + gap / 2], atol=1e-9)
+
+        def three(s: Array, gap: float = gap) -> Array:
+            return (s - 0.1) * (s - 0.1 - gap) * (s - 0.1 + gap)
+
+        with jax.enable_x64(True):
+            ends = jnp.array([-9.0, 0.1 - gap / 2, 0.1 + gap / 2, 9.0])
+            found = roots.between(three, ends, 60)
+        assert found.ok.all() and not found.away.any()
+        np.testing.assert_allclose(found.s, [0.1 - gap, 0.1, 0.1 + gap], atol=1e-9)
+
+
+@pytest.mark.parametrize("height", [1e-4, 1e-2, 0.5])
+def test_a_jump_at_a_zero_is_none(height: float) -> None:
+    """However far off the places are by which a zero is told."""
+    with jax.enable_x64(True):
+        for f in (lambda s: s + height * (s > 0.1) - 0.1, lambda s: 0.2 * (s - 0.1) + height * jnp.sign(s - 0.1)):
+            assert not roots.refine(f, jnp.asarray(-0.05), jnp.asarray(0.23), 40).ok
+        assert roots.refine(lambda s: s - 0.1, jnp.asarray(-0.05), jnp.asarray(0.23), 40).ok
+
+
+def test_a_level_that_is_kept_begins_where_it_is_reached() -> None:
+    """``min(x, 1)`` has the floor 1 from 1 on, and ``max(x, 1)`` has it everywhere below 2."""
+    with jax.enable_x64(True):
+        a, b = jnp.asarray(-9.0), jnp.asarray(9.0)
+        for steps in (40, 60):
+            found = roots.refine(lambda s: jnp.minimum(s, 1.0) - 1.0, a, b, steps, True)
+            assert found.ok and abs(float(found.s) - 1.0) < 1e-7 and found.away == 0
+            assert not roots.refine(lambda s: jnp.maximum(s, 1.0) - 1.0, a, b, steps, True).ok
+            assert roots.refine(lambda s: jnp.maximum(s, 1.0) - 1.0, a, b, steps).ok
