@@ -187,7 +187,7 @@ class _Splitter:
         if self.parts > MAX_PARTS or not any(a.random for a in poly.atoms(p)):
             self.parts += 1
             return positive(p)
-        for rule in (self.pole, self.factor, self.repeated, self.kink, self.branch, self.roots, self.function):
+        for rule in (self.pole, self.factor, self.power, self.repeated, self.kink, self.branch, self.roots, self.function):
             out = rule(p)
             if out is not None:
                 self.steps += 1
@@ -263,6 +263,18 @@ class _Splitter:
                 return self.product(poly.atom(a), rest)
             return self.sign(rest) if self.continuous(a) else both(self.nonzero(poly.atom(a)), self.sign(rest))
         return None
+
+    def power(self, p: poly.Poly) -> ir.Expr | None:
+        """A power whose exponent is an integer of the data: that may be odd or even."""
+        match list(p.items()):
+            case [(((ir.Op(op="pow", args=(u, n)), 1),), c)] if n.type.base == "int" and not n.random:
+                odd = ir.Op("eq", (ir.Op("mod", (n, ir.literal(2)), ir.INT, False), ir.literal(1)), ir.BOOL, False)
+                base = self.ctx.normal(u)
+                if c < 0:
+                    return both(odd, self.sign(poly.add({}, base, -1.0)))
+                return either(both(odd, self.sign(base)), both(ir.negate(odd), self.not_zero(base)))
+            case _:
+                return None
 
     def product(self, first: poly.Poly, *others: poly.Poly) -> ir.Expr:
         """The condition that a product is positive, false where a factor of it is zero."""

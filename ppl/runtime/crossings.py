@@ -386,7 +386,7 @@ def total_of_model(
 
 def _beside(on: Line, s: Array, away: Array) -> Array:
     """The place at which derivatives are taken: on either side of a zero without a slope, so that errors odd in the
-    distance cancel on average. The noise drawn for the line, of which nothing else here depends, chooses."""
+    distance cancel on average. The noise drawn for the line, on which nothing else here depends, chooses."""
     return s + jnp.where(on.noise() < 0, -away, away)
 
 

@@ -37,6 +37,7 @@ DATA: dict[str, dict[str, Any]] = {
     "powers_of_two_factors": {"c": [0.5, -0.8]},
     "roots_of_elements": {"n": 2, "t": [0.1, 0.7]},
     "touching_pole_of_elements": {"n": 2},
+    "no_slope_by_data": {"c": 0.0},
     "mate_outside_slice": {"n": 2, "t": [0.59, -0.2]},
 }
 
