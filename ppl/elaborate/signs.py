@@ -187,7 +187,8 @@ class _Splitter:
         if self.parts > MAX_PARTS or not any(a.random for a in poly.atoms(p)):
             self.parts += 1
             return positive(p)
-        for rule in (self.pole, self.factor, self.power, self.repeated, self.kink, self.branch, self.roots, self.function):
+        rules = (self.pole, self.factor, self.power, self.repeated, self.kink, self.branch, self.roots, self.function)
+        for rule in rules:
             out = rule(p)
             if out is not None:
                 self.steps += 1

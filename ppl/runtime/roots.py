@@ -79,13 +79,13 @@ def isolated(f: Along, at: Cells, most: int, chance: ArrayLike = 0.5, level: boo
     size = weight * jnp.exp(normal_density(0.5 * (a.s + b.s), 0.0, 1.0))
     place, present, more = some(change, size, most, chance)
     found = jax.vmap(lambda a, b: refine(f, a, b, STEPS, level))(a.s[place], b.s[place])
-    ok = once(found._replace(ok=found.ok & present), place)
+    ok = once(found._replace(ok=found.ok & present), a.s[place])  # a cell may have been taken twice
     return Roots(jnp.where(present, found.s, 0.0), ok, jnp.where(present, weight[place] * more, 1.0), found.away)
 
 
 def once(found: Zero, cell: Array) -> Array:
     """Which of some zeros there are, each counted once: next to a flat one rounding makes several changes of sign, in
-    different cells."""
+    different cells, which begin at `cell`."""
     s, ok, away = found
     before = (cell != cell[:, None]) & ((s < s[:, None]) | ((s == s[:, None]) & (cell < cell[:, None])))
     close = jnp.abs(s - s[:, None]) < jnp.maximum(away, away[:, None])
@@ -327,4 +327,4 @@ def _bisect(c: list[Array], a: Array, b: Array) -> tuple[Array, Array]:
 def between(f: Along, places: Array, steps: int, level: bool = False) -> Roots:
     """The zeros of a function that is monotone between neighbouring `places`."""
     found = jax.vmap(lambda a, b: refine(f, a, b, steps, level))(places[:-1], places[1:])
-    return Roots(found.s, once(found, jnp.arange(found.s.size)), jnp.ones_like(found.s), found.away)
+    return Roots(found.s, once(found, places[:-1]), jnp.ones_like(found.s), found.away)
