@@ -34,18 +34,6 @@ Pplc = Callable[..., Result]
 
 
 @pytest.fixture
-def pplc(capfd: pytest.CaptureFixture[str]) -> Iterator[Pplc]:
-    """``pplc("check", path)`` runs the command and returns its exit code and what it wrote."""
-
-    def run(*arguments: object) -> Result:
-        capfd.readouterr()
-        code = main([str(a) for a in arguments])
-        return Result(code, *capfd.readouterr())
-
-    yield run
-
-
-@pytest.fixture
 def keep_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The command line chooses precision and cache of its process; here that is the test process."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
@@ -54,6 +42,20 @@ def keep_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[N
     yield
     for name, value in before.items():
         jax.config.update(name, value)
+
+
+@pytest.fixture
+def pplc(capfd: pytest.CaptureFixture[str], keep_settings: None) -> Iterator[Pplc]:
+    """``pplc("check", path)`` runs the command and returns its exit code and what it wrote."""
+
+    del keep_settings
+
+    def run(*arguments: object) -> Result:
+        capfd.readouterr()
+        code = main([str(a) for a in arguments])
+        return Result(code, *capfd.readouterr())
+
+    yield run
 
 
 @pytest.fixture
