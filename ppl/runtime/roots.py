@@ -250,7 +250,8 @@ class _Search(NamedTuple):
 
 
 def _next(at: _Search, a: Array, b: Array, v: Array, d: Array) -> _Search:
-    """Newton's next point, held inside [a, b]; the middle where it leaves that by far, or stands still at an end.
+    """Newton's next point, held inside [a, b]; the middle where it leaves that by far, stands still at an end, or goes
+    back to the one that it came from.
 
     At a zero of order m Newton's steps are an m-th of the way. So once they get slowly shorter, m is taken from two of
     them (which is the secant method for ``f / f'``, whose zeros are simple).
@@ -266,7 +267,7 @@ def _next(at: _Search, a: Array, b: Array, v: Array, d: Array) -> _Search:
     short = 1 - jnp.sqrt(eps) / 8
     there = s - short * order * newton
     held = jnp.clip(there, a, b)
-    good = (d != 0) & (jnp.abs(there - held) <= 0.5 * (b - a)) & ((held == there) | (held != s))
+    good = (d != 0) & (jnp.abs(there - held) <= 0.5 * (b - a)) & ((held == there) | ((held != s) & (held != at.before)))
     hit = (v == 0) & (d != 0)
     new = jnp.where(hit, s, jnp.where(good, held, 0.5 * (a + b)))
     # Newton's last step was so short that this is the zero but for rounding.

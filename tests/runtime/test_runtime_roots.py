@@ -216,3 +216,25 @@ def test_a_level_that_is_kept_begins_where_it_is_reached() -> None:
             assert found.ok and abs(float(found.s) - 1.0) < 1e-7 and found.away == 0
             assert not roots.refine(lambda s: jnp.maximum(s, 1.0) - 1.0, a, b, steps, True).ok
             assert roots.refine(lambda s: jnp.maximum(s, 1.0) - 1.0, a, b, steps).ok
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64])
+def test_a_search_does_not_go_to_and_fro_between_the_ends_of_its_bracket(dtype: type) -> None:
+    """Beyond a turn, under a transform that levels off: from either end Newton's step leaves the bracket, by less than
+    half of it."""
+    with jax.enable_x64(True):
+        loc, scale = jnp.asarray(0.648, dtype), jnp.asarray(1.065, dtype)
+        edge = jnp.asarray(lines.reach(dtype), dtype)
+
+        def z(s: jax.Array) -> jax.Array:
+            return -1 + 2.4 * jax.nn.sigmoid(loc + scale * s)
+
+        def s_of(z: jax.Array) -> jax.Array:
+            return (jnp.log((z + 1) / (1.4 - z)) - loc) / scale
+
+        places = jnp.stack([-edge, s_of(jnp.zeros((), dtype)), edge])
+        c = jnp.linspace(1e-3, 0.3, 1000, dtype=dtype)
+        found = jax.jit(jax.vmap(lambda c: roots.between(lambda s: z(s) ** 2 - c, places, 48)))(c)
+        want = np.asarray(jnp.stack([s_of(-jnp.sqrt(c)), s_of(jnp.sqrt(c))], axis=1))
+    assert np.all(np.asarray(found.ok))
+    np.testing.assert_allclose(np.asarray(found.s), want, atol=1e-3 if dtype == jnp.float32 else 1e-10)
