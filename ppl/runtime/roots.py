@@ -22,6 +22,7 @@ from ppl.runtime.lines import Along, Cells, Sample, delta, derivative, first, re
 
 MOST_TURNS = 16
 STEPS = 40  # at most, in a cell
+FAR = 200  # steps at most, through values that range over a hundred powers of ten
 
 
 class Zero(NamedTuple):
@@ -250,8 +251,8 @@ class _Search(NamedTuple):
 
 
 def _next(at: _Search, a: Array, b: Array, v: Array, d: Array) -> _Search:
-    """Newton's next point, held inside [a, b]; the middle where it leaves that by far, stands still at an end, or goes
-    back to the one that it came from.
+    """Newton's next point, held inside [a, b]; the middle where it leaves that by far, stands still at an end, goes
+    back to the one that it came from, or gets on by steps that are all alike, as far out on ``exp(5 * s)``.
 
     At a zero of order m Newton's steps are an m-th of the way. So once they get slowly shorter, m is taken from two of
     them (which is the secant method for ``f / f'``, whose zeros are simple).
@@ -260,14 +261,16 @@ def _next(at: _Search, a: Array, b: Array, v: Array, d: Array) -> _Search:
     newton = v / jnp.where(d == 0, 1.0, d)
     change = newton - at.newton
     order = (s - at.before) / jnp.where(change == 0, 1.0, change)
-    slow = (newton * at.newton > 0) & (jnp.abs(newton) > 0.4 * jnp.abs(at.newton)) | (at.order > 1)
-    order = jnp.where(slow & (change != 0) & (d != 0), jnp.clip(order, 1.0, ORDER), 1.0)
+    slow = (newton * at.newton > 0) & (jnp.abs(newton) > 0.4 * jnp.abs(at.newton))
+    alike = slow & ((change == 0) | (order < 0) | (order > ORDER))
+    order = jnp.where((slow | (at.order > 1)) & (change != 0) & (d != 0), jnp.clip(order, 1.0, ORDER), 1.0)
     order = jnp.where((s - order * newton > a) & (s - order * newton < b), order, 1.0)
     # A little short of it, to end where the function moves if it is zero on one side.
     short = 1 - jnp.sqrt(eps) / 8
     there = s - short * order * newton
     held = jnp.clip(there, a, b)
-    good = (d != 0) & (jnp.abs(there - held) <= 0.5 * (b - a)) & ((held == there) | ((held != s) & (held != at.before)))
+    good = (d != 0) & ~alike & (jnp.abs(there - held) <= 0.5 * (b - a))
+    good &= (held == there) | ((held != s) & (held != at.before))
     hit = (v == 0) & (d != 0)
     new = jnp.where(hit, s, jnp.where(good, held, 0.5 * (a + b)))
     # Newton's last step was so short that this is the zero but for rounding.
@@ -321,7 +324,7 @@ def _bisect(c: list[Array], a: Array, b: Array) -> tuple[Array, Array]:
 
     start, end = value(a) > 0, value(b) > 0
     found = start != end
-    s, _, _ = _closest(value, a, b, start, found, 48)
+    s, _, _ = _closest(value, a, b, start, found, FAR)
     return jnp.where(found, s, b), found
 
 

@@ -238,3 +238,30 @@ def test_a_search_does_not_go_to_and_fro_between_the_ends_of_its_bracket(dtype: 
         want = np.asarray(jnp.stack([s_of(-jnp.sqrt(c)), s_of(jnp.sqrt(c))], axis=1))
     assert np.all(np.asarray(found.ok))
     np.testing.assert_allclose(np.asarray(found.s), want, atol=1e-3 if dtype == jnp.float32 else 1e-10)
+
+
+@pytest.mark.parametrize(("dtype", "scale"), [(jnp.float32, 4.0), (jnp.float64, 4.0), (jnp.float64, 12.0)])
+def test_zeros_of_polynomials_of_a_value_that_ranges_over_many_powers_of_ten(dtype: type, scale: float) -> None:
+    """Far out every step of Newton's is as long as the one before, on ``exp(scale * s)``, or much too short."""
+    with jax.enable_x64(True):
+        edge = jnp.asarray(lines.reach(dtype), dtype)
+        s = jnp.sort(jax.random.uniform(jax.random.key(3), (300, 3), dtype, -4.0, 4.0) / scale, axis=1)
+        s += jnp.array([-0.3, 0.0, 0.3], dtype) / scale
+        x = jnp.exp(scale * s)  # (x - a) * (x - b) * (x - c)
+
+        def find(x: Array) -> roots.Roots:
+            a, b, c = x
+            coefficients = (-a * b * c, a * b + b * c + a * c, -(a + b + c), jnp.ones((), dtype))
+            places, ok = roots.turns(coefficients, jnp.exp(-scale * edge), jnp.exp(scale * edge))
+            cut = jnp.sort(jnp.where(ok, jnp.log(places) / scale, edge))
+            cut = jnp.concatenate([-edge[None], cut, edge[None]])
+
+            def value(s: Array) -> Array:
+                x = jnp.exp(scale * s)
+                return (x - a) * (x - b) * (x - c)
+
+            return roots.between(value, cut, 48)
+
+        found = jax.jit(jax.vmap(find))(x)
+    assert np.all(np.asarray(found.ok))
+    np.testing.assert_allclose(np.asarray(found.s), np.asarray(s), atol=1e-4 if dtype == jnp.float32 else 1e-9)
