@@ -24,7 +24,7 @@ from ppl.diagnostics import PplError, Span, in_source_order
 from ppl.elaborate import expressions, zeros
 from ppl.elaborate.context import Context
 from ppl.elaborate.extents import Extent, Extents, Literal
-from ppl.elaborate.signs import both
+from ppl.elaborate.signs import FLAT, both
 
 WATCHED = ("div", "mul", "inv", "pow", "atan2", "tan", "digamma", "add", "sub", "dot", "prod", "matmul", "outer")
 HARMLESS = ("mul", "add", "sub", "dot", "prod", "matmul", "outer")  # where none of the others is in the program
@@ -32,7 +32,6 @@ MATRICES = ("solve", "solve_lower", "inverse")
 # What an operation needs a guard for: the sign of an operand by its place, or the poles between which its argument is.
 FIRST, SECOND, PLACE = 0, 1, 2
 ZERO = {FIRST: 3, SECOND: 4}  # or whether an operand, by its place, is zero: it may be so on a region
-FLAT = ("relu", "max", "min", "clamp", "floordiv", "mod")  # may be a constant where latents move
 EVEN = ("abs", "square", "sqrt", "relu")
 BOUNDED = (
     *(name for name, f in KNOWN.items() if f.bounded), "atan2", "floordiv", "mod",

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 
 from ppl.core import ir, poly, squarefree, sturm
-from ppl.core.reads import leaf_sites
+from ppl.core.reads import leaf_sites, reached
 from ppl.elaborate.context import Context
 from ppl.record import record
 
@@ -20,6 +20,8 @@ MAX_DEGREE = 8
 MAX_STEPS = 200  # in looking for the factors of a value
 MAX_POWER = 1000
 PRODUCTS = ("mul", "div", "neg", "square", "pow", "inv", "to_real", "beside")
+FLAT = ("relu", "max", "min", "clamp", "floordiv", "mod")  # may be a constant where latents move
+LEVELS = ("floor", "ceil", "round", "sign", "step")
 POSITIVE = "positive"  # an operation that exists only between here and the caller
 
 
@@ -248,8 +250,24 @@ class _Splitter:
                     for _ in range(power - dict(m).get(a, 0)):
                         factor = poly.mul(factor, d)
                     cleared = poly.add(cleared, factor)
-                return self.product(cleared, d) if power % 2 else self.sign(cleared)
+                out = self.product(cleared, d) if power % 2 else self.sign(cleared)
+                if not self.rests(a.args[0]):
+                    return out
+                infinite = {self.reduced(m, a, power): c for m, c in p.items() if dict(m).get(a, 0) == power}
+                return either(both(self.nonzero(d), out), both(ir.negate(self.nonzero(d)), self.sign(infinite)))
         return None
+
+    def rests(self, e: ir.Expr) -> bool:
+        """Whether a value may be zero on a region as it is written, because of a branch or a function such as relu."""
+
+        def behind(x: ir.Expr) -> tuple[str, tuple[ir.Expr, ...]] | None:
+            known = isinstance(x, ir.Var) and x.name in self.ctx.definitions
+            return (x.name, (self.ctx.definitions[x.name],)) if known else None
+
+        return any(
+            isinstance(x, ir.Select | ir.GuardRef | ir.Outcome) or (isinstance(x, ir.Op) and x.op in (*FLAT, *LEVELS))
+            for x in reached((e,), behind)
+        )
 
     def factor(self, p: poly.Poly) -> ir.Expr | None:
         """A latent factor common to all monomials."""
