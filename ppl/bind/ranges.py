@@ -9,6 +9,8 @@ import numpy as np
 
 from ppl.bind.evaluate import Evaluator
 from ppl.bind.functions import Array, apply
+from ppl.bind.iterate import range_of
+from ppl.bind.sums import Sum, summed, sums_of
 from ppl.core import ir
 from ppl.core.extent import Extent
 from ppl.core.functions import KNOWN
@@ -42,6 +44,7 @@ class Ranges:
 
     guards: tuple[ir.Guard, ...]
     draws: Mapping[str, ir.Sample]
+    sums: Mapping[str, Sum]
 
     def of(self, e: ir.Expr, ev: Evaluator) -> Interval:
         """An interval that holds `e`; the whole line where nothing better is known."""
@@ -53,6 +56,8 @@ class Ranges:
                 return self.site(self.draws[e.name], ev)
             case ir.Var() if e.name in ev.definitions:
                 return self.of(ev.definitions[e.name], ev)
+            case _ if summed(e) in self.sums:
+                return self.total(self.sums[summed(e)], ev)
             case ir.Cell() if e.array in self.draws:
                 return self.site(self.draws[e.array], ev)
             case ir.Index(base=ir.Var() as v) if v.name in ev.definitions:
@@ -69,6 +74,13 @@ class Ranges:
                 return self.operation(e, ev)
             case _:
                 return ANY
+
+    def total(self, s: Sum, ev: Evaluator) -> Interval:
+        cases, times = s.cases(), range_of(s.loop, ev)
+        if not cases or times is None:
+            return ANY
+        x = self.of(s.init, ev)
+        return Interval(x.lo + times.extent * min(*cases, 0.0), x.hi + times.extent * max(*cases, 0.0))
 
     def site(self, s: ir.Sample, ev: Evaluator) -> Interval:
         d = named(s.distribution)
@@ -194,4 +206,6 @@ def ranges_of(program: ir.Program) -> Ranges:
         if isinstance(s, ir.Sample):
             draws.setdefault(s.site, s)
     filled = {s.array for _, s in ir.blocks(program.body) if isinstance(s, ir.Fill)}
-    return Ranges(program.guards, {k: s for k, s in draws.items() if k not in filled or s.outcome is not None})
+    return Ranges(
+        program.guards, {k: s for k, s in draws.items() if k not in filled or s.outcome is not None}, sums_of(program)
+    )

@@ -28,6 +28,7 @@ from ppl.elaborate.signs import FLAT, both
 
 WATCHED = ("div", "mul", "inv", "pow", "atan2", "tan", "digamma", "add", "sub", "dot", "prod", "matmul", "outer")
 HARMLESS = ("mul", "add", "sub", "dot", "prod", "matmul", "outer")  # where none of the others is in the program
+ASIDE = ("beside", "sided", "within")  # what a value reads as, at the side of a pole that further operands say
 MATRICES = ("solve", "solve_lower", "inverse")
 # What an operation needs a guard for: the sign of an operand by its place, or the poles between which its argument is.
 FIRST, SECOND, PLACE = 0, 1, 2
@@ -134,7 +135,10 @@ class _Reads:
 
     def flat(self, e: ir.Expr) -> bool:
         """Whether a number may be constant on more than a surface, where latents move that it reads."""
-        for x in ir.walk(e):
+        queue = [e]
+        while queue:
+            x = queue.pop()
+            queue += x.args[:1] if isinstance(x, ir.Op) and x.op in ASIDE else ir.children(x)
             match x:
                 case ir.Select() | ir.GuardRef() | ir.Outcome():
                     return True

@@ -446,7 +446,7 @@ def inverse(f: str, t: float) -> float | None:
             case "inv_logit":
                 return -inf if t <= 0 else inf if t >= 1 else math.log(t) - math.log1p(-t)
             case "logit":
-                return 1 / (1 + math.exp(-t))
+                return 1 / (1 + math.exp(-t)) if t > 0 else math.exp(t) / (1 + math.exp(t))
             case "tanh":
                 return -inf if t <= -1 else inf if t >= 1 else math.atanh(t)
             case "atan":
@@ -466,4 +466,4 @@ def inverse(f: str, t: float) -> float | None:
             case _:
                 return None
     except OverflowError:
-        return inf
+        return math.copysign(inf, t)

@@ -316,7 +316,7 @@ class BoundaryEmitter:
             self.w.line(f"gap = surface.{function}(evaluate, on, off, {terms}{main})")
             return
         mates = self.mates(b) if part is None or b.effect != "modes" else self.mates_in_iteration(b, loops[-1], part)
-        mates += ", pole=True" * pole
+        mates += (", pole=True" + self.follows(b)) * pole
         self.w.line(f'gap = surface.jump(evaluate, slope, "g{b.guard}", {on}, {off}, {terms}{mates})')
 
     def at_a_time(self, b: Boundary, info: GuardInfo, name: str = "") -> str:
@@ -339,6 +339,20 @@ class BoundaryEmitter:
                     shared.append('"rest"')
                 found.append(f'"g{m}": {tuple_text(shared)}')
         return f", {{{', '.join(found)}}}" if found else ""
+
+    def follows(self, b: Boundary) -> str:
+        """An argument of `surface.jump`: which of a boundary's guards read the sides of poles that others tell, and are
+        not read by these, as in a loop."""
+        regions = self.facts.regions
+        members = {m: members_of(regions, m) for m in (b.guard, *b.mates)}
+        poles = [m for m, ks in members.items() if any(regions.guards[k].guard.pole for k in ks)]
+        found: list[str] = []
+        reads = {m: self.scope.flow.of(ir.GuardRef(m)).guards for m in members}
+        for m in members:
+            leaders = [f'"g{p}"' for p in poles if p != m and members[p] & reads[m] and not members[m] & reads[p]]
+            if leaders:
+                found.append(f'"g{m}": {tuple_text(leaders)}')
+        return f", follows={{{', '.join(found)}}}" if found else ""
 
     def mates(self, b: Boundary) -> str:
         """Arguments of `surface.jump`: the mates with the terms they reach, from anywhere or inside an iteration."""

@@ -22,11 +22,11 @@ RANK: Mapping[str, int] = {"local": 0, "modes": 1, "incremental": 2, "global": 3
 Asked = Mapping[str | int, str] | str | None
 
 
-def rank(effect: str, checks_slope: bool, curved: bool) -> tuple[int, bool, bool]:
+def rank(effect: str, vanishes: float, curved: bool) -> tuple[int, float, bool]:
     """The order in which coordinates come into question for a line, the best first: by what the jump re-evaluates, one
-    iteration or the program, which may be a factor of n; then those whose slope no data can make zero; then those
+    iteration or the program, which may be a factor of n; then by how likely data make the slope zero; then those
     without a transform. Among equals see `least`."""
-    return RANK[effect], checks_slope, curved
+    return RANK[effect], vanishes, curved
 
 
 def least(works: Sequence[float]) -> int:

@@ -268,12 +268,12 @@ def best(
 ) -> Boundary | None:
     """The candidate that comes first, see `ppl.regions.choice`, or that is asked for."""
     scope, wanted = plan.scope, suits(plan.scope, base)
-    ranked: list[tuple[tuple[bool, tuple[int, bool, bool]], Boundary]] = []
+    ranked: list[tuple[tuple[bool, tuple[int, float, bool]], Boundary]] = []
     for c in found:
         effect = "global" if c.through else effect_of(scope, members, base.loops, terms, c.latent)
         b = Boundary(base.guard.index, c.latent, c.slope, c.rest, c.through, c.part, effect, terms, ())
         curved = scope.site(c.latent.site).support != "real"
-        ranked.append(((not wanted(c.latent), rank(effect, c.checks_slope, curved)), b))
+        ranked.append(((not wanted(c.latent), rank(effect, c.vanishes, curved)), b))
     if not ranked:
         return None
     first = min(key for key, _ in ranked)

@@ -15,6 +15,7 @@ from ppl.regions.model import Latent
 from ppl.regions.scope import Scope
 
 MOST_CASES = 4  # conditions in a slope, of which all combinations are looked at
+RARELY = 0.01  # how likely a datum is taken to be zero, if only to prefer a slope that is no datum
 
 
 @record
@@ -24,7 +25,7 @@ class Candidate:
     rest: ir.Expr | None  # None where the guard reads the latent through carried state
     through: str | None
     part: str
-    checks_slope: bool  # the slope comes from data and must not vanish
+    vanishes: float  # how likely the slope, which comes from data then, is zero: it must not be; 0 if it cannot
 
 
 def latent_of(scope: Scope, e: ir.Expr) -> Latent | None:
@@ -57,9 +58,9 @@ def candidates(scope: Scope, normal: poly.Poly) -> Iterator[Candidate]:
             continue
         slope, rest = split
         if all(scope.independent(x, latent) for p in (slope, rest) for x in poly.atoms(p)):
-            ok, checks = sound(scope, slope, rest)
+            ok, vanishes = sound(scope, slope, rest)
             if ok:
-                yield Candidate(latent, poly.to_expr(slope), poly.to_expr(rest), None, "all", checks)
+                yield Candidate(latent, poly.to_expr(slope), poly.to_expr(rest), None, "all", vanishes)
 
 
 def inside_sums(scope: Scope, normal: poly.Poly, guard: int) -> Iterator[Candidate]:
@@ -86,7 +87,7 @@ def inside_sums(scope: Scope, normal: poly.Poly, guard: int) -> Iterator[Candida
             for x in factors:
                 item = element(x, where[0])
                 slope = item if slope == ir.literal(1) else ir.Op("mul", (slope, item), ir.REAL, x.random)
-            yield Candidate(latent, slope, None, None, "all", bool(factors))
+            yield Candidate(latent, slope, None, None, "all", RARELY if factors else 0.0)
 
 
 def element(e: ir.Expr, index: ir.Expr) -> ir.Expr:
@@ -95,29 +96,40 @@ def element(e: ir.Expr, index: ir.Expr) -> ir.Expr:
     return ir.Index(e, (index,), e.type.element(), e.random)
 
 
-def sound(scope: Scope, slope: poly.Poly, rest: poly.Poly) -> tuple[bool, bool]:
-    """Whether the line crosses all of the boundary: (yes, the slope must be checked once data is bound).
+def sound(scope: Scope, slope: poly.Poly, rest: poly.Poly) -> tuple[bool, float]:
+    """Whether the line crosses all of the boundary, and how likely the slope is zero once data is bound.
 
     ``slope * z + rest = 0`` is missed only where slope and rest vanish together. That is a null set of the boundary
     unless they have a common factor, which they cannot have if one is constant or they share no latent; and unless the
     slope is zero wherever some guard holds, as in ``max(y, 0) * z``.
     """
     if poly.is_constant(slope):
-        return True, False
+        return True, 0.0
     slope_random = any(x.random for x in poly.atoms(slope))
     rest_random = any(x.random for x in poly.atoms(rest))
     if not slope_random:
-        return True, rest_random
+        return True, vanishes(slope) if rest_random else 0.0
     if not rest:
-        return False, False
+        return False, 0.0
     if poly.is_constant(rest):
-        return True, False
+        return True, 0.0
     if switched_off(scope, slope, rest):
-        return False, False
+        return False, 0.0
     if not rest_random:
-        return False, False  # a datum that is zero would make the guard a product
+        return False, 0.0  # a datum that is zero would make the guard a product
     sites = [frozenset[str]().union(*(scope.flow.of(x).sites for x in poly.atoms(p))) for p in (slope, rest)]
-    return not sites[0] & sites[1], False
+    return not sites[0] & sites[1], 0.0
+
+
+def vanishes(slope: poly.Poly) -> float:
+    """How likely a slope of data is zero, as far as branches on these tell, whose outcomes are taken as even."""
+    atoms = poly.atoms(slope)
+    decided = [x for x in atoms if isinstance(x, ir.Select) and x == poly.indicator(x.condition)]
+    if len(decided) > MOST_CASES:
+        return 1.0
+    cases = list(itertools.product((0.0, 1.0), repeat=len(decided)))
+    values = [poly.substitute(slope, {x: poly.constant(o) for x, o in zip(decided, c, strict=True)}) for c in cases]
+    return max(sum(not v for v in values) / len(cases), RARELY if len(atoms) > len(decided) else 0.0)
 
 
 def switched_off(scope: Scope, slope: poly.Poly, rest: poly.Poly) -> bool:
@@ -174,7 +186,7 @@ def through_state(scope: Scope, normal: poly.Poly, mask: ir.Expr | None) -> Iter
             before = Latent(latent.site, tuple(shift(i, loop.var) for i in latent.indices))
             if all(scope.independent(x, before) for x in poly.atoms(others)):
                 slope = poly.number(factor * poly.value(inner[0]))
-                yield Candidate(before, slope, None, p.name, "rest", False)
+                yield Candidate(before, slope, None, p.name, "rest", 0.0)
 
 
 def shift(e: ir.Expr, var: ir.LoopVar) -> ir.Expr:
@@ -211,7 +223,7 @@ def after_loop(scope: Scope, normal: poly.Poly) -> Iterator[tuple[Candidate, pol
             slope = poly.number(poly.value(split[0]) * poly.value(inner[0]))
             taken = ir.Select(t.going, slope, ir.literal(0.0), ir.REAL, True)
             empty = poly.substitute(normal, {t.final: scope.normal(t.init)})
-            yield Candidate(Latent(latent.site, where), taken, None, None, "last", False), empty
+            yield Candidate(Latent(latent.site, where), taken, None, None, "last", 0.0), empty
 
 
 def at_first(scope: Scope, normal: poly.Poly) -> poly.Poly | None:

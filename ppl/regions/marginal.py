@@ -177,7 +177,7 @@ class _Analysis:
         if info.guard.levels or info.guard.outcomes is not None:
             return
         for c in lines.candidates(self.scope, info.normal):
-            if c.rest is None or c.slope.random or c.checks_slope or not can_move(self.scope, c.latent.site):
+            if c.rest is None or c.slope.random or c.vanishes or not can_move(self.scope, c.latent.site):
                 continue
             if info.guard.mask is not None and info.guard.mask.random and not _total(c.rest):
                 continue  # the threshold may be undefined where the guard is not asked

@@ -98,6 +98,7 @@ def jump(
     mates: Mapping[str, tuple[str, ...]] | None = None,
     inside: Mapping[str, tuple[str, ...]] | None = None,
     pole: bool = False,
+    follows: Mapping[str, tuple[str, ...]] | None = None,
 ) -> Array:
     """``h_true - h_false`` at a root, summed over `terms`.
 
@@ -106,7 +107,8 @@ def jump(
     `off`; then the smooth values are taken on the boundary along these two paths. `mates` are guards whose boundary may
     be this very one, with the terms they reach: each term's jump is shared among all that flip here. `inside` are such
     guards of a loop with terms in it that only the guard of their own iteration reaches. At a `pole` there are no
-    values on the boundary: those beside it stand for the limits.
+    values on the boundary: those beside it stand for the limits. A guard that reads the side of a pole `follows` the
+    guards of these: where one of them flips too, the jump is that one's.
     """
     evaluate = jax.jit(evaluate)  # traced for each form of path, not at every use
     towards = jnp.sign(lax.stop_gradient(jnp.asarray(slope)))
@@ -121,14 +123,14 @@ def jump(
     if mates or inside:
         mates, inside = mates or {}, inside or {}
         beside = [(at_on, evaluate(-towards, path_on)), (evaluate(towards, path_off), at_off)]
-        flips = {m: _crosses(beside, m) for m in (*mates, *inside)}
+        flips = _leading({m: _crosses(beside, m) for m in (*mates, *inside)}, name, follows or {})
         for t in terms:
             here = jnp.asarray(0 if name in mates else 1)
             for m, reached in mates.items():
                 here = here + jnp.sum(flips[m]) if t in reached else here
             for m, reached in inside.items():
                 here = here + _aligned(flips[m], gaps[t]) if t in reached else here
-            gaps[t] = gaps[t] / jnp.maximum(here, 1)
+            gaps[t] = gaps[t] * flips[name] / jnp.maximum(here, 1)
     return jnp.asarray(sum((jnp.sum(g) for g in gaps.values()), start=0.0))
 
 
@@ -203,6 +205,17 @@ def _limit(gaps: Array, further: float) -> Array:
     power = (ratios[0] > 1.1) & (ratios[1] > 0.7 * ratios[0]) & (ratios[1] < 1.4 * ratios[0])
     there = near - jnp.where(power, steps[0] / jnp.where(power, ratios[0] - 1, 1), 0)
     return jnp.where(jnp.abs(near) > 1.5 * further * jnp.abs(far), far, there)
+
+
+def _leading(flips: dict[str, Array], name: str, follows: Mapping[str, tuple[str, ...]]) -> dict[str, Array]:
+    """Which guards flip, that of the boundary itself among them, without those that follow one that does."""
+    found = {**flips, name: jnp.ones((), bool)}
+
+    def led(m: str, leader: str) -> Array:
+        other = found[leader]
+        return other if other.shape in ((), found[m].shape) else jnp.any(other)
+
+    return {m: x & ~sum((led(m, k) for k in follows.get(m, ())), start=jnp.zeros((), bool)) for m, x in found.items()}
 
 
 def _aligned(flips: Array, term: Array) -> Array:

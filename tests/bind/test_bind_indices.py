@@ -124,3 +124,26 @@ def test_loops_with_constant_bounds(statement: str, said: str) -> None:
 ])  # fmt: skip
 def test_what_conditions_keep_from_being_read(statement: str) -> None:
     assert ppl.compile(f"{ARRAYS}{statement}\n").source_code
+
+
+COUNT = """data n: int
+data b: real[n]
+x ~ Normal(0, 1)
+{count}
+r = [0.0, 0.1, 0.2, 0.4]
+factor r[{index}]
+"""
+
+
+@pytest.mark.parametrize("count", [
+    "k = sum([if x > b[j] then 1 else 0 for j in 0..n])", "k = 0\nfor j in 0..n { if x > b[j] { k = k + 1 } }",
+    "k = 0\nfor j in 0..n { if x > b[j] { if x > 1 { k = k + 1 } } }",
+])  # fmt: skip
+def test_a_count_stays_between_zero_and_the_length_of_its_loop(count: str) -> None:
+    for index, rest in (("k", 0), ("k - 1", 1), ("3 - k", 0)):
+        model = ppl.compile(COUNT.format(count=count, index=index if not rest else f"max({index}, 0)"))
+        model.bind({"n": 3 + rest, "b": [0.1 * j for j in range(3 + rest)]})
+        with pytest.raises(PplError) as caught:
+            model.bind({"n": 4 + rest, "b": [0.1 * j for j in range(4 + rest)]})
+        reach = {"k": "0 to 4", "k - 1": "0 to 4", "3 - k": "-1 to 3"}[index]
+        assert f"reaches from {reach}, outside an array of size 4" in str(caught.value)

@@ -27,6 +27,7 @@ class Program:
 
 
 POLES_FROM = 41_000  # seeds below keep the programs that they had before there were poles in them
+AT_POLES_FROM = 44_000  # likewise, before there were guards that flip where a pole is
 
 
 def generate(seed: int) -> Program:
@@ -37,6 +38,7 @@ def generate(seed: int) -> Program:
     g.outcomes = bool(np.random.default_rng([seed, 4]).random() < 0.15)
     g.partial = bool(np.random.default_rng([seed, 5]).random() < 0.15)
     g.poles = bool(np.random.default_rng([seed, 7]).random() < (0.2 if seed >= POLES_FROM else 0))
+    g.at_poles = seed >= AT_POLES_FROM
     kind = kind_of(seed)
     text = g.program() if kind is None else g.special(kind)
     return Program(text, g.data, seed, g.budget_of_boundaries)
@@ -91,7 +93,8 @@ class _Generator(Kinds, Loops):
             self.emit(f"{v} = {self.atom()} + 0.0")
         self.names.values.append(v)
         if self.chance(0.6):
-            self.emit(f"if {self.pole_guard()} {{ {v} = {v} + {self.number(0.3, 0.9)} }}")
+            guard = self.guard_at_pole() if self.at_poles and self.chance(0.5) else self.pole_guard()
+            self.emit(f"if {guard} {{ {v} = {v} + {self.number(0.3, 0.9)} }}")
         self.terms += 1
         self.emit(f"observe {self.number()} ~ Normal({v} + {self.atom()}, {self.number(0.6, 1.4)})")
 

@@ -136,6 +136,24 @@ class Curves(Words):
         )
         return f"{left} {self.pick('<>')} {self.number(0.1, 0.9)}"
 
+    def guard_at_pole(self) -> str:
+        """A comparison of a value that goes on where a pole or cut is, and is at its threshold there."""
+        a, b, sign = self.value(0.2), self.latent(), self.pick("<>")
+        u = f"({a} - {self.number(-0.6, 0.6)})"
+        return str(
+            self.weighted(
+                (2, lambda: f"atan2({u}, {b}) {sign} 0"),
+                (2, lambda: f"abs(atan2({u}, {b})) {sign} pi / 2"),
+                (1, lambda: f"sin(2 * atan2({u}, {b})) {sign} 0"),
+                (1, lambda: f"sign(atan2({u}, {b})) + {b} {sign} 0.4"),
+                (1, lambda: f"tanh({b} / {u}) + tanh({u}) {sign} 0"),
+                (1, lambda: f"1 / (1 / {u} + {b}) {sign} 0"),
+                (1, lambda: f"cos(atan({b} / {u})) * {u} {sign} 0"),
+                (1, lambda: f"{u} / (abs({u}) + abs({b})) {sign} 0"),
+                (1, lambda: f"0.5 + floor(clamp({b} / {u}, -1.5, 1.5)) {sign} 0"),
+            )
+        )
+
     # ---------------------------------------------------- functions that jump
 
     def jumping_comparison(self) -> tuple[str, str, str]:

@@ -53,6 +53,7 @@ class Words:
         self.partial = False  # whether a branch computes what is undefined or too large where it is not taken
         self.outcomes = False  # whether outcomes of guards on the elements of a walk are carried along
         self.poles = False  # whether values jump where something is divided by zero
+        self.at_poles = False  # whether guards flip there too
 
     # ---------------------------------------------------------------- choices
 

@@ -232,3 +232,25 @@ def test_searches_are_counted_as_they_run() -> None:
 
     assert (work.MOST_ROOTS, work.MOST_ROOTS_OF_MODEL) == (MOST_ROOTS, MOST_ROOTS_OF_MODEL)
     assert work.MOST_LEVELS == crossings.MOST_LEVELS and work.POINTS == lines.CELLS + 1
+
+
+NEIGHBOURS = """data n: int
+var x: real[n]
+for t in 0..n { x[t] ~ Normal(0, 1) }
+for t in 0..n {
+  l = if t == 0 then x[t] else x[t - 1]
+  r = if t == n - 1 then x[t] else x[t + 1]
+  if x[t] > 0.3 * r { factor 0.1 * t }
+  if l + r > 2 * x[t] { factor 0.4 }
+}
+"""
+
+
+def test_the_slope_of_a_line_is_not_zero_at_the_ends_of_a_loop() -> None:
+    """Where branches on data make some slopes zero, in some iterations, and others not."""
+    model = ppl.compile(NEIGHBOURS)
+    guards = [g for g in model.explain()["guards"] if g["status"] != "data-only"]
+    assert [next(x for x in g["lines"] if x != "normal") for g in guards] == ["x[t_2]", "x[t_2]"]
+    model.bind({"n": 5})
+    with pytest.raises(ppl.PplError, match="PPL402"):
+        model.bind({"n": 1})  # x[0] + x[0] > 2 * x[0] is no guard

@@ -83,3 +83,8 @@ def test_behind_them_an_odd_power_is_its_factor(condition: str) -> None:
     ((slope, rest),) = [(sum(g.normal.values()) - poly.value(g.normal), poly.value(g.normal)) for g in found.guards
                         if g.boundaries]  # fmt: skip
     assert -rest / slope == pytest.approx(1.0 if "t - 1" in condition else 0.0, abs=1e-5)
+
+
+def test_functions_are_undone_far_out() -> None:
+    assert inverse("logit", -800.0) == 0 and inverse("logit", 800.0) == 1
+    assert inverse("asinh", -720.0) == -math.inf and inverse("asinh", 720.0) == math.inf
