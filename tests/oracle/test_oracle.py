@@ -116,7 +116,7 @@ def test_each_kind_is_about_its_subject() -> None:
 SLOW = (
     31000, 31001, "kinds/for_while_latents", "kinds/positive_and_dependent", "kinds/while_in_loop",
     *(f"regressions/{name}" for name in (
-        "floor_of_quotient", "level_at_touching_pole", "level_beside_branch", "level_of_peak", "levels_beyond_count",
+        "angle_in_front", "floor_of_quotient", "level_beside_branch", "level_of_peak", "levels_beyond_count",
         "levels_towards_pole",
         "monotone_guard_in_moving_branch", "pole_and_its_comparison", "root_beside_jump", "state_in_branch",
         "state_reads_outer_variable", "twin_of_guard_in_branch",
