@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from ppl.core import ir
@@ -17,6 +17,7 @@ from ppl.emit.statements import Emitter, line_of, support_of
 from ppl.emit.writer import Writer, tuple_text
 from ppl.language.distributions import named
 from ppl.regions.alone import flips_alone, flips_with
+from ppl.regions.forks import Fork, fork_of
 from ppl.regions.mates import may_move
 from ppl.regions.model import NOWHERE, Boundary, GuardInfo, Latent, Normal, Regions
 from ppl.regions.modes import Modes, Reach, modes_of, reach
@@ -30,6 +31,7 @@ class BoundaryEmitter:
     names: Mapping[str, str]
     w: Writer
     unpack: tuple[str, ...]  # lines that name data and sizes
+    forks: dict[str, tuple[GuardInfo, Fork]] = field(default_factory=dict[str, tuple[GuardInfo, Fork]])
 
     def function(self, info: GuardInfo, b: Boundary) -> str:
         """Writes the function of one boundary and returns a call of it."""
@@ -293,24 +295,25 @@ class BoundaryEmitter:
             together = {}
         pole = any(guards[k].guard.pole for m in (b.guard, *b.mates) for k in members_of(self.facts.regions, m))
         single = together is not None and "jumps" in self.facts.regions.optimize and not pole
+        levels = info.guard.levels
+        on, off = ("level", "level - 1") if levels else ("True", "False")
+        if single and together is not None and part is None and (fork := self.fork(info, b)) is not None:
+            self.w.line(f"on, off = {self.paths(b, together, on, off)}")
+            where = ", ".join(position.values())
+            self.w.line(f"gap = {fork}(root.point(), data, size, {where}, on, off)")
+            return
         if part is None:
             self.w.line(f"def evaluate({'path' if single else 'side, path'}):")
             point = self.at_a_time(b, info, "rows=") if single else "side"
             self.w.line(f"    return model(root.point({point}), data, size, path)")
         else:
             self.local(info, b, loops[-1], position, part, single)
-        levels = info.guard.levels
-        on, off = ("level", "level - 1") if levels else ("True", "False")
         if info.loops and b.effect == "global":
             where, force = tuple_text(list(position.values())), "force_level" if levels else "force"
             on, off = (f'surface.{force}({x}, main["g{b.guard}"].on, {where})' for x in (on, off))
         terms = self.terms(b, info.loops)
         if single and together is not None:
-            paths = [
-                "".join(f', "g{k}": {side != opposite}' for k, (stops, opposite) in together.items() if stops == side)
-                for side in (True, False)
-            ]
-            self.w.line(f'on, off = {{"g{b.guard}": {on}{paths[0]}}}, {{"g{b.guard}": {off}{paths[1]}}}')
+            self.w.line(f"on, off = {self.paths(b, together, on, off)}")
             function = "difference" if part is not None else "difference_of_model"
             main = ", main" if part is None and self.at_a_time(b, info) else ""
             self.w.line(f"gap = surface.{function}(evaluate, on, off, {terms}{main})")
@@ -318,6 +321,26 @@ class BoundaryEmitter:
         mates = self.mates(b) if part is None or b.effect != "modes" else self.mates_in_iteration(b, loops[-1], part)
         mates += (", pole=True" + self.follows(b)) * pole
         self.w.line(f'gap = surface.jump(evaluate, slope, "g{b.guard}", {on}, {off}, {terms}{mates})')
+
+    def paths(self, b: Boundary, together: Mapping[int, tuple[bool, bool]], on: str, off: str) -> str:
+        """The paths of both sides, with the outcomes of what flips together with a guard."""
+        more = [
+            "".join(f', "g{k}": {side != opposite}' for k, (stops, opposite) in together.items() if stops == side)
+            for side in (True, False)
+        ]
+        return f'{{"g{b.guard}": {on}{more[0]}}}, {{"g{b.guard}": {off}{more[1]}}}'
+
+    def fork(self, info: GuardInfo, b: Boundary) -> str | None:
+        """The function that evaluates both sides of a boundary in one pass over a loop, if there is one."""
+        found = fork_of(self.facts.regions, self.scope, info, b)
+        if found is None:
+            return None
+        name = next((n for n, f in self.forks.items() if f[1] == found and f[0] is info), None)
+        if name is None:
+            own = sum(f[0] is info for f in self.forks.values())
+            name = f"fork_{b.guard}" + (f"_{own}" if own else "")
+            self.forks[name] = (info, found)
+        return name
 
     def at_a_time(self, b: Boundary, info: GuardInfo, name: str = "") -> str:
         """An argument of the point at which the whole program is evaluated: so many iterations of long loops at a time,

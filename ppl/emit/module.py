@@ -7,7 +7,7 @@ from pathlib import PurePath
 
 from ppl.core import ir
 from ppl.diagnostics import printable
-from ppl.emit import samplers
+from ppl.emit import forks, samplers
 from ppl.emit.boundaries import BoundaryEmitter, reads_of
 from ppl.emit.marginal import MarginalEmitter, reads_of_term
 from ppl.emit.modes import loops_with_modes, values_of_state, write_rest
@@ -31,7 +31,6 @@ def emit(regions: Regions, file: str) -> str:
     scope = scope_of(program, regions.definitions, analyse(program.body, program.guards), regions.optimize)
     found = loops_with_modes(regions, scope)
     w = Writer()
-    header(w, regions, file, names, [values_of_state(m) for m in found.values()])
     unpack = unpacking(program, names)
     active = [i for i in regions.guards if i.boundaries]
     read = {x for i in active for x in reads_of(facts, scope, i)}
@@ -47,6 +46,8 @@ def emit(regions: Regions, file: str) -> str:
     for m in found.values():
         write_rest(boundaries, m)
     calls = [boundaries.function(i, b) for i in active for b in i.boundaries]
+    for name, (info, fork) in boundaries.forks.items():
+        forks.write(w, facts, names, unpack, info, fork, name)
     w.line("def boundary(at, data, size, main, integrated=frozenset()):")
     w.line('    """The boundary terms of one draw, as one scalar of which only the gradient has a meaning."""')
     for k in found:
@@ -56,7 +57,9 @@ def emit(regions: Regions, file: str) -> str:
         MarginalEmitter(boundaries).write(regions.marginals)
     if regions.sums:
         PrefixEmitter(boundaries).write(regions.sums)
-    return w.text()
+    top = Writer()
+    header(top, regions, file, names, [values_of_state(m) for m in found.values()], bool(boundaries.forks))
+    return top.text() + w.text()
 
 
 def all_names(regions: Regions) -> list[str]:
@@ -81,7 +84,9 @@ def all_names(regions: Regions) -> list[str]:
     return out
 
 
-def header(w: Writer, regions: Regions, file: str, names: dict[str, str], constants: list[str]) -> None:
+def header(
+    w: Writer, regions: Regions, file: str, names: dict[str, str], constants: list[str], has_forks: bool
+) -> None:
     program = regions.program
     title = printable(PurePath(file).name).replace("\\", "/").replace('"', "'")
     w.line(f'"""{title}, compiled by pplc. Numbers after `:` are lines of {title}.')
@@ -99,8 +104,8 @@ def header(w: Writer, regions: Regions, file: str, names: dict[str, str], consta
     searched = any(b.search is not None for i in regions.guards for b in i.boundaries)
     uses_modes = any(b.effect == "modes" for i in regions.guards for b in i.boundaries)
     has_normals = any(b.normal is not None for i in regions.guards for b in i.boundaries)
-    wanted = {"crossings": searched, "families": bool(regions.sums), "marginal": bool(regions.marginals),
-              "modes": uses_modes, "normals": has_normals, "prefix": bool(regions.sums)}  # fmt: skip
+    wanted = {"crossings": searched, "families": bool(regions.sums), "forks": has_forks,
+              "marginal": bool(regions.marginals), "modes": uses_modes, "normals": has_normals, "prefix": bool(regions.sums)}  # fmt: skip
     used = [name for name, is_used in wanted.items() if is_used]
     joint = ", vectors" if any(s.joint for s in program.sites) else ""
     w.line(f"from ppl.runtime import {', '.join(['control', *used, 'samplers'])}, supports, surface{joint}")

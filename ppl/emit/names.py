@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 
 _OURS = re.compile(
-    r"((g|t|loop_|before_|state_|rest_|rest_of_loop_|MODES_|boundary_|slice_|at_|seen_|expected_|row_|sum_)\d+|.*_at_\d+|(law|rng|key)_\w+)$"
+    r"((g|t|loop_|before_|state_|rest_|rest_of_loop_|MODES_|boundary_|slice_|fork_|at_|seen_|expected_|row_|sum_)\d+|.*_at_\d+|(law|rng|key)_\w+)$"
 )
 # fmt: off
 _RESERVED = frozenset(
@@ -18,7 +18,7 @@ _RESERVED = frozenset(
         "k", "v", "TERMS", "SITES", "OBSERVED", "PRIORS", "min", "jump", "None", "True", "False", "crossings", "value",
         "on", "across", "outcomes", "row", "modes", "step", "marginal", "given", "integrated", "expected", "terms",
         "INTEGRABLE", "vectors", "prefix", "families", "prepare", "cuts", "summed", "SUMMED", "there", "loops",
-        "normals", "along", "is_reached", "sizing", "probabilities", "on_boundary",
+        "normals", "along", "forks", "sides", "instance", "off", "is_reached", "sizing", "probabilities", "on_boundary",
     }
 )
 # fmt: on

@@ -28,6 +28,7 @@ class Emitter:
     split: bool = False  # whether loops with state are written in parts
     bare: Callable[[ir.Sample], bool] | None = None  # draws of which the prior alone is wanted
     drawing: bool = False  # whether this is a function that draws
+    forward: bool = False  # whether values alone are wanted, no gradients
     values: set[str] = field(default_factory=set[str])
     w_loops: tuple[int, ...] = ()  # loops around the line being written
     deferred: dict[int, list[tuple[str, str]]] = field(default_factory=dict[int, list[tuple[str, str]]])
@@ -98,6 +99,10 @@ class Emitter:
         call = f'"{s.site}", dist.{d.function}, {args}, {module_of(d)}.{transform}, {self.tuple(bounds, s.mask)}'
         if s.indices or s.mask is not None:
             call += f", {self.printer.places(s.indices)}"
+        if self.forward and s.mask is not None:  # what is drawn does not wait for whether it is
+            text = f"jnp.where({self.printer.expr(s.mask)}, {self.point}.latent({call}).log_density, 0.0)"
+            self.w.line(f'out["t{s.id}"] = {text}', f":{s.span.line}")
+            return
         if s.mask is not None:
             call += f", {self.printer.expr(s.mask)}"
         if s.custom is not None and self.split:
@@ -157,9 +162,11 @@ class Emitter:
         read = "coordinates" if d.joint else "value"
         self.w.line(f'{name} = {self.point}.{read}("{s.site}", {module_of(d)}.{transform}{limits})', f":{s.span.line}")
 
-    def arrays(self) -> None:
+    def arrays(self, only: frozenset[str] | None = None) -> None:
         """The `var` arrays, before any statement: values of latents, blanks for what is assigned."""
         for a in self.facts.regions.program.arrays:
+            if only is not None and a.name not in only:
+                continue
             name, shape = self.printer.name(a.name), self.tuple(a.type.dims)
             draw = next(
                 (s for _, s in ir.blocks(self.facts.regions.body) if isinstance(s, ir.Sample) and s.site == a.name),

@@ -69,17 +69,19 @@ def _has_own_coordinate(scope: Scope, info: GuardInfo) -> bool:
     through = [b.line for b in info.boundaries if b.through]
     if through:
         return all(_differs_by_iteration(scope, x, loop) and _begins_without(scope, x, loop) for x in through)
-    if _piecewise(scope, info):
+    if info.guard.levels or any(b.search is not None for b in info.boundaries):
         return False
-    value = parts(info.normal)
+    value, decided = parts(info.normal), _piecewise(scope, info)
     for atom in poly.atoms(info.normal):
         line = latent_of(scope, atom)
         if line is None or not _differs_by_iteration(scope, line, loop):
             continue
         moved = [m for m in value if any(x == atom for x, _ in m)]
         steady = any(poly.is_constant(value[m]) and all(latent_of(scope, x) for x, _ in m) for m in moved)
+        alone = moved == [((atom, 1),)] and steady  # whatever outcomes make of the rest, they do not change the slope
         others = {x for m in value for x, _ in m} - {atom}
-        if (steady or len(moved) == len(value)) and all(scope.independent(x, line) for x in others):
+        enough = alone if decided else steady or len(moved) == len(value)
+        if enough and all(scope.independent(x, line) for x in others):
             return True
     return False
 

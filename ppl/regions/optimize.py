@@ -7,6 +7,7 @@ from types import MappingProxyType
 
 OPTIMIZATIONS: Mapping[str, str] = MappingProxyType({
     "blocks": "long loops are evaluated a block of iterations at a time, and again for the gradient",
+    "forks": "both sides of a guard whose outcome a loop carries on go through the loop together, once",
     "jumps": "a guard that flips alone is evaluated on its boundary only, not beside it, and draws without log q",
     "modes": "the jumps of guards that carried state of few values hands on follow from one backward pass",
     "normals": "guards that move with several latents in proportion are crossed along the normal of their boundary",

@@ -129,7 +129,7 @@ def carry(
     first = jnp.asarray(lo)
     row = jax.tree.map(lambda v: v[0] if extent > 0 else jnp.zeros(v.shape[1:], v.dtype), (path, *rows))
     start = jax.tree.map(jnp.asarray, init)
-    start = _widened(start, jax.eval_shape(body, start, first, *row)[0])
+    start = widened(start, jax.eval_shape(body, start, first, *row)[0])
     if extent <= 0:
         return start, _empty(lambda i, *p: body(start, i, *p)[1], *rows)
 
@@ -155,16 +155,16 @@ def lag(
     start = tuple(jnp.asarray(x) for x in init)
     if extent <= 0:
         shapes, _ = jax.eval_shape(lambda i: body(i, None), jnp.asarray(0))
-        final = _widened(start, shapes)
+        final = widened(start, shapes)
         return final, _empty(lambda i, p: {**body(i, p)[1], **dict(zip(names, final, strict=True))})
     new, out = jax.vmap(body)(indices(lo, extent), path)
-    first = _widened(start, new)
+    first = widened(start, new)
     new = tuple(x.astype(a.dtype) for x, a in zip(new, first, strict=True))
     entering = (jnp.concatenate([a[None], x[:-1]]) for a, x in zip(first, new, strict=True))
     return tuple(x[-1] for x in new), out | dict(zip(names, entering, strict=True))
 
 
-def _widened(start: Any, new: Any) -> Any:
+def widened(start: Any, new: Any) -> Any:
     """The first state in the types that it is to have: a counter may start as an int and end as a real, or start in
     another precision."""
     return jax.tree.map(lambda a, b: a.astype(jnp.result_type(a, b)), start, new)

@@ -81,10 +81,11 @@ def force_level(outcome: ArrayLike, like: Array, position: tuple[ArrayLike, ...]
 
 def log_density(out: Mapping[str, Any], terms: tuple[str, ...]) -> Array:
     """The sum of the named terms."""
-    return blocks.summed([_value(out[t]) for t in terms])
+    return blocks.summed([value_of(out[t]) for t in terms])
 
 
-def _value(term: Any) -> Array:
+def value_of(term: Any) -> Array:
+    """The part of the log density that a term is."""
     return term.log_density if isinstance(term, Draw | Observation) else term
 
 
@@ -119,7 +120,7 @@ def jump(
         at_on, at_off = evaluate(towards, {name: on}), evaluate(-towards, {name: off})
         path_on, path_off = outcomes(at_on), outcomes(at_off)
         true, false = evaluate(0, path_on), evaluate(0, path_off)
-        gaps = {t: _value(true[t]) - _value(false[t]) for t in terms}
+        gaps = {t: value_of(true[t]) - value_of(false[t]) for t in terms}
     if mates or inside:
         mates, inside = mates or {}, inside or {}
         beside = [(at_on, evaluate(-towards, path_on)), (evaluate(towards, path_off), at_off)]
@@ -142,7 +143,7 @@ def _beside_pole(
     def beside(distance: Array) -> tuple[dict[str, Any], dict[str, Any], dict[str, Array]]:
         sides = evaluate(distance * towards, {name: on}), evaluate(-distance * towards, {name: off})
         above, below = ({k: v for k, v in out.items() if isinstance(v, Guard)} for out in sides)
-        return above, below, {t: _value(sides[0][t]) - _value(sides[1][t]) for t in terms}
+        return above, below, {t: value_of(sides[0][t]) - value_of(sides[1][t]) for t in terms}
 
     dtype = jax.eval_shape(evaluate, towards, {name: on})[name].value.dtype
     further = FURTHER if dtype.itemsize == 8 else FURTHER_SINGLE
@@ -163,7 +164,7 @@ def difference(
     `evaluate(path)` runs the slice with the moved coordinate on the boundary.
     """
     true, false = evaluate(on), evaluate(off)
-    return jnp.asarray(sum((jnp.sum(_value(true[t]) - _value(false[t])) for t in terms), start=0.0))
+    return jnp.asarray(sum((jnp.sum(value_of(true[t]) - value_of(false[t])) for t in terms), start=0.0))
 
 
 def difference_of_model(
@@ -178,18 +179,23 @@ def difference_of_model(
     A guard in one of the paths only is decided by its value on the other side. Where terms of `main` are those of long
     loops in blocks, so are those of both sides, and their differences are added up block by block.
     """
-    if main is not None and any(is_lazy(_value(main[t])) for t in terms):
+    if main is not None and any(is_lazy(value_of(main[t])) for t in terms):
         true, false = evaluate(on), evaluate(off)
-        return blocks.difference([_value(true[t]) for t in terms], [_value(false[t]) for t in terms])
+        return blocks.difference([value_of(true[t]) for t in terms], [value_of(false[t]) for t in terms])
+    out = jax.vmap(evaluate)(sides_of(on, off))
+    gaps = (value_of(out[t]) for t in terms)
+    return jnp.asarray(sum((jnp.sum(g[0] - g[1]) for g in gaps), start=0.0))
+
+
+def sides_of(on: Mapping[str, Any], off: Mapping[str, Any]) -> dict[str, Array]:
+    """Two paths as one, with the sides along its first axis. What one of them leaves open stays decided by its value."""
     paths: dict[str, Array] = {}
     for k in {**on, **off}:
         sides = [jnp.asarray(p[k]) if k in p else jnp.zeros((), jnp.int8) for p in (on, off)]
         if not (k in on and k in off):
             sides = [jnp.where(x, 1, -1).astype(jnp.int8) if x.dtype == jnp.bool_ else x for x in sides]
         paths[k] = jnp.stack(sides)
-    out = jax.vmap(evaluate)(paths)
-    gaps = (_value(out[t]) for t in terms)
-    return jnp.asarray(sum((jnp.sum(g[0] - g[1]) for g in gaps), start=0.0))
+    return paths
 
 
 def _limit(gaps: Array, further: float) -> Array:
