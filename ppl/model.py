@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -13,11 +13,11 @@ from ppl.core.show import show
 from ppl.data.defaults import check_defaults
 from ppl.diagnostics import Diagnostic, Diagnostics, PplError, Span
 from ppl.driver import Compiled, compile_source, deep_recursion
-from ppl.language.budget import BOUNDARY_BUDGET
+from ppl.language.budget import BOUNDARY_BUDGET, Budget, check_budget
 from ppl.language.guides import line
 from ppl.regions.account import account
 from ppl.regions.choice import Asked
-from ppl.regions.costs import Jump, costs
+from ppl.regions.costs import Jump, budgets, costs
 from ppl.regions.work import Sizes
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class Model:
         bound, notes = self._bind(data)
         guards = tuple(
             Guard(d["text"], d["where"], d["kind"], d["direction"], d["effect"], d["count"], d["status"], d["reason"])
-            for d in self._guards(bound, BOUNDARY_BUDGET)
+            for d in self._guards(bound, bound.budgets)
         )
         return Problem(self._compiled, load_module(self._compiled), bound, guards, notes)
 
@@ -65,7 +65,7 @@ class Model:
 
         return fit(self.bind(data), **options)
 
-    def explain(self, data: Data = None, boundary_budget: int | None = BOUNDARY_BUDGET) -> dict[str, Any]:
+    def explain(self, data: Data = None, boundary_budget: Budget = BOUNDARY_BUDGET) -> dict[str, Any]:
         """Sites, guards and loops that observe, with the number of boundaries if sizes are known from data or defaults.
 
         A guard of which a gradient evaluates a random subset under `boundary_budget` has the effect "subset". Its
@@ -73,8 +73,9 @@ class Model:
         evaluates, ``{"factors": 3, "of": 41}``, and the `work` of all in a draw; the `work` of the program is that of
         the gradient without boundaries, of all boundaries, and the price of the one with them over the one without, in
         evaluations of the log density: a count, no time (`ppl.regions.work`). Without jax. Raises DataError if `data`
-        is given and does not fit.
+        is given and does not fit, ValueError for no budget.
         """
+        check_budget(boundary_budget)
         needs = any(s.default is None for s in self._compiled.data)
         found, sizes = self._measure(data) if data is not None or not needs else (None, None)
         guided = {k: part for part in self._compiled.regions.program.guide for k in part.sites}
@@ -88,8 +89,9 @@ class Model:
         ]  # fmt: skip
         with deep_recursion():
             shapes = {} if found is None else found.shapes
-            cost = costs(self._compiled.regions, sizes, shapes, boundary_budget)
-        guards = [{**g, "span": place(g["where"])} for g in self._guards(found, boundary_budget, cost.jumps)]
+            taken = budgets(self._compiled.regions, sizes, shapes, boundary_budget)
+            cost = costs(self._compiled.regions, sizes, shapes, taken)
+        guards = [{**g, "span": place(g["where"])} for g in self._guards(found, taken, cost.jumps)]
         for g in guards:
             del g["where"]
         loops = [
@@ -123,12 +125,13 @@ class Model:
         return measured, Known(measured.extents, numbers)
 
     def _guards(
-        self, found: Bound | Measured | None, budget: int | None, jumps: Mapping[int, Jump] | None = None
+        self, found: Bound | Measured | None, taken: Sequence[int | None],
+        jumps: Mapping[int, Jump] | None = None,
     ) -> list[dict[str, Any]]:
         regions = self._compiled.regions
         if found is None:
-            return account(regions, None, {}, budget, jumps)
-        return account(regions, found.counts, found.shapes, budget, jumps)
+            return account(regions, None, {}, taken, jumps)
+        return account(regions, found.counts, found.shapes, taken, jumps)
 
 
 def in_source(part: ir.GuidePart) -> str:

@@ -10,7 +10,7 @@ from ppl.bind.check import Checker
 from ppl.bind.evaluate import top
 from ppl.bind.fills import fills
 from ppl.bind.guide import guide_of
-from ppl.bind.measure import measure
+from ppl.bind.measure import Known, measure
 from ppl.bind.model import Bound, Value
 from ppl.bind.numbers import Numbers
 from ppl.bind.ranges import ranges_of
@@ -19,7 +19,10 @@ from ppl.bind.walk import Walk
 from ppl.diagnostics import Diagnostics
 from ppl.elaborate.context import SameSize
 from ppl.emit.shape import facts_of
+from ppl.language.budget import AUTO
 from ppl.regions import Regions
+from ppl.regions.costs import budgets
+from ppl.driver import deep_recursion
 
 
 def bind(regions: Regions, sizes: Sequence[SameSize], values: Mapping[str, Value], sink: Diagnostics) -> Bound:
@@ -48,4 +51,6 @@ def bind(regions: Regions, sizes: Sequence[SameSize], values: Mapping[str, Value
         if not all(facts.is_static(facts.inline(b)) for b in (loop.lo, loop.hi)):
             static[f"extent_{loop.id}"] = found[loop.id].longest
     arrays = {d.name: values[d.name] for d in program.data if not d.static}
-    return Bound(static, arrays, measured.counts, measured.shapes, measured.values, guide)
+    with deep_recursion():
+        taken = budgets(regions, Known(found, numbers), measured.shapes, AUTO)
+    return Bound(static, arrays, measured.counts, measured.shapes, measured.values, taken, guide)

@@ -61,7 +61,8 @@ class GuideBlock:
 class Bound:
     """`static`: the sizes that are Python ints when jax compiles, among them ``extent_<loop id>``, the longest run of a
     ragged loop. `arrays`: all other data. `counts`: instances of each guard. `shapes`: of sites and `var` arrays, and
-    `values`, of what sites stand for. `guide`: the blocks of the program's own guide, none if it has no such guide.
+    `values`, of what sites stand for. `budgets`: how many instances of boundaries are evaluated if nothing else is
+    asked for, see `ppl.regions.costs.budgets`. `guide`: the blocks of the program's own guide, none if it has no such guide.
     """
 
     static: dict[str, int]
@@ -69,4 +70,5 @@ class Bound:
     counts: dict[int, int]
     shapes: dict[str, tuple[int, ...]]
     values: dict[str, tuple[int, ...]]
+    budgets: tuple[int | None, ...] = ()
     guide: tuple[GuideBlock, ...] = ()

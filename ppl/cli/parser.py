@@ -7,7 +7,7 @@ import math
 from typing import Any, NoReturn
 
 from ppl.cli.console import complain, put
-from ppl.language.budget import BOUNDARY_BUDGET
+from ppl.language.budget import AUTO, Budget
 
 DESCRIPTION = "A compiler for probabilistic programs that branch, and the inference that goes with it."
 EPILOG = """\
@@ -163,9 +163,9 @@ def _compare_options(parser: argparse.ArgumentParser) -> None:
 def _add_budget(parser: argparse.ArgumentParser) -> None:
     text = (
         "instances of a guard that a draw evaluates where each takes the program once more: exact up to there, an "
-        f"unbiased random subset of that size beyond (default: {BOUNDARY_BUDGET})"
+        f"unbiased random subset of that size beyond; {AUTO}, the default, is what a cost model finds for each guard"
     )
-    parser.add_argument("--boundary-budget", type=_budget, metavar="K|all", help=text)
+    parser.add_argument("--boundary-budget", type=_budget, metavar="K|all|auto", help=text)
 
 
 def _add_lines(parser: argparse.ArgumentParser) -> None:
@@ -207,10 +207,10 @@ def _count(text: str) -> int:
 
 
 def _budget(text: str) -> int | str:
-    return text if text == "all" else _count(text)
+    return text if text in ("all", AUTO) else _count(text)
 
 
-def budget_asked(options: argparse.Namespace) -> dict[str, int | None]:
+def budget_asked(options: argparse.Namespace) -> dict[str, Budget]:
     """What --boundary-budget says, as an argument of functions; nothing if it is not given."""
     asked = options.boundary_budget
     return {} if asked is None else {"boundary_budget": None if asked == "all" else asked}

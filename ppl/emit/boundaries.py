@@ -17,6 +17,7 @@ from ppl.emit.statements import Emitter, line_of, support_of
 from ppl.emit.writer import Writer, tuple_text
 from ppl.language.distributions import named
 from ppl.regions.alone import flips_alone, flips_with
+from ppl.regions.budget import families
 from ppl.regions.forks import Fork, fork_of
 from ppl.regions.mates import may_move
 from ppl.regions.model import NOWHERE, Boundary, GuardInfo, Latent, Normal, Regions
@@ -108,9 +109,9 @@ class BoundaryEmitter:
         if b.repeats:
             with self.w.block("if sizing:"):
                 self.w.line("return surface.size(root, slope)")
-        self.jump(info, b, loops, position)
-        if b.normal is not None and b.normal.going is not None:
-            self.w.line(f'is_reached = model(root.point(), data, size)["v_{b.normal.going.name}"]')
+        going = None if b.normal is None else b.normal.going
+        if not self.jump(info, b, loops, position, going) and going is not None:
+            self.w.line(f'is_reached = model(root.point(), data, size)["v_{going.name}"]')
             self.w.line("gap = jnp.where(is_reached, gap, 0.0)")
         self.w.line("return surface.surface(root, slope, 0.0, gap)")
 
@@ -184,8 +185,7 @@ class BoundaryEmitter:
 
     def family(self, b: Boundary) -> int:
         """The place of a boundary among all that choose."""
-        found = [x for i in self.facts.regions.guards for x in i.boundaries if x.repeats]
-        return next(k for k, x in enumerate(found) if x is b)
+        return next(k for k, (_, x) in enumerate(families(self.facts.regions)) if x is b)
 
     def elements(self, b: Boundary) -> list[str]:
         """The same for the elements of the site that the line runs over."""
@@ -207,7 +207,7 @@ class BoundaryEmitter:
             emitter = SearchEmitter(
                 self.facts, self.scope, self.names, self.w, info, b, b.search, position, live, source
             )
-            emitter.write(lambda: self.jump(info, b, loops, position))
+            emitter.write(partial(self.jump, info, b, loops, position))
             return
         slope = live.expr(b.slope)
         if b.rest is None:
@@ -286,8 +286,11 @@ class BoundaryEmitter:
         path = f'lambda k: {{"g{b.guard}": {entry}}}'
         self.w.line(f"return surface.outcomes_of(evaluate, {path}, probabilities, {terms})")
 
-    def jump(self, info: GuardInfo, b: Boundary, loops: list[ir.Loop], position: dict[int, str]) -> None:
-        """`gap`, the jump at `root`, on which the guard's derivative along the line is `slope`."""
+    def jump(
+        self, info: GuardInfo, b: Boundary, loops: list[ir.Loop], position: dict[int, str], going: ir.Var | None = None
+    ) -> bool:
+        """`gap`, the jump at `root`, on which the guard's derivative along the line is `slope`. `going`: the variable
+        that says whether the guard is reached; returns whether the jump has seen to that."""
         part = None if b.effect == "global" or not loops else self.part(b, loops[-1])
         guards, decided = self.facts.regions.guards, self.decided(b, part)
         together = flips_with(self.scope, guards, info, b, decided)
@@ -301,7 +304,7 @@ class BoundaryEmitter:
             self.w.line(f"on, off = {self.paths(b, together, on, off)}")
             where = ", ".join(position.values())
             self.w.line(f"gap = {fork}(root.point(), data, size, {where}, on, off)")
-            return
+            return False
         if part is None:
             self.w.line(f"def evaluate({'path' if single else 'side, path'}):")
             point = self.at_a_time(b, info, "rows=") if single else "side"
@@ -316,11 +319,13 @@ class BoundaryEmitter:
             self.w.line(f"on, off = {self.paths(b, together, on, off)}")
             function = "difference" if part is not None else "difference_of_model"
             main = ", main" if part is None and self.at_a_time(b, info) else ""
-            self.w.line(f"gap = surface.{function}(evaluate, on, off, {terms}{main})")
-            return
+            reached = f', reached="v_{going.name}"' if part is None and going is not None else ""
+            self.w.line(f"gap = surface.{function}(evaluate, on, off, {terms}{main}{reached})")
+            return bool(reached)
         mates = self.mates(b) if part is None or b.effect != "modes" else self.mates_in_iteration(b, loops[-1], part)
         mates += (", pole=True" + self.follows(b)) * pole
         self.w.line(f'gap = surface.jump(evaluate, slope, "g{b.guard}", {on}, {off}, {terms}{mates})')
+        return False
 
     def paths(self, b: Boundary, together: Mapping[int, tuple[bool, bool]], on: str, off: str) -> str:
         """The paths of both sides, with the outcomes of what flips together with a guard."""

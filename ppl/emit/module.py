@@ -134,6 +134,8 @@ def header(
     if priors:
         listed = tuple_text([f'"t{t}"' for t in priors])
         w.line(f"PRIORS = {listed}  # terms with the density of latents that functions of the program give")
+    if any(takes_subsets(i) for i in regions.guards):
+        w.line("SUBSETS = True  # a random subset of boundaries may stand for all")
     for line in constants:
         w.line(line)
     w.line()
@@ -248,10 +250,8 @@ def noise(w: Writer, facts: Facts, names: dict[str, str], unpack: tuple[str, ...
     with w.block("def noise(key, data, size, dtype):"):
         w.line('"""Draws of the noise sites, by name."""')
         sites = [s for s in facts.regions.program.sites if s.noise]
-        subsets = any(takes_subsets(i) for i in facts.regions.guards)
         if not sites:
-            chance = '"?": jax.random.uniform(key, (), dtype)' if subsets else ""
-            w.line(f"return {{{chance}}}", "the start of random subsets of boundaries" if subsets else "")
+            w.line("return {}")
         else:
             for line in unpack:
                 w.line(line)
@@ -267,9 +267,6 @@ def noise(w: Writer, facts: Facts, names: dict[str, str], unpack: tuple[str, ...
                 w.line(f'out["{site.name}"] = samplers.draw(dist.{d.function}, {key}, {args}, {shape}, dtype)',
                        f":{s.span.line}")  # fmt: skip
         if sites:
-            if subsets:
-                w.line(f'out["?"] = jax.random.uniform(jax.random.fold_in(key, {len(sites)}), (), dtype)',
-                       "the start of random subsets of boundaries")  # fmt: skip
             w.line("return out")
     w.line()
     w.line()

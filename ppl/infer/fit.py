@@ -36,7 +36,7 @@ from ppl.infer.run import Machine, Run, advance
 from ppl.infer.saved_run import ONLY, Checkpoint, RunFile
 from ppl.infer.settings import DRAWS, MAX_STEPS, Progress, Settings, SettingsError
 from ppl.infer.stopping import Floats
-from ppl.language.budget import BOUNDARY_BUDGET
+from ppl.language.budget import BOUNDARY_BUDGET, Budget
 from ppl.language.guides import PROGRAM
 
 BLAMED = 1000  # draws among which a statement that is not finite is looked for
@@ -59,7 +59,7 @@ def fit(
     marginalise: bool = True,
     init: Init = "prior",
     minibatch: int | None = None,
-    boundary_budget: int | None = BOUNDARY_BUDGET,
+    boundary_budget: Budget = BOUNDARY_BUDGET,
     draws: int = DRAWS,
     progress: Callable[[Progress], None] | None = None,
     checkpoint: str | Path | None = None,

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import jax
 
 from ppl.diagnostics import Span
+from ppl.language.budget import Budget
 from ppl.predict.predicted import Replayable
 
 
@@ -64,7 +65,7 @@ class ProblemLike(Replayable, Protocol):
         stl: bool,
         marginalise: bool,
         minibatch: int | None = None,
-        boundary_budget: int | None = None,
+        boundary_budget: Budget = None,
         samples_axis: str | None = None,
     ) -> Callable[..., Any]: ...
     def draw(self, params: Any, key: jax.Array, n: int, guide: str) -> DrawsLike: ...

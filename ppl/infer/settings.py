@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from ppl.language.budget import BOUNDARY_BUDGET
+from ppl.language.budget import BOUNDARY_BUDGET, Budget, check_budget
 
 ESTIMATORS = ("combined", "interior", "score")
 NOISE = ("antithetic", "independent", "qmc")
@@ -43,7 +43,7 @@ class Settings:
     `lr` is the length of a first step in prior standard deviations (for scales: in log units); it falls in stages.
     `init` is "prior", "median" or where the values of the starts came from. `minibatch` is the number of iterations of
     observation loops behind each draw, None for all. `boundary_budget` is the number of instances of a guard that a
-    gradient evaluates where each evaluates the program anew, None for all.
+    gradient evaluates where each evaluates the program anew, "auto" what a cost model finds for each guard, None for all.
     """
 
     guide: str = "meanfield"
@@ -57,7 +57,7 @@ class Settings:
     marginalise: bool = True
     init: str = "prior"
     minibatch: int | None = None
-    boundary_budget: int | None = BOUNDARY_BUDGET
+    boundary_budget: Budget = BOUNDARY_BUDGET
 
     def __post_init__(self) -> None:
         if self.estimator not in ESTIMATORS:
@@ -70,8 +70,10 @@ class Settings:
             raise SettingsError(f"samples must be at least 1, not {self.samples}")
         if self.minibatch is not None and self.minibatch < 1:
             raise SettingsError(f"a minibatch has at least 1 iteration, not {self.minibatch}")
-        if self.boundary_budget is not None and self.boundary_budget < 1:
-            raise SettingsError(f"the boundary budget must be at least 1, or None for all, not {self.boundary_budget}")
+        try:
+            check_budget(self.boundary_budget)
+        except ValueError as error:
+            raise SettingsError(str(error)) from None
         if self.starts < 1:
             raise SettingsError(f"starts must be at least 1, not {self.starts}")
         if not 0 < self.lr < float("inf"):

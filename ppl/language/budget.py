@@ -1,7 +1,15 @@
-"""How many instances of a guard a gradient evaluates if each evaluates the program anew."""
+"""How many instances of a guard a gradient evaluates if each evaluates the program, or a loop of it, anew."""
 
 from __future__ import annotations
 
-# All up to here, and beyond a random subset of that size. With 16 to 128 of them a gradient of given accuracy took the
-# least time from 200 instances on; below 100 all of them did. See benchmarks/scaling.py.
-BOUNDARY_BUDGET = 64
+# A number, None for all, or AUTO: what `ppl.regions.costs.budgets` finds to give an accurate gradient in the least time.
+Budget = int | str | None
+
+AUTO = "auto"
+BOUNDARY_BUDGET: Budget = AUTO
+
+
+def check_budget(budget: Budget) -> None:
+    """Raises ValueError for what is no budget."""
+    if budget is not None and budget != AUTO and (isinstance(budget, str) or budget < 1):
+        raise ValueError(f'the boundary budget must be at least 1, "{AUTO}", or None for all, not {budget!r}')

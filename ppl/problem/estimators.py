@@ -56,7 +56,7 @@ def surrogate(
     rows: int | None = None,
     offset: Array | None = None,
     batches: Mapping[int, Batch] = NO_BATCHES,
-    budget: int | None = None,
+    budgets: Sequence[int | None] = (),
 ) -> Array:
     """One sample of the ELBO, with the gradient of `estimator`. The score estimator has nothing that `stl` drops;
     `marginalise` concerns the combined one, and so does `boundaries`, the weight of all that comes from boundaries (1
@@ -64,9 +64,10 @@ def surrogate(
     `rows`: how many iterations of a long loop to evaluate at a time, if not all. `offset`: uniform on (0, 1), the same
     for all draws of a batch. `batches`: of which loops a subset of the iterations stands for all; they are drawn
     independently of all else, so that every estimator, a sum over the iterations in its terms, keeps its mean.
-    `budget`: how many instances of a boundary are evaluated if each evaluates the program anew, None for all."""
+    `budgets`: how many instances of each boundary are evaluated of which each evaluates the program anew, None for all
+    of them; all of all where it is empty."""
     point = replace(
-        guide.point(params, eps, stl), rows=rows, offset=offset, batches=batches, budget=budget, program_rows=rows
+        guide.point(params, eps, stl), rows=rows, offset=offset, batches=batches, budgets=budgets, program_rows=rows
     )
     if estimator == "score":
         return score(code, guide, code.TERMS, params, point, noise, data, size)

@@ -17,7 +17,7 @@ from jax.core import Tracer
 from jax.typing import ArrayLike, DTypeLike
 
 from ppl.diagnostics import Span
-from ppl.language.budget import BOUNDARY_BUDGET
+from ppl.language.budget import BOUNDARY_BUDGET, Budget
 from ppl.problem import assemble
 from ppl.problem.estimators import ESTIMATORS, density, surrogate
 from ppl.problem.guides import Params
@@ -121,7 +121,7 @@ class Problem(Replays):
     def elbo_loss(
         self, guide: str = "meanfield", estimator: str = "combined", samples: int = 8, noise: str = "antithetic",
         stl: bool = False, marginalise: bool = True, minibatch: int | None = None,
-        boundary_budget: int | None = BOUNDARY_BUDGET, samples_axis: str | None = None,
+        boundary_budget: Budget = BOUNDARY_BUDGET, samples_axis: str | None = None,
     ) -> Callable[..., Array]:  # fmt: skip
         """``loss(params, key)``: minus an ELBO estimate from `samples` draws. ``jax.grad`` of it is the estimator.
 
@@ -134,8 +134,8 @@ class Problem(Replays):
         loop that observes and hands nothing on, chosen at random and weighted: value and gradient stay unbiased, with
         more noise, and a step costs as if the loop were that short. Of a guard of which every instance takes another
         evaluation of the program (effects `global` and, where loops follow, `incremental`) a gradient evaluates all
-        instances up to `boundary_budget`, and a random, weighted subset of that size beyond: unbiased, in time that
-        grows with the program alone. None evaluates all. ``loss(params, key, boundaries)`` weights the part
+        instances up to `boundary_budget`, and a random, weighted subset of that size beyond: unbiased. By default, "auto",
+        the size is what a cost model finds best for each guard (`ppl.regions.costs.budgets`); None evaluates all. ``loss(params, key, boundaries)`` weights the part
         of the combined gradient that comes from boundaries: with 1 (or None) it is whole, and the difference to 0, on
         the same noise, is what plain automatic differentiation misses. Second derivatives and forward mode through the
         boundary terms are not meaningful. With `samples_axis`, the function is for the inside of `jax.shard_map` over a
@@ -150,8 +150,7 @@ class Problem(Replays):
             raise ValueError(f"no noise {noise!r}: one of {', '.join(NOISE)}")
         if samples < 1:
             raise ValueError("samples must be at least 1")
-        if boundary_budget is not None and boundary_budget < 1:
-            raise ValueError(f"the boundary budget must be at least 1, or None for all, not {boundary_budget}")
+        budgets = self._budgets(boundary_budget)
         loops = {} if minibatch is None else self.batched(minibatch)
 
         def loss(params: Params, key: Array, data: Mapping[str, Any], boundaries: ArrayLike | None) -> Array:
@@ -160,7 +159,7 @@ class Problem(Replays):
 
             def one(eps: dict[str, Array], own: dict[str, Array], chosen: dict[int, Batch]) -> Array:
                 return surrogate(self._code, family, estimator, params, eps, own, data, self.sizes, stl, marginalise,
-                                 boundaries, rows, offset, chosen, boundary_budget)  # fmt: skip
+                                 boundaries, rows, offset, chosen, budgets)  # fmt: skip
 
             def subsets(key: Array) -> dict[int, Batch]:
                 return {k: batches.draw(jax.random.fold_in(key, k), n, minibatch or n, dtype) for k, n in loops.items()}
@@ -177,7 +176,7 @@ class Problem(Replays):
     def elbo_and_grad(
         self, guide: str = "meanfield", estimator: str = "combined", samples: int = 1, noise: str = "antithetic",
         stl: bool = False, marginalise: bool = True, minibatch: int | None = None,
-        boundary_budget: int | None = BOUNDARY_BUDGET, samples_axis: str | None = None,
+        boundary_budget: Budget = BOUNDARY_BUDGET, samples_axis: str | None = None,
     ) -> Callable[..., tuple[Array, Params]]:  # fmt: skip
         """``fn(params, key)``: an ELBO estimate and an estimate of its gradient, with the structure of `params`.
 

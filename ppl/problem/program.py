@@ -25,6 +25,7 @@ from ppl.core import ir
 from ppl.diagnostics import Diagnostic, PplError, Span
 from ppl.driver import Compiled
 from ppl.emit.observed import read_elsewhere
+from ppl.language.budget import Budget, check_budget
 from ppl.language.distributions import named
 from ppl.language.guides import PROGRAM
 from ppl.problem import assemble
@@ -38,6 +39,7 @@ from ppl.regions.model import BatchLoop
 from ppl.runtime import blocks, prefix
 from ppl.runtime.empty import wrap
 from ppl.runtime.point import Point
+from ppl.runtime.subsets import CHANCE, chances
 
 Values = Mapping[str, ArrayLike]
 
@@ -95,6 +97,7 @@ class BoundProgram:
             s.site: bound.shapes[s.site] for s in drawn if named(s.distribution).noise == "inverse_cdf"
         }
         self._draws = draws_of(compiled.regions)
+        self._taken_by_default = bound.budgets
         self._elements = frozenset(a.name for a in program.arrays)
         self.drawn_noise = frozenset(s.name for s in program.sites if s.noise and s.name not in self._normal_noise)
         # A distribution that a function of the program makes is a density alone, unless another one draws from it.
@@ -210,13 +213,20 @@ class BoundProgram:
 
         Noise of the program that is drawn from its distribution itself is independent whatever `noise` is.
         """
-        k_normal, k_drawn = jax.random.split(key)
+        k_normal, k_drawn, k_chance = jax.random.split(key, 3)
         behind = family.noise()
         normal_draws = normals(k_normal, n, {**behind, **self._normal_noise}, dtype, noise)
         eps = {k: normal_draws[k] for k in behind}
         own = {k: normal_draws[k] for k in self._normal_noise}
         drawn = jax.vmap(lambda k: self._code.noise(k, data, self.sizes, dtype))(jax.random.split(k_drawn, n))
+        if getattr(self._code, "SUBSETS", False):
+            drawn[CHANCE] = chances(k_chance, n, dtype)
         return eps, {**drawn, **own}
+
+    def _budgets(self, asked: Budget) -> tuple[int | None, ...]:
+        """How many instances are evaluated of each boundary of which a subset can be. Raises ValueError."""
+        check_budget(asked)
+        return tuple(k if isinstance(asked, str) else asked for k in self._taken_by_default)
 
     def _model(self, at: Point) -> dict[str, Any]:
         return self._code.model(at, self._data(at.u), self.sizes)

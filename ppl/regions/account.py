@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ppl.core import ir
@@ -17,20 +17,21 @@ Entry = dict[str, Any]
 
 
 def account(
-    regions: Regions, counts: Mapping[int, int] | None, shapes: Mapping[str, tuple[int, ...]], budget: int | None,
-    jumps: Mapping[int, Jump] | None = None,
+    regions: Regions, counts: Mapping[int, int] | None, shapes: Mapping[str, tuple[int, ...]],
+    budgets: Sequence[int | None], jumps: Mapping[int, Jump] | None = None,
 ) -> list[Entry]:  # fmt: skip
     """Guards, kinks, and conditions that need no boundary, in source order.
 
     A comparison may have several guards: of one boundary, of which one entry speaks, or of several, with an entry each.
-    `counts` are the instances of each guard and `shapes` those of the sites, if sizes are known; `where` is the span.
+    `counts` are the instances of each guard and `shapes` those of the sites, if sizes are known, and `budgets` as
+    `ppl.regions.costs.budgets` gives them; `where` is the span.
     `jumps`: what those of each guard evaluate.
     """
     found: dict[tuple[object, ...], Entry] = {}
     for i in regions.guards:
         key = (i.guard.span, i.representative)
         if key not in found or i.guard.index == i.representative:
-            found[key] = _guard(regions, i, counts, shapes, budget)
+            found[key] = _guard(regions, i, counts, shapes, budgets)
             jump = (jumps or {}).get(i.guard.index)
             found[key] |= {"lines": list(i.lines), "jump": None if jump is None else jump.to_json()}
     for e in _others(regions):
@@ -40,14 +41,15 @@ def account(
 
 def _guard(
     regions: Regions, i: GuardInfo, counts: Mapping[int, int] | None, shapes: Mapping[str, tuple[int, ...]],
-    budget: int | None,
+    budgets: Sequence[int | None],
 ) -> Entry:  # fmt: skip
     count = None if counts is None else counts[i.guard.index]
     effect, reason = i.effect, i.reason + remark(regions, i.guard.index, count)
-    if count is not None and taken_in_part(i, count, shapes, budget):
+    taken = None if count is None else taken_in_part(regions, i, count, shapes, budgets)
+    if count is not None and taken is not None:
         each = max(elements(b, shapes) for b in i.boundaries if b.repeats)
         of = f"{count} instances" if each == 1 else f"{count * each} lines, {each} for each instance,"
-        effect, reason = "subset", f"{reason}; in each draw {budget} of its {of} stand for all, chosen at random"
+        effect, reason = "subset", f"{reason}; in each draw {taken} of its {of} stand for all, chosen at random"
     return {
         "text": i.guard.text, "where": i.guard.span, "kind": i.kind, "direction": i.direction, "effect": effect,
         "count": count, "status": i.status, "reason": reason,

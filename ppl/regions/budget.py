@@ -4,12 +4,12 @@ the instances stands for all, see `ppl.runtime.subsets`."""
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from ppl.core import ir
 from ppl.core.reads import expressions_of
-from ppl.regions.model import Boundary, GuardInfo
+from ppl.regions.model import Boundary, GuardInfo, Regions
 from ppl.regions.scope import Scope
 
 
@@ -44,11 +44,21 @@ def _reaches_loops(scope: Scope, info: GuardInfo, members: frozenset[int]) -> bo
     return False
 
 
-def taken_in_part(info: GuardInfo, count: int, shapes: Mapping[str, tuple[int, ...]], budget: int | None) -> bool:
-    """Whether a random subset of the boundaries of a guard with `count` instances is evaluated; `shapes`: of sites."""
-    if budget is None or info.status not in ("boundary", "marginalised"):
-        return False
-    return any(b.repeats and count * elements(b, shapes) > budget for b in info.boundaries)
+def families(regions: Regions) -> tuple[tuple[GuardInfo, Boundary], ...]:
+    """The boundaries of which a subset may be evaluated, each with its guard, in the order in which budgets have them."""
+    return tuple((i, b) for i in regions.guards for b in i.boundaries if b.repeats)
+
+
+def taken_in_part(
+    regions: Regions, info: GuardInfo, count: int, shapes: Mapping[str, tuple[int, ...]],
+    budgets: Sequence[int | None],
+) -> int | None:  # fmt: skip
+    """How many boundaries of a guard with `count` instances are evaluated if that is a random subset, else None;
+    `shapes`: of sites."""
+    if info.status not in ("boundary", "marginalised"):
+        return None
+    own = [(b, k) for (i, b), k in zip(families(regions), budgets, strict=True) if i is info]
+    return max((k for b, k in own if k is not None and count * elements(b, shapes) > k), default=None)
 
 
 def elements(b: Boundary, shapes: Mapping[str, tuple[int, ...]]) -> int:

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ppl.language.budget import AUTO, Budget
 from ppl.record import record
-from ppl.regions.budget import elements
+from ppl.regions.budget import elements, families
 from ppl.regions.flow import analyse
 from ppl.regions.model import Boundary, GuardInfo, Regions
 from ppl.regions.modes import modes_of
 from ppl.regions.scope import scope_of
 from ppl.regions.work import REVERSE, Sizes, Slice, Step, Workload, symbolic, total, workload
+
+LEAST = 4  # instances of a boundary that are evaluated, if there are as many
+SEARCHED = 64  # the same, of one that is searched for
+ALIKE = 0.4  # how much of the variance of evenly chosen instances is left
 
 
 @record
@@ -51,8 +56,41 @@ class Costs:
         }  # fmt: skip
 
 
-def costs(regions: Regions, sizes: Sizes | None, shapes: Mapping[str, tuple[int, ...]], budget: int | None) -> Costs:
-    """Of all guards with boundaries. `shapes`: of sites, if sizes are known."""
+def budgets(
+    regions: Regions, sizes: Sizes | None, shapes: Mapping[str, tuple[int, ...]], asked: Budget
+) -> tuple[int | None, ...]:
+    """How many instances are evaluated of each of the `families` of boundaries, None for all.
+
+    By default, and if sizes are known, as many as give a gradient of given accuracy in the least time. Evaluating k of
+    n instances takes ``G + k J``, with G the work of a gradient without boundaries and J that of one jump. Were the
+    instances independent and chosen evenly, the variance of their sum would be about ``1 + n / k`` times that of all; as
+    those that matter are chosen more often and the draws of a gradient share in them evenly, what choosing adds is
+    about ALIKE of that. The product is least at ``k^2 = ALIKE n G / J``. Where a line is searched for roots, so that
+    instances may be chosen evenly alone, it is SEARCHED.
+    """
+    found = families(regions)
+    if asked != AUTO or sizes is None or not found:
+        return (None if isinstance(asked, str) else asked,) * len(found)
+    program = regions.program
+    scope = scope_of(program, regions.definitions, analyse(program.body, program.guards), regions.optimize)
+    work = workload(scope)
+    gradient = REVERSE * _inside(regions, work, sizes)[0] + work.drawing(sizes)
+    out: list[int | None] = []
+    for info, b in found:
+        if b.search is not None:
+            out.append(SEARCHED)
+            continue
+        members = frozenset(i.guard.index for i in regions.guards if i.representative == info.guard.index)
+        n = _instances(info, b, sizes, shapes)
+        jump = work.cost(info, b, members, n, sizes) / max(1.0, n)
+        out.append(max(LEAST, round(math.sqrt(ALIKE * n * gradient / jump))) if jump > 0 else None)
+    return tuple(out)
+
+
+def costs(
+    regions: Regions, sizes: Sizes | None, shapes: Mapping[str, tuple[int, ...]], taken: Sequence[int | None]
+) -> Costs:
+    """Of all guards with boundaries. `shapes`: of sites, if sizes are known. `taken`: what `budgets` gives."""
     program = regions.program
     scope = scope_of(program, regions.definitions, analyse(program.body, program.guards), regions.optimize)
     work = workload(scope)
@@ -68,7 +106,9 @@ def costs(regions: Regions, sizes: Sizes | None, shapes: Mapping[str, tuple[int,
             continue
         known = 0.0
         for b in info.boundaries:
-            known += work.cost(info, b, members, _taken(info, b, sizes, shapes, budget), sizes)
+            count = _instances(info, b, sizes, shapes)
+            most = next((k for (_, x), k in zip(families(regions), taken, strict=True) if x is b), None)
+            known += work.cost(info, b, members, count if most is None else min(count, most), sizes)
             if b.effect == "modes":
                 known += _pass(regions, work, info.loops[-1], sizes, passes)
         jumps[info.guard.index] = Jump(part.factors(sizes), work.all().factors(sizes), known)
@@ -80,14 +120,11 @@ def costs(regions: Regions, sizes: Sizes | None, shapes: Mapping[str, tuple[int,
     return Costs(jumps, boundaries, REVERSE * more, REVERSE * once + work.drawing(sizes))
 
 
-def _taken(
-    info: GuardInfo, b: Boundary, sizes: Sizes, shapes: Mapping[str, tuple[int, ...]], budget: int | None
-) -> float:
-    """How many instances of a boundary a draw evaluates."""
+def _instances(info: GuardInfo, b: Boundary, sizes: Sizes, shapes: Mapping[str, tuple[int, ...]]) -> float:
+    """How many instances a boundary has."""
     around, every = (sizes.iterations(info.loops[:-1]), sizes.iterations(info.loops)) if info.loops else (1.0, 1.0)
     parts = {"all": every, "first": min(around, every), "rest": max(0.0, every - around)}
-    count = parts.get(b.part, 1.0) * elements(b, shapes)
-    return count if budget is None or not b.repeats else min(count, budget)
+    return parts.get(b.part, 1.0) * elements(b, shapes)
 
 
 def _pass(regions: Regions, work: Workload, loop: int, sizes: Sizes, known: dict[int, float]) -> float:

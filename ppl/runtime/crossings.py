@@ -28,7 +28,7 @@ from ppl.runtime.elements import element
 from ppl.runtime.lines import DIVISIONS, Along, Cells, Sample, cells, derivative, reach, sample
 from ppl.runtime.point import Index, Noise, Point, Root
 from ppl.runtime.roots import Roots
-from ppl.runtime.subsets import mixed
+from ppl.runtime.subsets import CHANCE, mixed
 from ppl.runtime.supports import Transform
 from ppl.runtime.surface import size, still
 
@@ -95,7 +95,7 @@ class Line:
 
     def chance(self) -> Array:
         """Uniform on (0, 1)."""
-        return lax.stop_gradient(self.start.u["?"])
+        return lax.stop_gradient(self.start.u[CHANCE])
 
     def rate(self, s: ArrayLike) -> Array:
         """``dz/ds``"""

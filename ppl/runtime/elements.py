@@ -42,6 +42,22 @@ def element(x: Any, *index: ArrayLike) -> Any:
     return x
 
 
+def replaced(x: Array, index: Sequence[ArrayLike], value: ArrayLike) -> Array:
+    """`x` with another value of the element at `index`, an int for each axis: chosen where the place is the one meant,
+    which XLA fuses with what is around it, unlike a scatter."""
+    if not index:
+        return jnp.asarray(value)
+    if len(index) != x.ndim or not any(isinstance(i, Array) for i in index):
+        return x.at[tuple(index)].set(value)
+    there = jnp.asarray(True)
+    for axis, (i, n) in enumerate(zip(index, x.shape, strict=True)):
+        place = jnp.where(jnp.asarray(i) < 0, jnp.asarray(i) + n, i)
+        here = jnp.arange(n, dtype=place.dtype) == place
+        there = there & here.reshape(-1, *[1] * (x.ndim - 1 - axis))
+    # The barrier keeps XLA from computing the value once for every element.
+    return jnp.where(there, lax.optimization_barrier(jnp.asarray(value)), x)
+
+
 def _window(values: Any, extent: int) -> tuple[int, int] | None:
     """The first and the end of consecutive places inside an axis, if they are known."""
     if not isinstance(values, np.ndarray) or not values.size:

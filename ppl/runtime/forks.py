@@ -18,19 +18,21 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax import Array, lax
-from jax.extend.core import ClosedJaxpr, Jaxpr, Literal, jaxpr_as_fun
+from jax.extend.core import ClosedJaxpr, Literal, jaxpr_as_fun
 from jax.typing import ArrayLike
 
 from ppl.runtime import blocks
 from ppl.runtime.control import BY_VALUE, Outputs, widened
-from ppl.runtime.elements import places
+from ppl.runtime.elements import element_p, places
 from ppl.runtime.surface import sides_of, value_of
 
 State = tuple[Any, ...]
 Body = Callable[..., tuple[State, Outputs]]
 
-# Operations that cost less than to store and read again what they give.
-CHEAP = frozenset({"abs", "neg", "not", "sign", "eq", "ne", "lt", "le", "gt", "ge", "convert_element_type"})
+# Operations that cost less than to store and read again what they give, a few at a time.
+CHEAP = frozenset({"abs", "neg", "not", "sign", "eq", "ne", "lt", "le", "gt", "ge", "add", "sub", "mul", "min", "max",
+                   "select_n", "convert_element_type", "broadcast_in_dim"})  # fmt: skip
+FEW = 4
 
 
 @dataclass(frozen=True)
@@ -93,17 +95,21 @@ def loop(
         return Sides(_named(true, sums), _named(false, sums), gap)
 
     goes_on, ends = (off, on) if ended == "on" else (on, off)
+    at_once = isinstance(instance, int) and instance == 0  # nothing comes before
 
     def one(carry: Any, item: Any) -> Any:
         (state, total), held, gain = carry
         k, row = item
         state, more, further = side(state, row, path(k, goes_on))
         now = (state, _plus(total, further))
+        if at_once:
+            return (now, held, gain + more), None
         before = k < chosen
         held = jax.tree.map(lambda new, old: jnp.where(before, new, old), now, held)
         return (now, held, gain + jnp.where(before, 0, more)), None
 
-    (last, held, gain), _ = lax.scan(one, ((start, zero[1]), (start, zero[1]), first), (k, rows))
+    (last, held, gain), _ = lax.scan(one, ((start, zero[1]), () if at_once else (start, zero[1]), first), (k, rows))
+    held = held or (start, zero[1])
     here = jax.tree.map(lambda x: x[chosen], rows)
     stopped = (side(held[0], here, path(chosen, ends))[0], held[1])
     there, ends_there = _named(last, sums), _named(stopped, sums)
@@ -160,7 +166,8 @@ def _split(closed: ClosedJaxpr, count: int) -> tuple[Callable[..., Any], Callabl
     late = set(states)
     by_index = {index}
     early, rest = [], []
-    for eqn in jaxpr.eqns:
+    eqns, results = _without_twins(jaxpr)
+    for eqn in eqns:
         read = {v for v in eqn.invars if not isinstance(v, Literal)}
         if read & late:
             late.update(eqn.outvars)
@@ -169,26 +176,18 @@ def _split(closed: ClosedJaxpr, count: int) -> tuple[Callable[..., Any], Callabl
         if read & by_index:
             by_index.update(eqn.outvars)
         early.append(eqn)
-    wanted = _read(rest, jaxpr.outvars) - late - set(jaxpr.constvars)
-    made_by = {v: e for e in early for v in e.outvars}
-    again = []
-    for v in [v for e in reversed(early) for v in e.outvars if v in wanted]:
-        eqn = made_by[v]
-        inputs = {x for x in eqn.invars if not isinstance(x, Literal)} - set(jaxpr.constvars)
-        if eqn.primitive.name in CHEAP and len(eqn.outvars) == 1 and inputs and inputs <= wanted:
-            again.append(eqn)
-            wanted.discard(v)
+    wanted = _read(rest, results) - late - set(jaxpr.constvars)
+    again = _cheap_again(early, wanted, set(jaxpr.constvars))
     order = [index, *(v for e in early for v in e.outvars)]
     rows = [v for v in order if v in wanted and v in by_index]
     fixed = [v for v in order if v in wanted and v not in by_index]
-    pieces = [e for e in early if e not in again]
-    lasting = [e for e in pieces if not any(v in by_index for v in e.outvars)]
-    moving = [e for e in pieces if any(v in by_index for v in e.outvars)]
+    lasting = [e for e in early if not any(v in by_index for v in e.outvars)]
+    moving = [e for e in early if any(v in by_index for v in e.outvars)]
     between = [v for v in dict.fromkeys(x for e in lasting for x in e.outvars)
                if v in _read(moving, rows) or v in fixed]  # fmt: skip
     once = _piece(closed, [], between, lasting)
     each = _piece(closed, [*between, index], rows, moving)
-    late_part = _piece(closed, [*fixed, *rows, *states], jaxpr.outvars, [*reversed(again), *rest])
+    late_part = _piece(closed, [*fixed, *rows, *states], results, [*again, *rest])
 
     def ahead(indices: Any) -> tuple[list[Array], list[Array]]:
         known = once()
@@ -201,6 +200,59 @@ def _split(closed: ClosedJaxpr, count: int) -> tuple[Callable[..., Any], Callabl
     return ahead, then
 
 
+def _without_twins(jaxpr: Any) -> tuple[list[Any], list[Any]]:
+    """The equations and results of a function, in which no element is read twice."""
+    known: dict[Any, Any] = {}
+    same: dict[Any, Any] = {}
+    out: list[Any] = []
+
+    def first(v: Any) -> Any:
+        return v if isinstance(v, Literal) else same.get(v, v)
+
+    for eqn in jaxpr.eqns:
+        eqn = eqn.replace(invars=[first(v) for v in eqn.invars])
+        if eqn.primitive is element_p and not any(isinstance(v, Literal) for v in eqn.invars):
+            made = known.setdefault((*eqn.invars, eqn.params["axis"]), eqn.outvars[0])
+            if made is not eqn.outvars[0]:
+                same[eqn.outvars[0]] = made
+                continue
+        out.append(eqn)
+    return out, [first(v) for v in jaxpr.outvars]
+
+
+def _cheap_again(early: Sequence[Any], wanted: set[Any], known: set[Any]) -> list[Any]:
+    """Equations that are rather evaluated again than what they give is kept; `wanted` loses that."""
+    made_by = {v: e for e in early for v in e.outvars}
+
+    def steps(v: Any, leaves: set[Any]) -> list[Any] | None:
+        eqn = made_by.get(v)
+        if eqn is None or not _is_cheap(eqn):
+            return None
+        out: list[Any] = []
+        for x in eqn.invars:
+            if not isinstance(x, Literal) and x not in leaves:
+                more = steps(x, leaves)
+                if more is None:
+                    return None
+                out += [e for e in more if e not in out]
+        return [*out, eqn] if len(out) < FEW else None
+
+    found: dict[int, Any] = {}
+    for v in [v for e in reversed(early) for v in e.outvars if v in wanted]:
+        chain = steps(v, (wanted | known) - {v})
+        if chain is not None:
+            wanted.discard(v)
+            found |= {id(e): e for e in chain}
+    return [e for e in early if id(e) in found]
+
+
+def _is_cheap(eqn: Any) -> bool:
+    inner = eqn.params.get("jaxpr")
+    if isinstance(inner, ClosedJaxpr):
+        return len(inner.jaxpr.eqns) <= FEW and all(map(_is_cheap, inner.jaxpr.eqns))
+    return eqn.primitive.name in CHEAP and len(eqn.outvars) == 1
+
+
 def _read(eqns: Sequence[Any], outvars: Sequence[Any]) -> set[Any]:
     return {v for vs in (*(e.invars for e in eqns), outvars) for v in vs if not isinstance(v, Literal)}
 
@@ -208,5 +260,5 @@ def _read(eqns: Sequence[Any], outvars: Sequence[Any]) -> set[Any]:
 def _piece(closed: ClosedJaxpr, inputs: Sequence[Any], outputs: Sequence[Any], eqns: Sequence[Any]) -> Any:
     """Some equations of a function, with the constants of the whole."""
     whole = closed.jaxpr
-    part = Jaxpr(whole.constvars, [*inputs], [*outputs], [*eqns], whole.effects)
+    part = whole.replace(invars=[*inputs], outvars=[*outputs], eqns=[*eqns], debug_info=whole.debug_info.with_unknown_names())
     return jaxpr_as_fun(ClosedJaxpr(part, closed.consts))

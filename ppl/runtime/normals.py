@@ -42,29 +42,40 @@ def apply(at: Point, sites: Sequence[str], instances: int = 1) -> bool:
 
 @dataclass(frozen=True)
 class Normals:
-    """The normals of all instances of a guard. `slopes`: the a_j by site, after the axes of the instances those of the
-    site, through which no gradient flows. `value`: L, differentiable. `centre`: L where all u_j are at their loc."""
+    """The normals of all instances of a guard, each of whose parts has the axes of the instances first, then those of a
+    site. `slopes`: the a_j by site, through which no gradient flows; `scaled`: the b_j, likewise, and `square` the sum
+    of their squares, 1 where it is 0 and not `ok`. `density`: of a standard normal at the nearest point of the boundary.
+    `value`: L, differentiable. `spread`: the sum of a_j b_j scale_j, which
+    is `square`, differentiable in the scales."""
 
     at: Point
     slopes: Sites
+    scaled: Sites
+    square: Array
+    ok: Array
+    density: Array
     value: Array
-    centre: Array
+    spread: Array
 
     def root(self, *instance: ArrayLike) -> NormalRoot:
         at = self.at.still()
-        a = {k: element(s, *instance) for k, s in self.slopes.items()}
-        value, centre = element(self.value, *instance), element(self.centre, *instance)
-        b = {k: a[k] * at.scale[k] for k in a}
-        square = _sum({k: b[k] ** 2 for k in a})
-        ok = square > 0
-        square = jnp.where(ok, square, 1.0)
+        b = {k: element(x, *instance) for k, x in self.scaled.items()}
+        square, ok, density = (element(x, *instance) for x in (self.square, self.ok, self.density))
+        value = element(self.value, *instance)
         norm, step = jnp.sqrt(square), lax.stop_gradient(value) / square
-        eps = {k: (at.u[k] - at.loc[k]) / at.scale[k] - step * b[k] for k in a}
-        u = {k: at.u[k] - step * (b[k] * at.scale[k]) for k in a}
+        eps = {k: (at.u[k] - at.loc[k]) / at.scale[k] - step * x for k, x in b.items()}
+        u = {k: at.u[k] - step * (x * at.scale[k]) for k, x in b.items()}
         # L at the noise eps: what it is at the draw, less how far that is from here at each scale.
-        moved = value - step * _sum({k: a[k] * b[k] * self.at.scale[k] for k in a})
-        density = jnp.exp(normal_density(lax.stop_gradient(centre) / norm, 0.0, 1.0))
-        return NormalRoot(at, u, eps, a, b, ok, density, density, norm, moved / norm)
+        moved = value - step * _picked(self.spread, instance)
+        return NormalRoot(at, u, eps, b, ok, density, density, norm, moved / norm)
+
+
+def _picked(table: Array, index: Sequence[ArrayLike]) -> Array:
+    """``table[index]`` as a product, of which the derivative, a sum over draws, is a product too."""
+    if not index:
+        return table
+    places = jnp.ravel_multi_index(tuple(jnp.asarray(i) for i in index), table.shape, mode="clip")
+    return (jnp.arange(table.size) == places).astype(table.dtype) @ table.ravel()
 
 
 @dataclass(frozen=True)
@@ -75,7 +86,6 @@ class NormalRoot:
     start: Point
     u: Sites
     eps: Sites
-    slopes: Sites
     scaled: Sites
     ok: Array
     density: Array
@@ -87,7 +97,7 @@ class NormalRoot:
         """The point on the boundary, or a little beside it where the guard is positive (side +1) or negative (-1)."""
         start, u, eps = self.start, self.u, self.eps
         if not isinstance(side, int) or side:
-            size = _sum({k: jnp.abs(self.slopes[k] * x) for k, x in u.items()}) / self.slope
+            size = _sum({k: jnp.abs(self.scaled[k] * x / start.scale[k]) for k, x in u.items()}) / self.slope
             info = jnp.finfo(self.density.dtype)
             delta = jnp.maximum(1e-6 if info.bits == 64 else 1e-3, 64 * info.eps * size)
             step = side * delta / self.slope
@@ -106,34 +116,49 @@ def of(
 ) -> Normals:
     """The normals of a boundary whose guard has these values, of all instances, at a point. `value`: those at `at`, if
     they are known. `alone`: nothing else that is random is in them."""
-    rest, found = affine(at, sites, values)
+    rest, slopes = affine(at, sites, values)
     still = at.still()
+    scaled = {k: a * still.scale[k] for k, a in slopes.items()}
+    square = _over(scaled, scaled, rest.ndim)
+    ok = square > 0
+    square = jnp.where(ok, square, 1.0)
+    spread = _over({k: a * scaled[k] for k, a in slopes.items()}, at.scale, rest.ndim)
     if alone:
-        return Normals(at, found, rest + _along(found, at.u), rest + _along(found, still.loc))
-    here = values(at) if value is None else jnp.asarray(value)
-    off = {k: still.u[k] - still.loc[k] for k in sites}
-    return Normals(at, found, here, lax.stop_gradient(here) - _along(found, off))
+        here, centre = rest + _along(slopes, at.u), rest + _along(slopes, still.loc)
+    else:
+        here = values(at) if value is None else jnp.asarray(value)
+        centre = lax.stop_gradient(here) - _along(slopes, {k: still.u[k] - still.loc[k] for k in sites})
+    density = jnp.exp(normal_density(lax.stop_gradient(centre) / jnp.sqrt(square), 0.0, 1.0))
+    return Normals(at, slopes, scaled, square, ok, density, here, spread)
 
 
 def affine(at: Point, sites: Sequence[str], values: Callable[[Point], Array]) -> tuple[Array, Sites]:
     """A guard's values, of all instances, where all that is drawn is zero, and their derivatives in the unconstrained
     elements of some sites. These depend on data alone, so that they are the same everywhere."""
     still = at.still()
-    zero = {k: jnp.zeros_like(x) for k, x in still.u.items() if jnp.issubdtype(x.dtype, jnp.floating)}
-    origin = replace(still, u={**still.u, **zero})
 
     def along(u: Sites) -> Array:
         return values(replace(origin, u={**origin.u, **u}))
 
-    moved = {k: origin.u[k] for k in sites}
-    instances = math.prod(jax.eval_shape(along, moved).shape)
-    jacobian = jax.jacfwd if sum(x.size for x in moved.values()) <= instances else jax.jacrev
-    return lax.stop_gradient((along(moved), jacobian(along)(moved)))
+    with jax.ensure_compile_time_eval():  # once and for all, where it does not wait for data
+        zero = {k: jnp.zeros(x.shape, x.dtype) for k, x in still.u.items() if jnp.issubdtype(x.dtype, jnp.floating)}
+        origin = replace(still, u={**still.u, **zero})
+        moved = {k: origin.u[k] for k in sites}
+        instances = math.prod(jax.eval_shape(along, moved).shape)
+        jacobian = jax.jacfwd if sum(x.size for x in moved.values()) <= instances else jax.jacrev
+        found = jax.jit(lambda: (along(moved), jacobian(along)(moved)))()
+    return lax.stop_gradient(found)
 
 
 def _along(slopes: Sites, u: Sites) -> Array:
     """How much of a guard's value, of all instances, the sites make."""
-    return jnp.asarray(sum(jnp.tensordot(a, u[k], u[k].ndim) for k, a in slopes.items()))
+    axes = {k: (list(range(u[k].ndim)), list(range(a.ndim - u[k].ndim, a.ndim))) for k, a in slopes.items()}
+    return jnp.asarray(sum(jnp.tensordot(u[k], a, axes[k]) for k, a in slopes.items()))
+
+
+def _over(a: Sites, b: Sites, axes: int) -> Array:
+    """The sums of ``a * b`` over all but the first `axes` axes, of all sites."""
+    return jnp.asarray(sum(jnp.sum(x * b[k], axis=tuple(range(axes, x.ndim))) for k, x in a.items()))
 
 
 def _sum(parts: Mapping[str, Array]) -> Array:

@@ -20,16 +20,13 @@ from ppl.runtime.control import BY_VALUE, Guard, Outputs, Path
 from ppl.runtime.coordinates import Coordinate, Warp
 from ppl.runtime.densities import Custom, Density
 from ppl.runtime.densities import normal as normal_density
-from ppl.runtime.elements import element
+from ppl.runtime.elements import element, replaced
 from ppl.runtime.empty import wrap
-from ppl.runtime.subsets import Subset, mixed
+from ppl.runtime.subsets import CHANCE, Subset, shifted
 from ppl.runtime.supports import Transform
 from ppl.runtime.vectors import Joint
 
 Index = tuple[ArrayLike, ...]
-
-SUBSETS = 64  # the first stream of random numbers for subsets of boundaries
-
 
 class Draw(NamedTuple):
     """What one draw contributes. All of it is stacked by loops like any other output.
@@ -112,8 +109,8 @@ class Point:
     the path of this point. `boundaries` weights the gradient that comes from boundaries, None for all of it. `rows` is
     the number of iterations of a long loop that are evaluated at a time, None for all. `offset` is uniform on (0, 1),
     one number for all draws of a batch: where evenly spaced samples start. `batches` has the loops, by number, of which
-    a subset of the iterations stands for all. `budget` is the number of instances that are evaluated of a boundary of
-    which each evaluates the program anew, None for all; `program_rows` is how many of these are evaluated at a time.
+    a subset of the iterations stands for all. `budgets` are the numbers of instances that are evaluated of each
+    boundary of which an instance evaluates the program anew, None for all, () for all of all; `program_rows` is how many of these are evaluated at a time.
     """
 
     u: Mapping[str, Array]
@@ -132,7 +129,7 @@ class Point:
     rows: int | None = None
     offset: Array | None = None
     batches: Mapping[int, Batch] = field(default_factory=dict[int, Batch])
-    budget: int | None = None
+    budgets: Sequence[int | None] = ()
     program_rows: int | None = None
 
     @property
@@ -197,8 +194,8 @@ class Point:
         return lo + (row if batch is None else batch.rows[row])
 
     def subset(self, family: int) -> Subset:
-        """Which instances of a boundary are evaluated, for `surface.total`; families choose independently."""
-        return Subset(self.budget, lax.stop_gradient(mixed(self.u["?"], SUBSETS + family)))
+        """Which instances of a boundary are evaluated, for `surface.total`; each family starts elsewhere."""
+        return Subset(self.budgets[family] if self.budgets else None, lax.stop_gradient(shifted(self.u[CHANCE], family)))
 
     # ------------------------------------------------------------------ draws
 
@@ -361,13 +358,13 @@ class Point:
     def moved(self, site: str, index: Index, u: Array) -> Point:
         """This point with one coordinate at `u`."""
         old = self.u[site]
-        new = old.at[index].set(u) if index else u
+        new = replaced(old, index, u)
         if site not in self.log_q:
             return replace(self, u={**self.u, site: new})
         lines = self.lines.get(site)
         if lines is None:
             q = self.coordinate(site, index).log_density(u)
-            log_q = {site: self.log_q[site].at[index].set(q) if index else q}
+            log_q = {site: replaced(self.log_q[site], index, q)}
         elif lines.varies:
             log_q = lines.log_q(site, index, self._distance(site, index, u))
             for k, warp in self.warps.items():
@@ -394,10 +391,10 @@ class Point:
         """The point with one coordinate moved alone to `u`, differentiable at the noise of that place."""
         old = self.u[site]
         if site not in self.loc:
-            return replace(self, u={**self.u, site: old.at[index].set(u) if index else u})
+            return replace(self, u={**self.u, site: replaced(old, index, u)})
         if site not in self.lines:
             value = self.live(site, index, u)
-            return replace(self, u={**self.u, site: old.at[index].set(value) if index else value})
+            return replace(self, u={**self.u, site: replaced(old, index, value)})
         moved = self.lines[site].follow(site, index, self._distance(site, index, u))
         moved = {k: self.warps[k].forward(v) if k in self.warps else v for k, v in moved.items()}
         return replace(self, u={**self.u, **moved})

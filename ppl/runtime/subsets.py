@@ -17,13 +17,17 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import jax
 import jax.numpy as jnp
 from jax import Array, lax
-from jax.typing import ArrayLike
+from jax.typing import ArrayLike, DTypeLike
 
 FLOOR = 0.2  # the part of the probability that is spread evenly: no weight is larger than count / (FLOOR * most)
 ROUNDS = 12  # in which what is above certainty is handed to the rest; where they are not enough, fewer are taken
 FINEST = 2**22
+GOLDEN = 0.6180339887498949
+CHANCE = "?"  # where the noise of a draw has its start; no site's name
+FEW = 256  # comparisons, up to which each place is compared with all instances
 
 
 @dataclass(frozen=True)
@@ -66,10 +70,22 @@ def choose(size: Array, most: int, chance: ArrayLike) -> tuple[Array, Array]:
     start = jnp.minimum(jnp.floor(jnp.asarray(chance) * unit).astype(jnp.int32), unit - 1)
     slots = start + unit * jnp.arange(most, dtype=jnp.int32)
     used = slots < upto[-1]
-    place = jnp.minimum(jnp.searchsorted(upto, slots, side="right"), count - 1)
+    method = "compare_all" if count * most <= FEW else "scan"
+    place = jnp.minimum(jnp.searchsorted(upto, slots, side="right", method=method), count - 1)
     place = jnp.where(used, place, place[0])
     weight = jnp.where(used, unit / parts[place].astype(dtype), 0.0)
     return place, lax.stop_gradient(weight + 0 * jnp.sum(size))
+
+
+def chances(key: Array, n: int, dtype: DTypeLike) -> Array:
+    """Where the systematic sampling of `n` draws starts: each uniform on (0, 1), and all of them evenly spaced, so that
+    together they take every instance about as often as they should."""
+    return jnp.mod(jax.random.uniform(key, (), dtype) + jnp.arange(n, dtype=dtype) / n, 1.0)
+
+
+def shifted(chance: ArrayLike, stream: int) -> Array:
+    """`chance`, moved round the circle, so that not all choices start at the same place."""
+    return jnp.mod(jnp.asarray(chance) + stream * GOLDEN % 1.0, 1.0)
 
 
 def mixed(chance: ArrayLike, stream: int) -> Array:

@@ -173,18 +173,22 @@ def difference_of_model(
     off: Mapping[str, Any],
     terms: tuple[str, ...],
     main: Mapping[str, Any] | None = None,
+    reached: str = "",
 ) -> Array:
     """As `difference`, where `evaluate` is the whole program: both sides in one evaluation, so that its loops run once.
 
     A guard in one of the paths only is decided by its value on the other side. Where terms of `main` are those of long
-    loops in blocks, so are those of both sides, and their differences are added up block by block.
+    loops in blocks, so are those of both sides, and their differences are added up block by block. `reached`: the
+    output that says whether the guard is, without which nothing jumps.
     """
     if main is not None and any(is_lazy(value_of(main[t])) for t in terms):
         true, false = evaluate(on), evaluate(off)
-        return blocks.difference([value_of(true[t]) for t in terms], [value_of(false[t]) for t in terms])
+        gap = blocks.difference([value_of(true[t]) for t in terms], [value_of(false[t]) for t in terms])
+        return jnp.where(true[reached], gap, 0.0) if reached else gap
     out = jax.vmap(evaluate)(sides_of(on, off))
     gaps = (value_of(out[t]) for t in terms)
-    return jnp.asarray(sum((jnp.sum(g[0] - g[1]) for g in gaps), start=0.0))
+    gap = jnp.asarray(sum((jnp.sum(g[0] - g[1]) for g in gaps), start=0.0))
+    return jnp.where(out[reached][0], gap, 0.0) if reached else gap
 
 
 def sides_of(on: Mapping[str, Any], off: Mapping[str, Any]) -> dict[str, Array]:
@@ -326,10 +330,12 @@ def total(
     return over((), ranges)
 
 
-def _sum(at: Callable[[Array], Array], first: ArrayLike, extent: int, rows: int | None, numbers: int) -> Array:
+def _sum(at: Callable[[Any], Array], first: ArrayLike, extent: int, rows: int | None, numbers: int) -> Array:
     at_a_time = None if rows is None else blocks.rows_of(at, extent, rows, numbers)
     if at_a_time is not None:
         return blocks.total(at, first, extent, at_a_time)
+    if extent == 1:  # no axis of length 1, along which nothing could be vectorised
+        return at(first)
     return jnp.sum(jax.vmap(at)(places(first, extent)))
 
 

@@ -17,7 +17,7 @@ from jax import Array
 from ppl.diagnostics import Diagnostic, InferenceError, PplError
 from ppl.infer import SettingsError
 from ppl.infer.start import starting_points
-from ppl.language.budget import BOUNDARY_BUDGET
+from ppl.language.budget import BOUNDARY_BUDGET, Budget
 from ppl.problem import Problem
 from ppl.testing.batches import BatchFn, Label, Params, Plan, batch_fn, batch_means, flat, labels
 from ppl.testing.judge import AGAIN, components, follow_up
@@ -38,7 +38,7 @@ def check_gradient(
     guide: str = "meanfield",
     draws: int = DRAWS,
     seed: int = 0,
-    boundary_budget: int | None = BOUNDARY_BUDGET,
+    boundary_budget: Budget = BOUNDARY_BUDGET,
 ) -> GradientCheck:
     """Whether `estimator` is an unbiased estimator of the gradient of the ELBO at `params`.
 
@@ -65,7 +65,7 @@ def compare_estimators(
     draws: int = DRAWS,
     seed: int = 0,
     progress: Callable[[str], None] | None = None,
-    boundary_budget: int | None = BOUNDARY_BUDGET,
+    boundary_budget: Budget = BOUNDARY_BUDGET,
 ) -> tuple[GradientCheck, ...]:
     """:func:`check_gradient` of several estimators against one reference.
 
@@ -109,12 +109,12 @@ class _Bench:
     method: Reference
     reference: Estimate
     progress: Callable[[str], None]
-    boundary_budget: int | None
+    boundary_budget: Budget
 
     @staticmethod
     def prepare(
         problem: Problem, params: Params, guide: str, draws: int, seed: int, progress: Callable[[str], None],
-        boundary_budget: int | None,
+        boundary_budget: Budget,
     ) -> _Bench:  # fmt: skip
         plan, key = Plan.of(draws), jax.random.key(seed)
         _need_latents(problem)

@@ -35,6 +35,18 @@ for t in 0..T {
     observe y[t] ~ Normal(if f[t + 1] > 0.1 then a else -a, 1)
 }
 """
+FEEDBACK = """
+data T: int = 5
+data y: real[T] = [0.3, -1, 0.7, 2, 1]
+a ~ Normal(0, 1)
+var x: real[T]
+s = 0.0
+for t in 0..T {
+    x[t] ~ Normal(0.2 * s, 1)
+    s = if x[t] > 0.2 * a then 0.8 * s + 0.5 else 0.6 * s - 0.4
+    observe y[t] ~ Normal(s, 1)
+}
+"""
 THERMOSTAT = """
 data T: int = 5
 data y: real[T] = [0.3, -1, 0.7, 2, 1]
@@ -119,6 +131,7 @@ if pos >= 0 { factor -5 } else { observe 1.7 ~ Normal(walked, 1) }
 """
 PROGRAMS = {
     "blocks": (LONG,),
+    "forks": (FEEDBACK,),
     "jumps": (CHANGE, CHAIN),
     "sorted": (LONG,),
     "split": (ALIVE, THERMOSTAT),
