@@ -125,7 +125,9 @@ class Model:
         return measured, Known(measured.extents, numbers)
 
     def _guards(
-        self, found: Bound | Measured | None, taken: Sequence[int | None],
+        self,
+        found: Bound | Measured | None,
+        taken: Sequence[int | None],
         jumps: Mapping[int, Jump] | None = None,
     ) -> list[dict[str, Any]]:
         regions = self._compiled.regions

@@ -17,12 +17,12 @@ from ppl.bind.ranges import ranges_of
 from ppl.bind.timing import timing
 from ppl.bind.walk import Walk
 from ppl.diagnostics import Diagnostics
+from ppl.driver import deep_recursion
 from ppl.elaborate.context import SameSize
 from ppl.emit.shape import facts_of
 from ppl.language.budget import AUTO
 from ppl.regions import Regions
 from ppl.regions.costs import budgets
-from ppl.driver import deep_recursion
 
 
 def bind(regions: Regions, sizes: Sequence[SameSize], values: Mapping[str, Value], sink: Diagnostics) -> Bound:

@@ -62,7 +62,8 @@ class Bound:
     """`static`: the sizes that are Python ints when jax compiles, among them ``extent_<loop id>``, the longest run of a
     ragged loop. `arrays`: all other data. `counts`: instances of each guard. `shapes`: of sites and `var` arrays, and
     `values`, of what sites stand for. `budgets`: how many instances of boundaries are evaluated if nothing else is
-    asked for, see `ppl.regions.costs.budgets`. `guide`: the blocks of the program's own guide, none if it has no such guide.
+    asked for, see `ppl.regions.costs.budgets`. `guide`: the blocks of the program's own guide, none if it
+    has no such guide.
     """
 
     static: dict[str, int]

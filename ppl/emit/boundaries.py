@@ -207,7 +207,7 @@ class BoundaryEmitter:
             emitter = SearchEmitter(
                 self.facts, self.scope, self.names, self.w, info, b, b.search, position, live, source
             )
-            emitter.write(partial(self.jump, info, b, loops, position))
+            emitter.write(lambda: self.jump(info, b, loops, position))
             return
         slope = live.expr(b.slope)
         if b.rest is None:

@@ -20,7 +20,9 @@ def write(w: Writer, facts: Facts, names: Mapping[str, str], unpack: tuple[str, 
     regions, loop = facts.regions, fork.loop
     emitter = Emitter(facts, Printer(regions, names, on_boundary="True"), w, split=True, forward=True)
     with w.block(f"def {name}(at, data, size, instance, on, off):"):
-        w.line(f'"""What jumps at `at` where {text_of(info)} (:{info.guard.span.line}) flips in iteration `instance`."""')
+        w.line(
+            f'"""What jumps at `at` where {text_of(info)} (:{info.guard.span.line}) flips in iteration `instance`."""'
+        )
         for line in unpack:
             w.line(line)
         w.line("out, path = {}, None")
@@ -85,5 +87,3 @@ def _block(emitter: Emitter, fork: Fork, body: tuple[ir.Statement, ...]) -> None
                 emitter.value(s, named(s.distribution))
             continue
         emitter.statement(s)
-
-

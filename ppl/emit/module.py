@@ -105,7 +105,8 @@ def header(
     uses_modes = any(b.effect == "modes" for i in regions.guards for b in i.boundaries)
     has_normals = any(b.normal is not None for i in regions.guards for b in i.boundaries)
     wanted = {"crossings": searched, "families": bool(regions.sums), "forks": has_forks,
-              "marginal": bool(regions.marginals), "modes": uses_modes, "normals": has_normals, "prefix": bool(regions.sums)}  # fmt: skip
+              "marginal": bool(regions.marginals), "modes": uses_modes, "normals": has_normals,
+              "prefix": bool(regions.sums)}  # fmt: skip
     used = [name for name, is_used in wanted.items() if is_used]
     joint = ", vectors" if any(s.joint for s in program.sites) else ""
     w.line(f"from ppl.runtime import {', '.join(['control', *used, 'samplers'])}, supports, surface{joint}")

@@ -33,7 +33,7 @@ class SearchEmitter:
     live: Printer
     source: Callable[[str], str]  # where the evaluation `main` left a variable
 
-    def write(self, jump: Callable[[], None]) -> None:
+    def write(self, jump: Callable[[], object]) -> None:
         """The body of one instance; `jump` writes what makes `gap` out of `root` and `slope`."""
         if self.search.arguments:
             self.value()

@@ -43,7 +43,8 @@ class Settings:
     `lr` is the length of a first step in prior standard deviations (for scales: in log units); it falls in stages.
     `init` is "prior", "median" or where the values of the starts came from. `minibatch` is the number of iterations of
     observation loops behind each draw, None for all. `boundary_budget` is the number of instances of a guard that a
-    gradient evaluates where each evaluates the program anew, "auto" what a cost model finds for each guard, None for all.
+    gradient evaluates where each evaluates the program anew, "auto" what a cost model finds for each guard, None for
+    all.
     """
 
     guide: str = "meanfield"

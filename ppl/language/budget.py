@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-# A number, None for all, or AUTO: what `ppl.regions.costs.budgets` finds to give an accurate gradient in the least time.
+# A number, None for all, or AUTO: what `ppl.regions.costs.budgets` finds to be best for each guard.
 Budget = int | str | None
 
 AUTO = "auto"

@@ -134,10 +134,11 @@ class Problem(Replays):
         loop that observes and hands nothing on, chosen at random and weighted: value and gradient stay unbiased, with
         more noise, and a step costs as if the loop were that short. Of a guard of which every instance takes another
         evaluation of the program (effects `global` and, where loops follow, `incremental`) a gradient evaluates all
-        instances up to `boundary_budget`, and a random, weighted subset of that size beyond: unbiased. By default, "auto",
-        the size is what a cost model finds best for each guard (`ppl.regions.costs.budgets`); None evaluates all. ``loss(params, key, boundaries)`` weights the part
-        of the combined gradient that comes from boundaries: with 1 (or None) it is whole, and the difference to 0, on
-        the same noise, is what plain automatic differentiation misses. Second derivatives and forward mode through the
+        instances up to `boundary_budget`, and a random, weighted subset of that size beyond: unbiased. By default,
+        "auto", the size is what a cost model finds best for each guard (`ppl.regions.costs.budgets`); None evaluates
+        all. ``loss(params, key, boundaries)`` weights the part of the combined gradient that comes from boundaries:
+        with 1 (or None) it is whole, and the difference to 0, on the same noise, is what plain automatic
+        differentiation misses. Second derivatives and forward mode through the
         boundary terms are not meaningful. With `samples_axis`, the function is for the inside of `jax.shard_map` over a
         mesh that has this axis: each device evaluates an equal part of the samples, the mean over the axis
         (`jax.lax.pmean`) of values and gradients is what one device would find. Raises ValueError for names that do not

@@ -45,7 +45,7 @@ def _reaches_loops(scope: Scope, info: GuardInfo, members: frozenset[int]) -> bo
 
 
 def families(regions: Regions) -> tuple[tuple[GuardInfo, Boundary], ...]:
-    """The boundaries of which a subset may be evaluated, each with its guard, in the order in which budgets have them."""
+    """The boundaries of which a subset may be evaluated, each with its guard, in the order that budgets have."""
     return tuple((i, b) for i in regions.guards for b in i.boundaries if b.repeats)
 
 

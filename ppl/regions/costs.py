@@ -63,10 +63,10 @@ def budgets(
 
     By default, and if sizes are known, as many as give a gradient of given accuracy in the least time. Evaluating k of
     n instances takes ``G + k J``, with G the work of a gradient without boundaries and J that of one jump. Were the
-    instances independent and chosen evenly, the variance of their sum would be about ``1 + n / k`` times that of all; as
-    those that matter are chosen more often and the draws of a gradient share in them evenly, what choosing adds is
+    instances independent and chosen evenly, the variance of their sum would be about ``1 + n / k`` times that of all.
+    As those that matter are chosen more often, and the draws of a gradient share in them evenly, what choosing adds is
     about ALIKE of that. The product is least at ``k^2 = ALIKE n G / J``. Where a line is searched for roots, so that
-    instances may be chosen evenly alone, it is SEARCHED.
+    instances can often be chosen evenly alone, k is SEARCHED.
     """
     found = families(regions)
     if asked != AUTO or sizes is None or not found:

@@ -129,7 +129,9 @@ def ended_by(regions: Regions, scope: Scope, guard: int, loop: ir.Loop) -> str:
         over = frozenset({ir.negate(going.out)})
         still = all(c is going or resolve(scope, c.out, over) == c.entry for c in loop.carries)
         nothing = all(_is_zero(resolve(scope, r.delta, over)) for r in loop.reductions)
-        terms = [s for _, s in ir.blocks(loop.body) if isinstance(s, ir.Term) or (isinstance(s, ir.Sample) and not s.noise)]
+        terms = [
+            s for _, s in ir.blocks(loop.body) if isinstance(s, ir.Term) or (isinstance(s, ir.Sample) and not s.noise)
+        ]
         if still and nothing and all(s.mask is not None and going.out in conjuncts(scope, s.mask) for s in terms):
             return outcome
     return ""

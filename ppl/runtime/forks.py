@@ -52,8 +52,8 @@ class Sides:
         if not terms:
             return self.gap
         if together:
-            both = jax.tree.map(lambda a, b: jnp.stack([jnp.asarray(a), jnp.asarray(b)]), self.on, self.off)
-            out = jax.vmap(rest)(*both, sides_of(on, off))
+            state, sums = jax.tree.map(lambda a, b: jnp.stack([jnp.asarray(a), jnp.asarray(b)]), self.on, self.off)
+            out = jax.vmap(rest)(state, sums, sides_of(on, off))
             gaps = [x[0] - x[1] for x in (value_of(out[t]) for t in terms)]
         else:
             true, false = rest(*self.on, on), rest(*self.off, off)
@@ -260,5 +260,7 @@ def _read(eqns: Sequence[Any], outvars: Sequence[Any]) -> set[Any]:
 def _piece(closed: ClosedJaxpr, inputs: Sequence[Any], outputs: Sequence[Any], eqns: Sequence[Any]) -> Any:
     """Some equations of a function, with the constants of the whole."""
     whole = closed.jaxpr
-    part = whole.replace(invars=[*inputs], outvars=[*outputs], eqns=[*eqns], debug_info=whole.debug_info.with_unknown_names())
+    part = whole.replace(
+        invars=[*inputs], outvars=[*outputs], eqns=[*eqns], debug_info=whole.debug_info.with_unknown_names()
+    )
     return jaxpr_as_fun(ClosedJaxpr(part, closed.consts))

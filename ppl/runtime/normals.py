@@ -44,9 +44,9 @@ def apply(at: Point, sites: Sequence[str], instances: int = 1) -> bool:
 class Normals:
     """The normals of all instances of a guard, each of whose parts has the axes of the instances first, then those of a
     site. `slopes`: the a_j by site, through which no gradient flows; `scaled`: the b_j, likewise, and `square` the sum
-    of their squares, 1 where it is 0 and not `ok`. `density`: of a standard normal at the nearest point of the boundary.
-    `value`: L, differentiable. `spread`: the sum of a_j b_j scale_j, which
-    is `square`, differentiable in the scales."""
+    of their squares, 1 where it is 0 and not `ok`. `density`: of a standard normal at the nearest point of the
+    boundary. `value`: L, differentiable. `spread`: the sum of a_j b_j scale_j, which is `square`, differentiable in the
+    scales."""
 
     at: Point
     slopes: Sites

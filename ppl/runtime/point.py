@@ -28,6 +28,7 @@ from ppl.runtime.vectors import Joint
 
 Index = tuple[ArrayLike, ...]
 
+
 class Draw(NamedTuple):
     """What one draw contributes. All of it is stacked by loops like any other output.
 
@@ -110,7 +111,8 @@ class Point:
     the number of iterations of a long loop that are evaluated at a time, None for all. `offset` is uniform on (0, 1),
     one number for all draws of a batch: where evenly spaced samples start. `batches` has the loops, by number, of which
     a subset of the iterations stands for all. `budgets` are the numbers of instances that are evaluated of each
-    boundary of which an instance evaluates the program anew, None for all, () for all of all; `program_rows` is how many of these are evaluated at a time.
+    boundary of which an instance evaluates the program anew, None for all, () for all of all; `program_rows` is how
+    many of these are evaluated at a time.
     """
 
     u: Mapping[str, Array]
@@ -195,7 +197,9 @@ class Point:
 
     def subset(self, family: int) -> Subset:
         """Which instances of a boundary are evaluated, for `surface.total`; each family starts elsewhere."""
-        return Subset(self.budgets[family] if self.budgets else None, lax.stop_gradient(shifted(self.u[CHANCE], family)))
+        return Subset(
+            self.budgets[family] if self.budgets else None, lax.stop_gradient(shifted(self.u[CHANCE], family))
+        )
 
     # ------------------------------------------------------------------ draws
 

@@ -192,7 +192,7 @@ def difference_of_model(
 
 
 def sides_of(on: Mapping[str, Any], off: Mapping[str, Any]) -> dict[str, Array]:
-    """Two paths as one, with the sides along its first axis. What one of them leaves open stays decided by its value."""
+    """Two paths as one, with the sides along its first axis. What one leaves open stays decided by its value."""
     paths: dict[str, Array] = {}
     for k in {**on, **off}:
         sides = [jnp.asarray(p[k]) if k in p else jnp.zeros((), jnp.int8) for p in (on, off)]

@@ -161,4 +161,3 @@ def test_the_difference_is_that_of_two_loops(instance: Any, ended: str) -> None:
         np.testing.assert_allclose(found[side][1]["d_s"], total, rtol=1e-12)
     np.testing.assert_allclose(found["gap"], alone(True)[1] - alone(False)[1], rtol=1e-12)
     assert abs(alone(True)[1] - alone(False)[1]) > 0.05
-
