@@ -151,7 +151,7 @@ class Problem(Replays):
             raise ValueError(f"no noise {noise!r}: one of {', '.join(NOISE)}")
         if samples < 1:
             raise ValueError("samples must be at least 1")
-        budgets = self._budgets(boundary_budget)
+        budgets = self.budgets(boundary_budget)
         loops = {} if minibatch is None else self.batched(minibatch)
 
         def loss(params: Params, key: Array, data: Mapping[str, Any], boundaries: ArrayLike | None) -> Array:

@@ -25,7 +25,7 @@ from ppl.core import ir
 from ppl.diagnostics import Diagnostic, PplError, Span
 from ppl.driver import Compiled
 from ppl.emit.observed import read_elsewhere
-from ppl.language.budget import Budget, check_budget
+from ppl.language.budget import AUTO, Budget, check_budget
 from ppl.language.distributions import named
 from ppl.language.guides import PROGRAM
 from ppl.problem import assemble
@@ -223,7 +223,7 @@ class BoundProgram:
             drawn[CHANCE] = chances(k_chance, n, dtype)
         return eps, {**drawn, **own}
 
-    def _budgets(self, asked: Budget) -> tuple[int | None, ...]:
+    def budgets(self, asked: Budget = AUTO) -> tuple[int | None, ...]:
         """How many instances are evaluated of each boundary of which a subset can be. Raises ValueError."""
         check_budget(asked)
         return tuple(k if isinstance(asked, str) else asked for k in self._taken_by_default)

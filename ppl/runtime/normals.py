@@ -140,14 +140,18 @@ def affine(at: Point, sites: Sequence[str], values: Callable[[Point], Array]) ->
     def along(u: Sites) -> Array:
         return values(replace(origin, u={**origin.u, **u}))
 
-    with jax.ensure_compile_time_eval():  # once and for all, where it does not wait for data
-        zero = {k: jnp.zeros(x.shape, x.dtype) for k, x in still.u.items() if jnp.issubdtype(x.dtype, jnp.floating)}
-        origin = replace(still, u={**still.u, **zero})
-        moved = {k: origin.u[k] for k in sites}
-        instances = math.prod(jax.eval_shape(along, moved).shape)
-        jacobian = jax.jacfwd if sum(x.size for x in moved.values()) <= instances else jax.jacrev
-        found = jax.jit(lambda: (along(moved), jacobian(along)(moved)))()
-    return lax.stop_gradient(found)
+    def found(u: Sites) -> tuple[Array, Sites]:
+        instances = math.prod(jax.eval_shape(along, u).shape)
+        jacobian = jax.jacfwd if sum(x.size for x in u.values()) <= instances else jax.jacrev
+        return along(u), jacobian(along)(u)
+
+    def zeros(sites: Mapping[str, Array]) -> dict[str, Array]:
+        real = jnp.floating
+        return {k: jnp.zeros(x.shape, x.dtype) if jnp.issubdtype(x.dtype, real) else x for k, x in sites.items()}
+
+    with jax.ensure_compile_time_eval():  # once, where it does not wait for data; log q has no part in it
+        origin = replace(still, u=zeros(still.u), log_q=zeros(still.log_q))
+        return lax.stop_gradient(jax.jit(found)({k: origin.u[k] for k in sites}))
 
 
 def _along(slopes: Sites, u: Sites) -> Array:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pathlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 import ppl
 from ppl.cli.main import main
 from ppl.infer import SettingsError, fit
+from ppl.regions.costs import LEAST, SEARCHED
 from ppl.runtime import subsets, surface
 
 T = 60
@@ -148,6 +150,34 @@ def test_estimates_from_a_subset_are_unbiased() -> None:
     assert np.max(np.abs(scores(some))) < 4.5 and np.sqrt(np.mean(scores(some) ** 2)) < 1.3
     assert np.sqrt(np.mean(scores(wrong) ** 2)) > 2
     assert np.all(some.var(axis=0) > 0.9 * exact.var(axis=0))
+
+
+def test_the_default_follows_from_a_cost_model() -> None:
+    taken = {n: bound(FEEDBACK, n).budgets() for n in (3, 100, 400)}
+    (few,), (some,), (more,) = taken.values()
+    assert few == LEAST and some is not None and more is not None
+    assert LEAST < some < 40 and abs(more / some - 2) < 0.15  # the root of the number of instances
+    assert set(bound(CURVED, 100).budgets()) == {SEARCHED}
+    assert bound(FEEDBACK, 100).budgets(None) == (None,) and bound(FEEDBACK, 100).budgets(7) == (7,)
+    # The more there is beside the jumps, the more of them are worth it.
+    beside = FEEDBACK + "m ~ Normal(0, 1)\nfor k in 0..50 { for t in 0..n { observe y[t] ~ Normal(sin(m + k), 1) } }\n"
+    (most,) = bound(beside, 100).budgets()
+    assert most is not None and most > 3 * some
+    walk = ppl.load(pathlib.Path(__file__).parents[2] / "benchmarks/literature/walk15.ppl").bind()
+    assert walk.budgets() == (4,)
+    params, key = walk.init_params(dtype=jnp.float64), jax.random.key(0)
+    by_default, four, three = (walk.elbo_and_grad(samples=4, **k)(params, key)[1]
+                               for k in ({}, {"boundary_budget": 4}, {"boundary_budget": 3}))  # fmt: skip
+    assert np.all(flat(by_default) == flat(four)) and np.any(flat(by_default) != flat(three))
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64])
+def test_draws_share_in_the_instances_and_each_starts_anywhere(dtype: Any) -> None:
+    found = np.asarray(jax.vmap(lambda k: subsets.chances(k, 5, dtype))(jax.random.split(jax.random.key(3), 4000)))
+    assert np.all((found >= 0) & (found < 1))
+    np.testing.assert_allclose(np.diff(np.sort(found, axis=1), axis=1), 0.2, atol=1e-6)
+    for one in (found[:, 0], found[:, 4], np.asarray(subsets.shifted(found[:, 2], 3))):
+        assert np.max(np.abs(np.sort(one) - (np.arange(4000) + 0.5) / 4000)) < 1.63 / np.sqrt(4000)  # Kolmogorov, 1%
 
 
 def test_nested_ranges_and_weights() -> None:

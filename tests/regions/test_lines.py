@@ -217,8 +217,12 @@ def test_work_follows_the_effect() -> None:
         for n in (100, 1000)
     ]
     assert 8 < whole[1] / whole[0] < 12 and whole[0] > 50  # each instance takes the program
-    few = ppl.compile(ROWS, lines="normal").explain(rows(1000))["guards"][0]["jump"]["work"]
+    along = ppl.compile(ROWS, lines="normal")
+    few = along.explain(rows(1000), boundary_budget=64)["guards"][0]["jump"]["work"]
     assert abs(few / whole[1] - 64 / 1000) < 0.01
+    (taken,) = along.bind(rows(1000)).budgets()
+    assert taken is not None and 10 < taken < 64  # by default: more than a few, and far from all
+    assert abs(along.explain(rows(1000))["guards"][0]["jump"]["work"] / whole[1] - taken / 1000) < 0.01
     thermostat = (ROOT / "programs/temperature.ppl").read_text()
     data = json.loads((ROOT / "programs/temperature.data.json").read_text())
     assert 1.3 < price(thermostat, {k: v for k, v in data.items() if k != "source"})["price"] < 3
