@@ -303,7 +303,7 @@ class BoundaryEmitter:
         if single and together is not None and part is None and (fork := self.fork(info, b)) is not None:
             self.w.line(f"on, off = {self.paths(b, together, on, off)}")
             where = ", ".join(position.values())
-            self.w.line(f"gap = {fork}(root.point(), data, size, {where}, on, off)")
+            self.w.line(f"gap = {fork}(root.point(), data, size, {where}, on, off, {self.terms(b, info.loops)})")
             return False
         if part is None:
             self.w.line(f"def evaluate({'path' if single else 'side, path'}):")

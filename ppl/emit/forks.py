@@ -16,13 +16,12 @@ from ppl.regions.model import GuardInfo
 
 def write(w: Writer, facts: Facts, names: Mapping[str, str], unpack: tuple[str, ...], info: GuardInfo, fork: Fork,
           name: str) -> None:  # fmt: skip
-    """The function of a fork. Its arguments `on` and `off` are the paths of the two sides."""
+    """The function of a fork. Its arguments `on` and `off` are the paths of the sides, `terms` what jumps."""
     regions, loop = facts.regions, fork.loop
     emitter = Emitter(facts, Printer(regions, names, on_boundary="True"), w, split=True, forward=True)
-    with w.block(f"def {name}(at, data, size, instance, on, off):"):
-        w.line(
-            f'"""What jumps at `at` where {text_of(info)} (:{info.guard.span.line}) flips in iteration `instance`."""'
-        )
+    with w.block(f"def {name}(at, data, size, instance, on, off, terms):"):
+        where = f"{text_of(info)} (:{info.guard.span.line})"
+        w.line(f'"""What jumps of `terms` at `at` where {where} flips in iteration `instance`."""')
         for line in unpack:
             w.line(line)
         w.line("out, path = {}, None")
@@ -41,7 +40,8 @@ def write(w: Writer, facts: Facts, names: Mapping[str, str], unpack: tuple[str, 
                 w.line("return out")
             terms = tuple_text([f'"t{t}"' for t in fork.behind])
             together = any(isinstance(s, ir.Loop) for s in fork.after)
-            w.line(f"return sides.and_then(rest, on, off, {terms}{', together=True' if together else ''})")
+            how = ", together=True" if together else ""
+            w.line(f"return sides.and_then(rest, on, off, forks.among(terms, {terms}){how})")
     w.line()
     w.line()
 
@@ -68,7 +68,8 @@ def _loop(emitter: Emitter, info: GuardInfo, fork: Fork) -> list[tuple[str, str,
     init = tuple_text([printer.expr(c.init) for c in loop.carries])
     g, terms = f"g{info.representative}", tuple_text([f'"t{t}"' for t in fork.inside])
     sums = [f"d_{r.final.name}" for r in loop.reductions]
-    args = [f"loop_{loop.id}", init, lo, extent, f'"{g}"', "instance", f'on["{g}"]', f'off["{g}"]', terms,
+    args = [f"loop_{loop.id}", init, lo, extent, f'"{g}"', "instance", f'on["{g}"]', f'off["{g}"]', f"forks.among(terms, {terms})",
+            
             tuple_text([f'"{x}"' for x in sums])]  # fmt: skip
     args += [f'ended="{fork.ended}"'] if fork.ended else []
     w.line(f"sides = forks.loop({', '.join(args)})")

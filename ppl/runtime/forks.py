@@ -116,6 +116,11 @@ def loop(
     return Sides(ends_there, there, -gain) if ended == "on" else Sides(there, ends_there, gain)
 
 
+def among(terms: Sequence[str], some: Sequence[str]) -> tuple[str, ...]:
+    """Those of `some` that are in `terms`."""
+    return tuple(t for t in some if t in terms)
+
+
 def _plus(a: Sequence[Array], b: Sequence[Array]) -> tuple[Array, ...]:
     return tuple(x + y for x, y in zip(a, b, strict=True))
 

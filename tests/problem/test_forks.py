@@ -128,6 +128,31 @@ observe 1.7 ~ Normal(pos + dust, 1)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-9), fast, plain)
 
 
+def test_terms_of_which_a_latent_is_integrated_out_do_not_jump() -> None:
+    source = """
+data n: int = 3
+var z: real[n]
+on = false
+for i in 0..n {
+    z[i] ~ Normal(if on then -0.7 else -0.1, 0.8)
+    observe 0.7 ~ Normal(if z[i] >= 0.4 then 1.4 else -1.3, 1)
+    on = z[i] > 0.4 or (on and z[i] < 1.4)
+    observe 0.8 ~ Normal(if on then -1.4 else z[i], 1)
+}
+"""
+    text = ppl.compile(source).source_code
+    assert "fork_" in text and "marginal.without" in text
+
+    def found(marginalise: bool, optimize: tuple[str, ...] | None) -> Any:
+        problem = ppl.compile(source, optimize=optimize).bind()
+        fn = problem.elbo_and_grad(samples=40, marginalise=marginalise, boundary_budget=None)
+        return jax.jit(fn)(problem.init_params(dtype=jnp.float64), jax.random.key(3))
+
+    for marginalise in (True, False):
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-9),
+                     found(marginalise, None), found(marginalise, PLAIN))  # fmt: skip
+
+
 @pytest.mark.parametrize("instance", [0, jnp.asarray(0), jnp.asarray(3)])
 @pytest.mark.parametrize("ended", ["", "on"])
 def test_the_difference_is_that_of_two_loops(instance: Any, ended: str) -> None:

@@ -42,8 +42,8 @@ a ~ Normal(0, 1)
 var x: real[T]
 s = 0.0
 for t in 0..T {
-    x[t] ~ Normal(0.2 * s, 1)
-    s = if x[t] > 0.2 * a then 0.8 * s + 0.5 else 0.6 * s - 0.4
+    x[t] ~ Normal(0, 1)
+    s = if x[t] + 0.3 * s > 0.2 * a then 0.8 * s + 0.5 else 0.6 * s - 0.4
     observe y[t] ~ Normal(s, 1)
 }
 """
