@@ -68,7 +68,8 @@ def _loop(emitter: Emitter, info: GuardInfo, fork: Fork) -> list[tuple[str, str,
     init = tuple_text([printer.expr(c.init) for c in loop.carries])
     g, terms = f"g{info.representative}", tuple_text([f'"t{t}"' for t in fork.inside])
     sums = [f"d_{r.final.name}" for r in loop.reductions]
-    args = [f"loop_{loop.id}", init, lo, extent, f'"{g}"', "instance", f'on["{g}"]', f'off["{g}"]', f"forks.among(terms, {terms})",
+    args = [f"loop_{loop.id}", init, lo, extent, f'"{g}"', "instance", f'on["{g}"]', f'off["{g}"]',
+            f"forks.among(terms, {terms})",
             
             tuple_text([f'"{x}"' for x in sums])]  # fmt: skip
     args += [f'ended="{fork.ended}"'] if fork.ended else []
