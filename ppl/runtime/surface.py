@@ -124,14 +124,14 @@ def jump(
     if mates or inside:
         mates, inside = mates or {}, inside or {}
         beside = [(at_on, evaluate(-towards, path_on)), (evaluate(towards, path_off), at_off)]
-        flips = _leading({m: _crosses(beside, m) for m in (*mates, *inside)}, name, follows or {})
+        flips, leads = _leading({m: _crosses(beside, m) for m in (*mates, *inside)}, name, follows or {})
         for t in terms:
             here = jnp.asarray(0 if name in mates else 1)
             for m, reached in mates.items():
                 here = here + jnp.sum(flips[m]) if t in reached else here
             for m, reached in inside.items():
                 here = here + _aligned(flips[m], gaps[t]) if t in reached else here
-            gaps[t] = gaps[t] * flips[name] / jnp.maximum(here, 1)
+            gaps[t] = leads * gaps[t] / jnp.maximum(here, 1)
     return jnp.asarray(sum((jnp.sum(g) for g in gaps.values()), start=0.0))
 
 
@@ -217,15 +217,17 @@ def _limit(gaps: Array, further: float) -> Array:
     return jnp.where(jnp.abs(near) > 1.5 * further * jnp.abs(far), far, there)
 
 
-def _leading(flips: dict[str, Array], name: str, follows: Mapping[str, tuple[str, ...]]) -> dict[str, Array]:
-    """Which guards flip, that of the boundary itself among them, without those that follow one that does."""
-    found = {**flips, name: jnp.ones((), bool)}
+def _leading(
+    flips: Mapping[str, Array], name: str, follows: Mapping[str, tuple[str, ...]]
+) -> tuple[dict[str, Array], Array]:
+    """Which guards flip that follow none that does, and whether that of the boundary, `name`, is such a one."""
+    one = jnp.ones((), bool)
 
-    def led(m: str, leader: str) -> Array:
-        other = found[leader]
-        return other if other.shape in ((), found[m].shape) else jnp.any(other)
+    def leads(m: str, shape: tuple[int, ...]) -> Array:
+        leaders = (one if k == name else flips[k] for k in follows.get(m, ()))
+        return ~sum((x if x.shape in ((), shape) else jnp.any(x) for x in leaders), start=~one)
 
-    return {m: x & ~sum((led(m, k) for k in follows.get(m, ())), start=jnp.zeros((), bool)) for m, x in found.items()}
+    return {m: x & leads(m, x.shape) for m, x in flips.items()}, leads(name, ())
 
 
 def _aligned(flips: Array, term: Array) -> Array:
