@@ -132,12 +132,12 @@ def test_terms_of_which_a_latent_is_integrated_out_do_not_jump() -> None:
     source = """
 data n: int = 3
 var z: real[n]
-on = false
+pos = 0.1
 for i in 0..n {
-    z[i] ~ Normal(if on then -0.7 else -0.1, 0.8)
+    z[i] ~ Normal(0, 0.8)
     observe 0.7 ~ Normal(if z[i] >= 0.4 then 1.4 else -1.3, 1)
-    on = z[i] > 0.4 or (on and z[i] < 1.4)
-    observe 0.8 ~ Normal(if on then -1.4 else z[i], 1)
+    pos = 0.8 * pos + (if z[i] > 0.4 then 0.6 else -0.2)
+    observe 0.8 ~ Normal(pos, 1)
 }
 """
     text = ppl.compile(source).source_code
