@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 
 from ppl.core import ir, poly, squarefree, sturm
-from ppl.core.reads import leaf_sites, reached
+from ppl.core.reads import assigned, leaf_sites, reached
 from ppl.elaborate.context import Context
 from ppl.record import record
 
@@ -259,14 +259,9 @@ class _Splitter:
 
     def rests(self, e: ir.Expr) -> bool:
         """Whether a value may be zero on a region as it is written, because of a branch or a function such as relu."""
-
-        def behind(x: ir.Expr) -> tuple[str, tuple[ir.Expr, ...]] | None:
-            known = isinstance(x, ir.Var) and x.name in self.ctx.definitions
-            return (x.name, (self.ctx.definitions[x.name],)) if known else None
-
         return any(
             isinstance(x, ir.Select | ir.GuardRef | ir.Outcome) or (isinstance(x, ir.Op) and x.op in (*FLAT, *LEVELS))
-            for x in reached((e,), behind)
+            for x in reached((e,), assigned(self.ctx.definitions))
         )
 
     def factor(self, p: poly.Poly) -> ir.Expr | None:
