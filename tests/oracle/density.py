@@ -17,7 +17,9 @@ from ppl.syntax import ast, parse
 A = np.ndarray
 TOLERANCE = 1e-8
 # Compiling takes most of the time, and the programs are small: hardly optimised code is fast enough.
-HARDLY_OPTIMISED = (("xla_backend_optimization_level", 1), ("xla_cpu_use_fusion_emitters", False))
+HARDLY_OPTIMISED: tuple[tuple[str, int | bool], ...] = (("xla_backend_optimization_level", 1),)
+if jax.__version_info__ < (0, 11):  # later ones have no such option
+    HARDLY_OPTIMISED += (("xla_cpu_use_fusion_emitters", False),)
 
 
 @dataclass(frozen=True)
