@@ -14,6 +14,7 @@ from ppl.emit.search import SearchEmitter, draw_of, leaves, moved, reads_of_sear
 from ppl.emit.shape import Facts
 from ppl.emit.slices import Slice, slice_of
 from ppl.emit.statements import Emitter, line_of, support_of
+from ppl.emit.together import follows, in_iteration, mates_in_iteration, mates_of, members_of
 from ppl.emit.writer import Writer, tuple_text
 from ppl.language.distributions import named
 from ppl.regions.alone import flips_alone, flips_with
@@ -21,7 +22,7 @@ from ppl.regions.budget import families
 from ppl.regions.forks import Fork, fork_of
 from ppl.regions.mates import may_move
 from ppl.regions.model import NOWHERE, Boundary, GuardInfo, Latent, Normal, Regions
-from ppl.regions.modes import Modes, Reach, modes_of, reach
+from ppl.regions.modes import Modes, modes_of
 from ppl.regions.scope import Scope
 
 
@@ -322,8 +323,12 @@ class BoundaryEmitter:
             reached = f', reached="v_{going.name}"' if part is None and going is not None else ""
             self.w.line(f"gap = surface.{function}(evaluate, on, off, {terms}{main}{reached})")
             return bool(reached)
-        mates = self.mates(b) if part is None or b.effect != "modes" else self.mates_in_iteration(b, loops[-1], part)
-        mates += (", pole=True" + self.follows(b)) * pole
+        regions = self.facts.regions
+        if part is None or b.effect != "modes":
+            mates = mates_of(regions, self.scope, b)
+        else:
+            mates = mates_in_iteration(regions, self.scope, b, loops[-1], decided)
+        mates += (", pole=True" + follows(regions, self.scope, b)) * pole
         self.w.line(f'gap = surface.jump(evaluate, slope, "g{b.guard}", {on}, {off}, {terms}{mates})')
         return False
 
@@ -352,52 +357,6 @@ class BoundaryEmitter:
         where a guard outside of loops reaches terms in them."""
         inside = not info.loops and any(self.scope.flow.term_loops[t] for t in b.terms)
         return f"{name}at.rows" if inside and "blocks" in self.facts.regions.optimize else ""
-
-    def mates_in_iteration(self, b: Boundary, loop: ir.Loop, part: Slice) -> str:
-        """As `mates`, where the slice is an iteration and what follows it."""
-        regions, modes = self.facts.regions, modes_of(self.scope, loop)
-        assert modes is not None
-        own = in_iteration(regions, self.scope, b, loop, modes)
-        found: list[str] = []
-        for m in b.mates:
-            if m in self.decided(b, part):
-                r = reach(self.scope, loop, modes, members_of(regions, m))
-                shared = [f'"t{t}"' for t in own.terms if t in r.terms]
-                if own.state and r.state:
-                    shared.append('"rest"')
-                found.append(f'"g{m}": {tuple_text(shared)}')
-        return f", {{{', '.join(found)}}}" if found else ""
-
-    def follows(self, b: Boundary) -> str:
-        """An argument of `surface.jump`: which of a boundary's guards read the sides of poles that others tell, and are
-        not read by these, as in a loop."""
-        regions = self.facts.regions
-        members = {m: members_of(regions, m) for m in (b.guard, *b.mates)}
-        poles = [m for m, ks in members.items() if any(regions.guards[k].guard.pole for k in ks)]
-        found: list[str] = []
-        reads = {m: self.scope.flow.of(ir.GuardRef(m)).guards for m in members}
-        for m in members:
-            leaders = [f'"g{p}"' for p in poles if p != m and members[p] & reads[m] and not members[m] & reads[p]]
-            if leaders:
-                found.append(f'"g{m}": {tuple_text(leaders)}')
-        return f", follows={{{', '.join(found)}}}" if found else ""
-
-    def mates(self, b: Boundary) -> str:
-        """Arguments of `surface.jump`: the mates with the terms they reach, from anywhere or inside an iteration."""
-        anywhere: dict[int, list[str]] = {}
-        inside: dict[int, list[str]] = {}
-        for m in b.mates:
-            other = self.facts.regions.guards[m]
-            stays = all(x.effect in ("local", "incremental") for x in other.boundaries)
-            own = other.loops if stays else ()
-            for t in other.boundaries[0].terms:
-                if t in b.terms:
-                    within = bool(own) and self.scope.flow.term_loops[t][: len(own)] == own
-                    (inside if within else anywhere).setdefault(m, []).append(f'"t{t}"')
-        texts = [", ".join(f'"g{m}": {tuple_text(ts)}' for m, ts in x.items()) for x in (anywhere, inside)]
-        if not inside:
-            return f", {{{texts[0]}}}" if anywhere else ""
-        return (f", {{{texts[0]}}}" if anywhere else "") + f", inside={{{texts[1]}}}"
 
     # ------------------------------------------------------------------- slices
 
@@ -588,23 +547,12 @@ def reads_of(facts: Facts, scope: Scope, info: GuardInfo) -> set[str]:
     return out
 
 
-def members_of(regions: Regions, guard: int) -> frozenset[int]:
-    """The guards for which one boundary stands."""
-    return frozenset(i.guard.index for i in regions.guards if i.representative == guard)
-
-
 def summed_of(regions: Regions, scope: Scope, b: Boundary, loop: ir.Loop) -> list[ir.Reduction]:
     """The sums over a loop that a boundary changes by its own summand."""
     if b.effect != "incremental":
         return []
     members = members_of(regions, b.guard)
     return [r for r in loop.reductions if r.final.name in scope.live and members & scope.flow.of(r.delta).guards]
-
-
-def in_iteration(regions: Regions, scope: Scope, b: Boundary, loop: ir.Loop, modes: Modes) -> Reach:
-    """What a boundary reaches in its own iteration."""
-    own = reach(scope, loop, modes, members_of(regions, b.guard))
-    return Reach(tuple(t for t in own.terms if t in b.terms), own.state)
 
 
 def part_of(regions: Regions, scope: Scope, b: Boundary, loop: ir.Loop) -> Slice:

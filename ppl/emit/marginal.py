@@ -8,13 +8,14 @@ from dataclasses import dataclass, replace
 from ppl.core import ir
 from ppl.core.reads import expressions_of
 from ppl.core.show import show
-from ppl.emit.boundaries import BoundaryEmitter, members_of
+from ppl.emit.boundaries import BoundaryEmitter
 from ppl.emit.finite import is_finite
 from ppl.emit.printer import Printer, element, of_loops
 from ppl.emit.search import draw_of, leaves
 from ppl.emit.shape import Facts
 from ppl.emit.slices import Slice, term_slice
 from ppl.emit.statements import Emitter, line_of, support_of, value_of
+from ppl.emit.together import members_of
 from ppl.emit.writer import tuple_text
 from ppl.language.distributions import named
 from ppl.regions.model import Integrated, Marginal

@@ -224,7 +224,8 @@ def _leading(
     one = jnp.ones((), bool)
 
     def leads(m: str, shape: tuple[int, ...]) -> Array:
-        leaders = (one if k == name else flips[k] for k in follows.get(m, ()))
+        # What the slice does not evaluate does not flip in it.
+        leaders = (one if k == name else flips[k] for k in follows.get(m, ()) if k == name or k in flips)
         return ~sum((x if x.shape in ((), shape) else jnp.any(x) for x in leaders), start=~one)
 
     return {m: x & leads(m, x.shape) for m, x in flips.items()}, leads(name, ())
