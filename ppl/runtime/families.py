@@ -19,7 +19,6 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 from numpy.typing import NDArray
-from scipy import special  # pyright: ignore[reportMissingTypeStubs]
 
 from ppl.runtime.functions import log1p_exp, real, stirling_error
 
@@ -156,10 +155,16 @@ def _positive_mean(x: Floats, *_: Floats) -> float:
     return max(float(np.mean(x)), 1e-3)
 
 
+def _log_factorial(counts: Floats) -> Floats:
+    """Once for each count that there is: scipy's takes a tenth of a fit's start to import."""
+    values, place = np.unique(counts, return_inverse=True)
+    return np.array([math.lgamma(v + 1.0) for v in values])[place].reshape(counts.shape)
+
+
 def _poisson(c: float, x: Floats) -> tuple[Floats, ...]:
     ok = _is_count(x)
     k = np.where(ok, x, 0.0)
-    base = np.asarray(k * math.log(c) - c - special.gammaln(k + 1.0))
+    base = np.asarray(k * math.log(c) - c - _log_factorial(k))
     return k - c, np.ones_like(k), base + _outside(x, ok)
 
 
@@ -185,7 +190,7 @@ def _bernoulli(c: float, x: Floats) -> tuple[Floats, ...]:
 def _binomial(c: float, x: Floats, n: Floats) -> tuple[Floats, ...]:
     ok = _is_count(x, n)
     k, n = np.where(ok, x, 0.0), np.where(ok, n, 0.0)
-    choose = special.gammaln(n + 1.0) - special.gammaln(k + 1.0) - special.gammaln(n - k + 1.0)
+    choose = _log_factorial(n) - _log_factorial(k) - _log_factorial(n - k)
     return _trials(c, k, n - k, np.asarray(choose), ok)
 
 
