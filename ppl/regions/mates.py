@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Mapping
 
 from ppl.core import ir, poly
+from ppl.core.reads import expressions_of
 from ppl.regions.lines import at_iteration, is_decided, latent_of
 from ppl.regions.model import Boundary, GuardInfo, Latent
 from ppl.regions.scope import Scope
@@ -81,9 +82,26 @@ def _has_own_coordinate(scope: Scope, info: GuardInfo) -> bool:
         alone = moved == [((atom, 1),)] and steady  # whatever outcomes make of the rest, they do not change the slope
         others = {x for m in value for x, _ in m} - {atom}
         enough = alone if decided else steady or len(moved) == len(value)
-        if enough and all(scope.independent(x, line) for x in others):
+        if enough and all(scope.independent(x, line) for x in others) and _one_sided(scope, line, loop):
             return True
     return False
+
+
+def _one_sided(scope: Scope, own: Latent, loop: ir.Loop) -> bool:
+    """Whether iterations read the elements that others have for their own on one side only, and that before if they
+    carry state: ``x[t] > x[t + 1]`` in one and ``x[t] > x[t - 1]`` in the next have one boundary."""
+    here, found = scope.offset(own.indices[0], loop), set[float]()
+    assert here is not None
+    for e in expressions_of(loop, scope.program.guards):
+        for x in ir.walk(e):
+            if isinstance(x, ir.Var) and x.name == own.site:
+                return False
+            if isinstance(x, ir.Cell) and x.array == own.site:
+                offset = scope.offset(x.indices[0], loop)
+                if offset is None:
+                    return False
+                found.add(offset - here)
+    return all(r <= 0 for r in found) or (not loop.carries and all(r >= 0 for r in found))
 
 
 def _differs_by_iteration(scope: Scope, latent: Latent, loop: ir.Loop) -> bool:

@@ -27,6 +27,10 @@ class Empty:
         return self.array.shape
 
     @property
+    def size(self) -> int:
+        return 0
+
+    @property
     def dtype(self) -> Any:
         return self.array.dtype
 

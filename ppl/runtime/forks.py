@@ -207,6 +207,7 @@ def _split(closed: ClosedJaxpr, count: int) -> tuple[Callable[..., Any], Callabl
 
 def _without_twins(jaxpr: Any) -> tuple[list[Any], list[Any]]:
     """The equations and results of a function, in which no element is read twice."""
+    read = _read(jaxpr.eqns, jaxpr.outvars)
     known: dict[Any, Any] = {}
     same: dict[Any, Any] = {}
     out: list[Any] = []
@@ -215,6 +216,8 @@ def _without_twins(jaxpr: Any) -> tuple[list[Any], list[Any]]:
         return v if isinstance(v, Literal) else same.get(v, v)
 
     for eqn in jaxpr.eqns:
+        if not any(v in read for v in eqn.outvars):
+            continue
         eqn = eqn.replace(invars=[first(v) for v in eqn.invars])
         if eqn.primitive is element_p and not any(isinstance(v, Literal) for v in eqn.invars):
             made = known.setdefault((*eqn.invars, eqn.params["axis"]), eqn.outvars[0])

@@ -221,14 +221,15 @@ def _leading(
     flips: Mapping[str, Array], name: str, follows: Mapping[str, tuple[str, ...]]
 ) -> tuple[dict[str, Array], Array]:
     """Which guards flip that follow none that does, and whether that of the boundary, `name`, is such a one."""
-    one = jnp.ones((), bool)
 
-    def leads(m: str, shape: tuple[int, ...]) -> Array:
-        # What the slice does not evaluate does not flip in it.
-        leaders = (one if k == name else flips[k] for k in follows.get(m, ()) if k == name or k in flips)
-        return ~sum((x if x.shape in ((), shape) else jnp.any(x) for x in leaders), start=~one)
+    def leads(m: str) -> Array:
+        # What the slice does not evaluate does not flip in it. A loop may carry a pole into its other iterations.
+        leaders = [
+            jnp.ones((), bool) if k == name else jnp.any(flips[k]) for k in follows.get(m, ()) if k in (name, *flips)
+        ]
+        return ~jnp.any(jnp.stack(leaders)) if leaders else jnp.ones((), bool)
 
-    return {m: x & leads(m, x.shape) for m, x in flips.items()}, leads(name, ())
+    return {m: x & leads(m) for m, x in flips.items()}, leads(name)
 
 
 def _aligned(flips: Array, term: Array) -> Array:

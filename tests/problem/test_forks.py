@@ -186,3 +186,26 @@ def test_the_difference_is_that_of_two_loops(instance: Any, ended: str) -> None:
         np.testing.assert_allclose(found[side][1]["d_s"], total, rtol=1e-12)
     np.testing.assert_allclose(found["gap"], alone(True)[1] - alone(False)[1], rtol=1e-12)
     assert abs(alone(True)[1] - alone(False)[1]) > 0.05
+
+
+def test_a_loop_without_iterations() -> None:
+    source = """
+data n: int
+a ~ Normal(0, 1)
+var x: real[n]
+for t in 0..n { x[t] ~ Normal(0.3, 1) }
+s = 0.1
+for t in 0..n {
+    s = if x[t] > 0.3 * s + a then 0.8 * s + 0.5 else 0.6 * s - 0.4
+    observe 0.3 ~ Normal(s, 1)
+}
+observe 0.3 ~ Normal(s + a, 1)
+"""
+    assert "fork_" in ppl.compile(source).source_code
+    without = ppl.compile("a ~ Normal(0, 1)\nobserve 0.3 ~ Normal(0.1 + a, 1)").bind()
+    problem = ppl.compile(source).bind({"n": 0})
+    found, want = (
+        p.elbo_and_grad(samples=8)(p.init_params(), jax.random.key(0)) for p in (problem, without)
+    )  # fmt: skip
+    np.testing.assert_allclose(found[0], want[0], rtol=1e-6)
+    np.testing.assert_allclose(found[1]["loc"]["a"], want[1]["loc"]["a"], rtol=1e-6)

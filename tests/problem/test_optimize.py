@@ -145,7 +145,8 @@ def gradient(source: str, optimize: tuple[str, ...] | None) -> Any:
     problem = ppl.compile(source, optimize=optimize).bind()
     params = problem.init_params(dtype=jnp.float64)
     params = jax.tree.map(lambda x: x + 0.1 * jnp.arange(x.size).reshape(x.shape) - 0.2, params)
-    return jax.jit(problem.elbo_and_grad(samples=20, marginalise=False))(params, jax.random.key(3))
+    fn = problem.elbo_and_grad(samples=20, marginalise=False, boundary_budget=None)
+    return jax.jit(fn)(params, jax.random.key(3))
 
 
 def test_every_optimisation_is_compared() -> None:
@@ -164,7 +165,7 @@ def test_the_gradient_is_the_same_without(name: str, which: int) -> None:
 
 def test_latents_that_the_state_brings_are_no_matter_of_modes() -> None:
     """Under a guide with dependence their log q moves with latents of earlier iterations."""
-    (guard,) = (g for g in ppl.compile(ALIVE).explain()["guards"] if g["status"] == "boundary")
+    (guard,) = (g for g in ppl.compile(ALIVE).explain(None, None)["guards"] if g["status"] == "boundary")
     assert guard["effect"] == "global"
 
 
