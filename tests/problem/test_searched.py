@@ -26,6 +26,7 @@ def gradients(text: str, data: dict[str, Any], params: dict[str, Any], dtype: ty
         return np.asarray(jax.jit(jax.vmap(fn, (None, 0)))(typed, keys)[1]["loc"]["x"], np.float64)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 @pytest.mark.parametrize("name", ["level_only_touched", "no_slope_at_level", "no_slope_by_data"])
 def test_no_term_is_made_of_rounding(name: str, dtype: type) -> None:
