@@ -94,6 +94,7 @@ def costs(
     program = regions.program
     scope = scope_of(program, regions.definitions, analyse(program.body, program.guards), regions.optimize)
     work = workload(scope)
+    chosen = {id(b): most for (_, b), most in zip(families(regions), taken, strict=True)}
     jumps: dict[int, Jump] = {}
     passes: dict[int, float] = {}  # of the boundaries of a loop that share a backward pass, what it takes each
     for info in regions.guards:
@@ -107,7 +108,7 @@ def costs(
         known = 0.0
         for b in info.boundaries:
             count = _instances(info, b, sizes, shapes)
-            most = next((k for (_, x), k in zip(families(regions), taken, strict=True) if x is b), None)
+            most = chosen.get(id(b))
             known += work.cost(info, b, members, count if most is None else min(count, most), sizes)
             if b.effect == "modes":
                 known += _pass(regions, work, info.loops[-1], sizes, passes)
