@@ -50,15 +50,21 @@ def mates_in_iteration(regions: Regions, scope: Scope, b: Boundary, loop: ir.Loo
 
 
 def follows(regions: Regions, scope: Scope, b: Boundary) -> str:
-    """Which of a boundary's guards read the sides of poles that others tell, and are not read by these, as in a
-    loop."""
+    """Which of a boundary's guards read the sides of poles that others tell.
+
+    Guards that read each other through carried state must not follow each other: then a pole leads what is none, and
+    of two poles the one that is decided first.
+    """
     members = {m: members_of(regions, m) for m in (b.guard, *b.mates)}
-    poles = [m for m, ks in members.items() if any(regions.guards[k].guard.pole for k in ks)]
     reads = {m: scope.flow.of(ir.GuardRef(m)).guards for m in members}
-    found = {
-        m: [f'"g{p}"' for p in poles if p != m and members[p] & reads[m] and not members[m] & reads[p]]
-        for m in members
-    }  # fmt: skip
+    poles = [m for m, ks in members.items() if any(regions.guards[k].guard.pole for k in ks)]
+    order = {k: i for i, k in enumerate(scope.decided)}
+
+    def leads(p: int, m: int) -> bool:
+        mutual = m in poles and bool(members[m] & reads[p])
+        return p != m and bool(members[p] & reads[m]) and (not mutual or order[p] < order[m])
+
+    found = {m: [f'"g{p}"' for p in poles if leads(p, m)] for m in members}
     return _argument({m: leaders for m, leaders in found.items() if leaders}, "follows=")
 
 

@@ -67,9 +67,9 @@ def _has_own_coordinate(scope: Scope, info: GuardInfo) -> bool:
     if len(info.loops) != 1:
         return False
     loop = scope.loops[info.loops[0]]
-    through = [b.line for b in info.boundaries if b.through]
-    if through:
-        return all(_differs_by_iteration(scope, x, loop) and _begins_without(scope, x, loop) for x in through)
+    through = [b for b in info.boundaries if b.through]
+    if through and all(_carries_own(scope, info, b, loop) for b in through):
+        return True
     if info.guard.levels or any(b.search is not None for b in info.boundaries):
         return False
     value, decided = parts(info.normal), _piecewise(scope, info)
@@ -85,6 +85,19 @@ def _has_own_coordinate(scope: Scope, info: GuardInfo) -> bool:
         if enough and all(scope.independent(x, line) for x in others) and _one_sided(scope, line, loop):
             return True
     return False
+
+
+def _carries_own(scope: Scope, info: GuardInfo, b: Boundary, loop: ir.Loop) -> bool:
+    """Whether an iteration's own element is the one that it reads through the state that the last iteration left."""
+    if not _differs_by_iteration(scope, b.line, loop):
+        return False
+    # The state also has what the last iteration compared: its guard's value itself must not read the site anew.
+    anew = (x for x in poly.atoms(info.normal) if not (isinstance(x, ir.Var) and scope.entries.get(x.name) is loop))
+    if b.line.site in scope.flow.many(anew).smooth:
+        return False
+    here = poly.add(poly.atom(loop.var), poly.constant(1.0))
+    left = Latent(b.line.site, tuple(at_iteration(i, loop.var, here) for i in b.line.indices))
+    return _one_sided(scope, left, loop) and all(scope.independent(c.init, left) for c in loop.carries)
 
 
 def _one_sided(scope: Scope, own: Latent, loop: ir.Loop) -> bool:
@@ -106,13 +119,6 @@ def _one_sided(scope: Scope, own: Latent, loop: ir.Loop) -> bool:
 
 def _differs_by_iteration(scope: Scope, latent: Latent, loop: ir.Loop) -> bool:
     return len(latent.indices) == 1 and scope.offset(latent.indices[0], loop) is not None
-
-
-def _begins_without(scope: Scope, before: Latent, loop: ir.Loop) -> bool:
-    """Whether the first state of a loop does not move with what iterations leave; the last of these left `before`."""
-    here = poly.add(poly.atom(loop.var), poly.constant(1.0))
-    latent = Latent(before.site, tuple(at_iteration(i, loop.var, here) for i in before.indices))
-    return all(scope.independent(c.init, latent) for c in loop.carries)
 
 
 # ------------------------------------------------------------------------ two guards

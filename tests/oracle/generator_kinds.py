@@ -12,6 +12,7 @@ import numpy as np
 from generator_words import Names
 
 FIRST = 10**6  # seeds from here on are of these kinds, in turn
+LATER = 2 * 10**6  # and from here on of those that came later
 
 
 class Kinds:
@@ -27,7 +28,7 @@ class Kinds:
             setattr(self, name, 0.0)
         self.noise = 0
         self.budget = 2
-        SUBJECTS[kind](self)
+        {**SUBJECTS, **LATER_SUBJECTS}[kind](self)
         for _ in range(int(self.rng.integers(0, 2))):
             self.statement(1)
         if self.names.values:
@@ -224,6 +225,64 @@ class Kinds:
         for guard in self.rng.choice(kinds, 2, replace=False):
             self.decided(str(guard), self.either(f"0.5 * sum(z[1..3]) + {self.number()}", self.expr(1)))
 
+    def neighbours(self) -> None:
+        """Iterations that read elements on either side of their own, as data or outcomes say, and carry these on."""
+        n = int(self.rng.integers(4, 6))
+        self.budget = 0
+        self.data["d"] = [int(v) for v in self.rng.integers(0, 2, n)]
+        self.emit(f"data d: int[{n}]")
+        self.emit(f"var x: real[{n}]")
+        self.emit(f"for i in 0..{n} {{ x[i] ~ Normal({self.number()}, {self.number(0.7, 1.2)}) }}")
+        if by_outcome := self.chance(0.3):
+            self.emit("y ~ Normal(0.1, 1)")
+            self.names.latents.append("y")
+        self.names.latents += [f"x[{k}]" for k in range(n)]
+        self.emit(f"s = {self.number(-0.4, 0.4)}")
+        self.emit(f"r = {self.number(-0.4, 0.4)}")
+        right, left = self.either("x[i + 1]", "x[i + 1]", "x[i]"), self.either("x[i - 1]", "x[i - 1]", "0.5 * x[i - 1]")
+        self.emit(f"for i in 1..{n - 1} {{")
+        self.emit(f"    o = if {'y > 0.2 * i' if by_outcome else 'd[i] > 0'} then {right} else {left}")
+        gap = self.either("x[i] - o", "o - x[i]", "x[i] + o", "0.5 * x[i] - o")
+        kept = self.either(gap, f"0.3 * r + {gap}", "o")
+        guard = self.either("r > 0", f"{gap} > 0", "r > x[i]", "r > o", f"r + 0.4 * s > {self.number(-0.3, 0.3)}")
+        moved = self.either(f"0.8 * s + {self.number(0.2, 0.6)}", f"s + {self.number(0.2, 0.6)}")
+        update = [f"s = if {guard} then {moved} else 0.6 * s - {self.number(0.1, 0.5)}", f"r = {kept}"]
+        for line in update if self.chance(0.7) else update[::-1]:
+            self.emit(f"    {line}")
+        self.emit(
+            f"    observe {self.number()} ~ Normal({self.either('s', 's', 's + 0.2 * r')}, {self.number(0.9, 1.3)})"
+        )
+        self.emit("}")
+        self.names.values.append("s")
+
+    def fed_back(self) -> None:
+        """Poles and cuts of values that read carried state, which comparisons at these very places move."""
+        n = int(self.rng.integers(2, 4))
+        self.budget = 0
+        self.emit(f"var x: real[{n}]")
+        self.emit(f"for i in 0..{n} {{ x[i] ~ Normal({self.number()}, {self.number(0.7, 1.2)}) }}")
+        self.emit(f"y ~ Normal({self.number(-0.3, 0.4)}, 1)")
+        self.names.latents += ["y", *(f"x[{k}]" for k in range(n))]
+        self.emit(f"s = {self.number(-0.4, 0.4)}")
+        self.emit(f"a = {self.number(-0.4, 0.4)}")
+        below = self.either("x[i] - s", "x[i] - s", "x[i]", "y - s", "x[i] * s + 0.2")
+        angle, ratio = f"atan2({below}, {self.either('y', 'y - 0.3', 'x[i] + y')})", f"y / ({below})"
+        value = self.either(angle, angle, f"{self.number(0.3, 1)} / ({below})", ratio, f"tan(0.7 * ({below}))")
+        guard = self.either("a > 0", "a > 0", "a < 0", "abs(a) < 1.5707963267948966", f"a > {self.number(-0.5, 0.5)}")
+        moved = self.either(
+            f"0.8 * s + {self.number(0.2, 0.6)}", f"s + {self.number(0.2, 0.6)}", "0.4 * s + 0.3 * tanh(a)"
+        )
+        update = [f"s = if {guard} then {moved} else 0.6 * s - {self.number(0.1, 0.5)}", f"a = {value}"]
+        self.emit(f"for i in 0..{n} {{")
+        for line in update if self.chance(0.4) else update[::-1]:
+            self.emit(f"    {line}")
+        if self.chance(0.4):
+            self.emit(f"    if {guard} {{ factor {self.number(-0.5, 0.5)} * s }}")
+        mean = self.either("s", "s", "s + 0.3 * tanh(a)")
+        self.emit(f"    observe {self.number()} ~ Normal({mean}, {self.number(0.9, 1.3)})")
+        self.emit("}")
+        self.names.values.append("s")
+
 
 SUBJECTS: Mapping[str, Callable[[Any], None]] = {
     "singular": Kinds.singular, "incremental": Kinds.incremental, "subset": Kinds.subset,
@@ -231,7 +290,12 @@ SUBJECTS: Mapping[str, Callable[[Any], None]] = {
     "library": Kinds.library, "dot": Kinds.products, "slices": Kinds.slices,
 }  # fmt: skip
 
+LATER_SUBJECTS: Mapping[str, Callable[[Any], None]] = {"neighbours": Kinds.neighbours, "fed back": Kinds.fed_back}
+
 
 def kind_of(seed: int) -> str | None:
     """What the program of a seed is about; None for the general ones."""
-    return None if seed < FIRST else tuple(SUBJECTS)[seed % len(SUBJECTS)]
+    if seed < FIRST:
+        return None
+    subjects = tuple(SUBJECTS) if seed < LATER else tuple(LATER_SUBJECTS)
+    return subjects[seed % len(subjects)]

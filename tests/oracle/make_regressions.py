@@ -39,6 +39,7 @@ DATA: dict[str, dict[str, Any]] = {
     "touching_pole_of_elements": {"n": 2},
     "no_slope_by_data": {"c": 0.0},
     "neighbours_by_data": {"d": [0, 1, 0, 0]},
+    "neighbours_before": {"d": [0, 1, 0, 0, 0]},
     "poles_in_pole": {"c": 0.0},
     "state_of_angles": {"c": 0.0},
     "mate_outside_slice": {"n": 2, "t": [0.59, -0.2]},
