@@ -548,11 +548,12 @@ def reads_of(facts: Facts, scope: Scope, info: GuardInfo) -> set[str]:
 
 
 def summed_of(regions: Regions, scope: Scope, b: Boundary, loop: ir.Loop) -> list[ir.Reduction]:
-    """The sums over a loop that a boundary changes by its own summand."""
+    """The sums over a loop that a boundary changes by its own summand: its outcome decides it, or its line moves it."""
     if b.effect != "incremental":
         return []
     members = members_of(regions, b.guard)
-    return [r for r in loop.reductions if r.final.name in scope.live and members & scope.flow.of(r.delta).guards]
+    found = [(r, scope.flow.of(r.delta)) for r in loop.reductions if r.final.name in scope.live]
+    return [r for r, d in found if members & d.guards or b.line.site in d.sites]
 
 
 def part_of(regions: Regions, scope: Scope, b: Boundary, loop: ir.Loop) -> Slice:

@@ -9,7 +9,7 @@ from ppl.core.reads import expressions_of
 from ppl.diagnostics import counted
 from ppl.regions.flow import NOTHING, Depends
 from ppl.regions.model import NOWHERE, Boundary, Latent
-from ppl.regions.modes import modes_of, only_in_modes
+from ppl.regions.modes import live_carries, modes_of, only_in_modes
 from ppl.regions.scope import Scope
 
 
@@ -57,14 +57,15 @@ def _escapes(scope: Scope, loop: ir.Loop, members: frozenset[int]) -> bool:
 
 
 def private(scope: Scope, loop: ir.Loop, latent: Latent) -> bool:
-    """Whether only the iteration that moves `latent` reads it: every access is ``site[i]`` with the same index."""
+    """Whether only the iteration that moves `latent`, and sums over iterations, see it: every access is ``site[i]``
+    with the same index, and nothing else that the loop hands on moves with it."""
     if latent == NOWHERE:
         return True
     if len(latent.indices) != 1 or scope.offset(latent.indices[0], loop) is None:
         return False
-    inside = {id(s) for _, s in ir.blocks(loop.body)}
+    inside = {id(loop), *(id(s) for _, s in ir.blocks(loop.body))}
     for _, s in ir.blocks(scope.program.body):
-        if isinstance(s, ir.Loop | ir.Report):
+        if isinstance(s, ir.Report):
             continue
         for e in expressions_of(s, scope.program.guards):
             for x in ir.walk(e):
@@ -76,7 +77,10 @@ def private(scope: Scope, loop: ir.Loop, latent: Latent) -> bool:
                     and (id(s) not in inside or not scope.same_element(x.indices, latent.indices))
                 ):
                     return False
-    return True
+    handed_on = [c.out for c in live_carries(scope, loop)]
+    handed_on += [c.element for c in loop.collects if c.final.name in scope.live]
+    moved = any(latent.site in scope.flow.of(e).sites for e in handed_on)
+    return not moved and not scope.is_stored(loop, latent.site)
 
 
 def imports_stay(scope: Scope, loop: ir.Loop, loops: tuple[int, ...], terms: tuple[int, ...], latent: Latent) -> bool:

@@ -110,6 +110,8 @@ def _moves_one_iteration(scope: Scope, loop: ir.Loop, latent: Latent, others: li
     c = scope.offset(latent.indices[0], loop) if len(latent.indices) == 1 else None
     if c is None or any(latent.site in scope.flow.of(x.out).sites for x in others):
         return False
+    if scope.is_stored(loop, latent.site):
+        return False
     guards = scope.program.guards
     state = split(loop, guards)
     for part, earlier in ((loop.body, True), ((*state.before, *state.state), False)):

@@ -203,6 +203,12 @@ class Scope:
                 return False
         return all(self.independent(x, latent) for c in loop.carries for x in ir.walk(c.init) if isinstance(x, ir.Cell))
 
+    def is_stored(self, loop: ir.Loop, site: str) -> bool:
+        """Whether iterations leave what moves with a site in arrays, or in latents whose supports move with it."""
+        arrays = {s.array for _, s in ir.blocks(loop.body) if isinstance(s, ir.Fill)}
+        arrays |= {s.site for _, s in ir.blocks(loop.body) if isinstance(s, ir.Sample) and s.site != site}
+        return any(a in self.live and site in self.flow.variables.get(a, NOTHING).sites for a in arrays)
+
     def reads(self, loop: ir.Loop, site: str) -> list[ir.Expr] | None:
         """The indices at which a loop reads a vector site; None if it reads it as a whole or by several indices."""
         out: list[ir.Expr] = []

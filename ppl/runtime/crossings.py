@@ -333,8 +333,8 @@ def total(
 
     smooth = _first(value) if search.pieces else value
 
-    def one(s: Array, ok: Array, weight: Array, away: Array, *level: Array) -> Array:
-        at = _beside(on, s, away)
+    def one(s: Array, ok: Array, weight: Array, away: Array, side: Array, *level: Array) -> Array:
+        at = _beside(on, s, away, side)
         _, slope = derivative(_first(along) if search.pieces else along, at)
         share = jnp.ones_like(slope)
         if len(arguments) > 1 or arguments[0].index != on.index:
@@ -367,8 +367,8 @@ def total_of_model(
 
     smooth = _first(value) if search.pieces else value
 
-    def one(s: Array, ok: Array, weight: Array, away: Array, *level: Array) -> Array:
-        beside = _beside(on, s, away)
+    def one(s: Array, ok: Array, weight: Array, away: Array, side: Array, *level: Array) -> Array:
+        beside = _beside(on, s, away, side)
         _, slope = derivative(_first(along) if search.pieces else along, beside)
         at = on.point(beside)
 
@@ -384,10 +384,11 @@ def total_of_model(
     return _sum(on, along, search, one, levels)
 
 
-def _beside(on: Line, s: Array, away: Array) -> Array:
+def _beside(on: Line, s: Array, away: Array, side: Array) -> Array:
     """The place at which derivatives are taken: on either side of a zero without a slope, so that errors odd in the
-    distance cancel on average. The noise drawn for the line, on which nothing else here depends, chooses."""
-    return s + jnp.where(on.noise() < 0, -away, away)
+    distance cancel on average, unless it has a slope on one `side` only. The noise drawn for the line, on which nothing
+    else here depends, chooses."""
+    return s + away * jnp.where(side != 0, side, jnp.where(on.noise() < 0, -1.0, 1.0))
 
 
 def _first(f: Callable[..., Any]) -> Callable[..., Array]:
@@ -395,14 +396,15 @@ def _first(f: Callable[..., Any]) -> Callable[..., Array]:
 
 
 def _sum(on: Line, along: Callable[[Array], Any], search: Search, one: Callable[..., Array], levels: bool) -> Array:
-    """The sum of ``one(s, ok, weight, away)`` over the zeros; with a level after these, over those of all levels."""
+    """The sum of ``one(s, ok, weight, away, side)`` over the zeros, or, with a level after these, over those of all
+    levels."""
     find, at = search.finder(on, along, levels)
     if not levels:
         return jnp.sum(jax.vmap(one)(*find(0.0)))
 
     def at_level(level: Array, present: Array, weight: Array) -> Array:
         whole = level.astype(jnp.result_type(int))
-        return jnp.sum(jax.vmap(lambda s, ok, w, x: one(s, ok & present, w * weight, x, whole))(*find(level)))
+        return jnp.sum(jax.vmap(lambda s, ok, w, *x: one(s, ok & present, w * weight, *x, whole))(*find(level)))
 
     smooth = _first(along) if search.pieces else along
     return jnp.sum(jax.vmap(at_level)(*attainable(on, smooth, find, search.monotone, at)))

@@ -27,16 +27,18 @@ FAR = 200  # steps at most, through values that range over a hundred powers of t
 
 class Zero(NamedTuple):
     """A zero at which a function changes its sign: where, whether it is one, and how far `away` from it a derivative
-    tells how it moves.
+    tells how it moves, on which `side` (-1 or 1; 0: on either).
 
     That is 0 but where the function has no slope at its zero, as ``(x - y)^3`` has none. By the implicit function
     theorem for ``sign(G) * abs(G)^(1/m)``, which has one, ``-(dG/dtheta) / (dG/ds)`` beside a zero of odd order m goes
-    to the velocity of the zero, with an error that is odd in the distance to the first order.
+    to the velocity of the zero, with an error that is odd in the distance to the first order. A function that is zero
+    all along one side has a slope on the other: at the zero itself rounding decides which of them is seen.
     """
 
     s: Array
     ok: Array
     away: Array
+    side: Array
 
 
 class Roots(NamedTuple):
@@ -46,6 +48,7 @@ class Roots(NamedTuple):
     ok: Array
     weight: Array
     away: Array
+    side: Array
 
 
 def holds(value: Array, level: bool) -> Array:
@@ -57,7 +60,7 @@ def monotone(f: Along, dtype: DTypeLike, level: bool = False) -> Roots:
     """The only zero of a monotone function."""
     edge = jnp.asarray(reach(dtype), dtype)
     found = refine(f, -edge, edge, 60, level)
-    return Roots(found.s[None], found.ok[None], jnp.ones((1,), dtype), found.away[None])
+    return Roots(found.s[None], found.ok[None], jnp.ones((1,), dtype), found.away[None], found.side[None])
 
 
 def isolated(f: Along, at: Cells, most: int, chance: ArrayLike = 0.5, level: bool = False) -> Roots:
@@ -81,13 +84,14 @@ def isolated(f: Along, at: Cells, most: int, chance: ArrayLike = 0.5, level: boo
     place, present, more = some(change, size, most, chance)
     found = jax.vmap(lambda a, b: refine(f, a, b, STEPS, level))(a.s[place], b.s[place])
     ok = once(found._replace(ok=found.ok & present), a.s[place])  # a cell may have been taken twice
-    return Roots(jnp.where(present, found.s, 0.0), ok, jnp.where(present, weight[place] * more, 1.0), found.away)
+    times = jnp.where(present, weight[place] * more, 1.0)
+    return Roots(jnp.where(present, found.s, 0.0), ok, times, found.away, found.side)
 
 
 def once(found: Zero, cell: Array) -> Array:
     """Which of some zeros there are, each counted once: next to a flat one rounding makes several changes of sign, in
     different cells, which begin at `cell`."""
-    s, ok, away = found
+    s, ok, away, _ = found
     before = (cell != cell[:, None]) & ((s < s[:, None]) | ((s == s[:, None]) & (cell < cell[:, None])))
     close = jnp.abs(s - s[:, None]) < jnp.maximum(away, away[:, None])
     return ok & ~jnp.any(before & close & ok, axis=1)
@@ -155,15 +159,15 @@ def refine(f: Along, a: ArrayLike, b: ArrayLike, steps: int, level: bool = False
     rounding = 32 * jnp.finfo(s.dtype).eps * jnp.where(
         jnp.isfinite(va) & jnp.isfinite(vb), jnp.abs(va) + jnp.abs(vb), jnp.abs(v)
     )  # fmt: skip
-    ok, away = _crosses(f, s, v, d, differs, rounding, level)
-    return Zero(jnp.where(ok, s, 0.0), ok, jnp.where(ok, away, 0.0))
+    ok, away, side = _crosses(f, s, v, d, differs, rounding, level)
+    return Zero(jnp.where(ok, s, 0.0), ok, jnp.where(ok, away, 0.0), jnp.where(ok, side, 0.0))
 
 
 def _crosses(
     f: Along, s: Array, v: Array, d: Array, may: Array, rounding: Array, level: bool
-) -> tuple[Array, Array]:  # fmt: skip
+) -> tuple[Array, Array, Array]:  # fmt: skip
     """Whether `f`, with value `v` and derivative `d` at `s`, changes its sign there if it `may`, and how far `away` it
-    has a slope.
+    has a slope, on which `side`.
 
     Two places beside `s` tell, if values and slopes there fit each other: at distance x a zero of order m has the value
     ``slope * x / m``. If not, what is seen is rounding, of coefficients that were multiplied out, say, and places
@@ -178,13 +182,14 @@ def _crosses(
         return (k < rungs) & ~settled
 
     def further(state: tuple[Array, ...]) -> tuple[Array, ...]:
-        k, _, ok, away, x, steep, touches = state
+        k, _, ok, away, side, x, steep, touches = state
         beside, slopes = jax.vmap(lambda s: derivative(f, s))(jnp.stack([s - x, s + x]))
         rise = beside[1] - beside[0]
         crosses = (holds(beside[0], level) != holds(beside[1], level)) & _along(rise, slopes[0], slopes[1])
         expected = jnp.stack([-x, x]) * slopes
         fits = (jnp.abs(beside) <= 2 * jnp.abs(expected)) & (ORDER * jnp.abs(beside) >= jnp.abs(expected))
-        clear = jnp.all(fits & (beside * expected > 0) | ((beside == 0) & (slopes == 0)))
+        flat = (beside == 0) & (slopes == 0)
+        clear = jnp.all(fits & (beside * expected > 0) | flat)
         # A jump is small too against what is further off, but the slope there is the same.
         steepest = jnp.max(jnp.abs(slopes))
         clear &= (k == 0) | (steepest > 4 * steep)
@@ -193,13 +198,15 @@ def _crosses(
         sloping = 4 * x * jnp.abs(d) >= jnp.abs(rise)
         new = jnp.where(clear, crosses, ok | (crosses & near & sloping))
         settled = clear & (crosses | touches)  # that it only touches zero may be rounding once
-        away = jnp.where(clear & ~sloping, x, away)
-        return k + 1, settled, new, away, RUNG * x, jnp.where(k == 0, steepest, steep), clear
+        lean = flat[0].astype(s.dtype) - flat[1]
+        side = jnp.where(clear | (k == 0), lean, side)
+        away = jnp.where((clear & ~sloping) | ((lean != 0) & (clear | (k == 0))), x, away)
+        return k + 1, settled, new, away, side, RUNG * x, jnp.where(k == 0, steepest, steep), clear
 
     no, none = jnp.zeros((), bool), jnp.zeros_like(s)
-    start = (jnp.zeros((), int), ~may, no, none, jnp.full_like(s, gap), none, no)
-    _, _, ok, away, *_ = lax.while_loop(unsettled, further, start)
-    return ok, away
+    start = (jnp.zeros((), int), ~may, no, none, none, jnp.full_like(s, gap), none, no)
+    _, _, ok, away, side, *_ = lax.while_loop(unsettled, further, start)
+    return ok, away, side
 
 
 def _along(rise: Array, before: Array, after: Array) -> Array:
@@ -331,4 +338,4 @@ def _bisect(c: list[Array], a: Array, b: Array) -> tuple[Array, Array]:
 def between(f: Along, places: Array, steps: int, level: bool = False) -> Roots:
     """The zeros of a function that is monotone between neighbouring `places`."""
     found = jax.vmap(lambda a, b: refine(f, a, b, steps, level))(places[:-1], places[1:])
-    return Roots(found.s, once(found, places[:-1]), jnp.ones_like(found.s), found.away)
+    return Roots(found.s, once(found, places[:-1]), jnp.ones_like(found.s), found.away, found.side)

@@ -283,6 +283,41 @@ class Kinds:
         self.emit("}")
         self.names.values.append("s")
 
+    def sums_beside_state(self) -> None:
+        """Sums over iterations that outcomes decide, of values that go on in state, arrays or other sums as well."""
+        n = int(self.rng.integers(3, 5))
+        self.budget = 0
+        self.emit(f"var x: real[{n}]")
+        if stored := self.chance(0.3):
+            self.emit(f"var w: real[{n}]")
+        self.emit(f"q = {self.number(-0.3, 0.5)}")
+        self.emit(f"best = {self.number(-0.3, 0.5)}")
+        self.emit("hits = 0")
+        self.emit("total = 0.0")
+        self.emit(f"for i in 0..{n} {{")
+        self.emit(f"    x[i] ~ Normal({self.number()}, {self.number(0.6, 1.1)})")
+        ahead = self.chance(0.5)
+        guard = self.either("q > 0.2", "q < 0.1", "x[i] > best", "x[i] >= max(best, x[i])", "x[i] > 0.2", "q > x[i]")
+        counted = f"    if {guard} {{ hits = hits + {self.either('1', '1', 'x[i]')} }}"
+        if ahead:
+            self.emit(counted)
+        if self.chance(0.7):
+            self.emit(f"    q = {self.number(0.4, 0.9)} * q + {self.either('x[i]', '0.6 * x[i]', '0.3')}")
+        if self.chance(0.5):
+            self.emit("    best = max(best, x[i])")
+        if self.chance(0.5):
+            self.emit(f"    total = total + {self.either('0.5 * x[i]', 'tanh(x[i])', '(if x[i] > 0.5 then 1 else 0)')}")
+        if stored:
+            self.emit("    w[i] = 0.5 * x[i]")
+        if not ahead:
+            self.emit(counted)
+        self.emit("}")
+        last = self.either("total", "q", "best", "hits * total", "0.5 * hits * q", "w[1] * hits" if stored else "total")
+        self.emit(f"observe {self.number(0, 2)} ~ Normal(0.8 * hits, {self.number(0.6, 1.1)})")
+        self.emit(f"observe {self.number()} ~ Normal(0.4 * hits + {last}, {self.number(0.9, 1.3)})")
+        self.names.latents += [f"x[{k}]" for k in range(n)]
+        self.names.values.append("total")
+
 
 SUBJECTS: Mapping[str, Callable[[Any], None]] = {
     "singular": Kinds.singular, "incremental": Kinds.incremental, "subset": Kinds.subset,
@@ -290,7 +325,9 @@ SUBJECTS: Mapping[str, Callable[[Any], None]] = {
     "library": Kinds.library, "dot": Kinds.products, "slices": Kinds.slices,
 }  # fmt: skip
 
-LATER_SUBJECTS: Mapping[str, Callable[[Any], None]] = {"neighbours": Kinds.neighbours, "fed back": Kinds.fed_back}
+LATER_SUBJECTS: Mapping[str, Callable[[Any], None]] = {
+    "neighbours": Kinds.neighbours, "fed back": Kinds.fed_back, "sums beside state": Kinds.sums_beside_state,
+}  # fmt: skip
 
 
 def kind_of(seed: int) -> str | None:

@@ -40,6 +40,8 @@ DATA: dict[str, dict[str, Any]] = {
     "no_slope_by_data": {"c": 0.0},
     "neighbours_by_data": {"d": [0, 1, 0, 0]},
     "neighbours_before": {"d": [0, 1, 0, 0, 0]},
+    "shocks_carried_beside_sum": {"n": 4, "a": [0.5, 0.2, 0.9, 0.4]},
+    "records": {"n": 3, "y": [1, 0, 1]},
     "poles_in_pole": {"c": 0.0},
     "state_of_angles": {"c": 0.0},
     "mate_outside_slice": {"n": 2, "t": [0.59, -0.2]},

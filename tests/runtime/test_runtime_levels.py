@@ -24,7 +24,9 @@ def _double() -> Iterator[None]:
 def attainable(along: Along, chance: Any) -> tuple[Any, Any, Any]:
     line: Any = SimpleNamespace(dtype=jnp.dtype(float), chance=lambda: chance)
     at = cells(along, sample(along, line.dtype), chance, levels=True)
-    return crossings.attainable(line, along, lambda level: crossings.roots.Roots(level, level, level, level), False, at)
+    return crossings.attainable(
+        line, along, lambda level: crossings.roots.Roots(level, level, level, level, level), False, at
+    )
 
 
 CURVES: dict[str, Along] = {
@@ -64,7 +66,7 @@ def test_levels_of_a_monotone_function_have_their_weights_in_single_precision() 
 
     def root(level: Any) -> Any:
         s = jnp.reshape(level / 2000, (1,)).astype(jnp.float32)
-        return crossings.roots.Roots(s, jnp.abs(s) < 6.5, jnp.ones_like(s), jnp.zeros_like(s))
+        return crossings.roots.Roots(s, jnp.abs(s) < 6.5, jnp.ones_like(s), jnp.zeros_like(s), jnp.zeros_like(s))
 
     terms = np.asarray(jax.jit(jax.vmap(one))(jax.random.uniform(jax.random.key(0), (20_000,), jnp.float32)))
     exact = 2000 * np.sqrt(2 * np.pi)

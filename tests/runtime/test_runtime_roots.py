@@ -111,7 +111,7 @@ def test_rounding_at_the_end_does_not_lose_a_zero(dtype: type) -> None:
     with jax.enable_x64(dtype is np.float64):
         arguments = slope, rest, np.asarray(f(zero, slope, rest)), zero
         lowered = jax.jit(jax.vmap(search)).lower(*arguments)
-        s, ok, _ = lowered.compile(compiler_options={"xla_backend_optimization_level": 0})(*arguments)
+        s, ok, *_ = lowered.compile(compiler_options={"xla_backend_optimization_level": 0})(*arguments)
     assert ok.all()
     np.testing.assert_allclose(s, zero, atol=100 * np.finfo(dtype).eps)
 
@@ -143,13 +143,13 @@ def test_zeros_without_a_slope(name: str, width: float, dtype: type) -> None:
 
     def search(a: Array, b: Array, y: Array, side: Array) -> tuple[roots.Zero, Array]:
         found = roots.refine(lambda s: value(s, y), a, b, 60)
-        at = found.s + side * found.away
+        at = found.s + jnp.where(found.side != 0, found.side, side) * found.away
         return found, -jax.grad(value, 1)(at, y) / jax.grad(value)(at, y)
 
     arguments = (start, start + width, y, np.where(rng.uniform(size=1000) < 0.5, -1, 1))
     with jax.enable_x64(dtype is np.float64):
         found, velocity = jax.jit(jax.vmap(search))(*(jnp.asarray(x, dtype) for x in arguments))
-    s, ok, away = map(np.asarray, found)
+    s, ok, away, _ = map(np.asarray, found)
     rounded = name in ("multiplied out", "exponentials", "function of it")
     exact = dtype is np.float64
     # In single precision what is multiplied out may have one sign all over a narrow bracket.
@@ -213,7 +213,7 @@ def test_a_level_that_is_kept_begins_where_it_is_reached() -> None:
         a, b = jnp.asarray(-9.0), jnp.asarray(9.0)
         for steps in (40, 60):
             found = roots.refine(lambda s: jnp.minimum(s, 1.0) - 1.0, a, b, steps, True)
-            assert found.ok and abs(float(found.s) - 1.0) < 1e-7 and found.away == 0
+            assert found.ok and abs(float(found.s) - 1.0) < 1e-7 and found.side == -1
             assert not roots.refine(lambda s: jnp.maximum(s, 1.0) - 1.0, a, b, steps, True).ok
             assert roots.refine(lambda s: jnp.maximum(s, 1.0) - 1.0, a, b, steps).ok
 
@@ -265,3 +265,21 @@ def test_zeros_of_polynomials_of_a_value_that_ranges_over_many_powers_of_ten(dty
         found = jax.jit(jax.vmap(find))(x)
     assert np.all(np.asarray(found.ok))
     np.testing.assert_allclose(np.asarray(found.s), np.asarray(s), atol=1e-4 if dtype == jnp.float32 else 1e-9)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_what_is_zero_on_one_side_moves_as_on_the_other(dtype: type) -> None:
+    """``max(x, y) - x``: at its boundary, rounding decides whether it has a slope."""
+    y = np.random.default_rng(2).normal(0.3, 0.8, 20_000)
+
+    def search(y: Array) -> tuple[roots.Zero, Array]:
+        def value(s: Array) -> Array:
+            return jnp.max(jnp.stack([0.2 + 0.7 * s, y])) - (0.2 + 0.7 * s)
+
+        found = roots.refine(value, jnp.asarray(-8, y.dtype), jnp.asarray(8, y.dtype), 60)
+        return found, jax.grad(value)(found.s + found.side * found.away)
+
+    with jax.enable_x64(dtype is np.float64):
+        found, slope = jax.jit(jax.vmap(search))(jnp.asarray(y, dtype))
+    assert np.all(found.ok) and np.all(np.asarray(found.side) == -1)
+    np.testing.assert_allclose(slope, -0.7, rtol=1e-6)
