@@ -132,7 +132,7 @@ def configure_jax(bits: int | None) -> None:
     config: Any = jax.config  # its own annotations do not say what it takes
     if cache is not None:
         config.update("jax_compilation_cache_dir", cache)
-        config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+        config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     wide = bits == 64 if bits is not None else jax.default_backend() == "cpu"
     config.update("jax_enable_x64", wide)
 

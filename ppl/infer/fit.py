@@ -306,6 +306,7 @@ def _branches(problem: ProblemLike, machine: Machine, posterior: Posterior) -> t
             "posterior": float(np.mean(posterior.branches[name])),
         }
         for name, (text, span) in problem.branches.items()
+        if name in machine.prior_branches
     )
 
 

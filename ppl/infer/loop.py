@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax  # pyright: ignore[reportMissingTypeStubs]
 
 from ppl.infer.devices import Devices
@@ -34,6 +35,9 @@ CHUNK = 100  # steps between two looks at the run, and the unit of the stop rule
 BATCH = 10  # steps whose mean counts as one observation where the iterates' autocorrelation matters
 B1, B2 = 0.9, 0.99
 CLIP = 10.0  # a gradient entry counts at most this many times its own running root mean square
+
+
+Numbers = jax.Array | np.ndarray[Any, Any]
 
 
 class Moments(NamedTuple):
@@ -75,19 +79,24 @@ def adam() -> optax.GradientTransformation:
 
 
 def initial_state(rows: Rows) -> LoopState:
-    lanes = rows.shape[0]
+    # By NumPy: each operation of jax outside of a compiled function is compiled for itself.
+    zeros, none = _zeros(rows.shape, rows.dtype), _zeros((), np.int32)
     return LoopState(
         rows=rows,
-        adam=jax.vmap(adam().init)(rows),
+        adam=jax.tree.map(lambda x: _zeros(x.shape, x.dtype), jax.eval_shape(jax.vmap(adam().init), rows)),
         moments=no_moments(rows),
-        skipped=jnp.zeros(lanes, jnp.int32),
-        failure=Failure(jnp.array(-1, jnp.int32), jnp.array(0, jnp.int32), jnp.zeros_like(rows[0])),
+        skipped=_zeros(len(zeros), np.int32),
+        failure=Failure(none - np.int32(1), none, zeros[0]),
     )
 
 
 def no_moments(rows: Rows) -> Moments:
-    zeros = jnp.zeros_like(rows)
-    return Moments(jnp.zeros((), jnp.int32), zeros, zeros, zeros, zeros, zeros)
+    zeros = _zeros(rows.shape, rows.dtype)
+    return Moments(_zeros((), np.int32), zeros, zeros, zeros, zeros, zeros)
+
+
+def _zeros(shape: Any, dtype: Any) -> Any:
+    return np.zeros(shape, dtype)
 
 
 class Stage(NamedTuple):

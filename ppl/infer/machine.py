@@ -18,6 +18,7 @@ from ppl.diagnostics import Diagnostic, PplError
 from ppl.infer.devices import Devices
 from ppl.infer.hoist import FAST, QUICK, Compiling, Function
 from ppl.infer.initial import Init, known_of, place
+from ppl.infer.kept import Shelf
 from ppl.infer.layout import Layout, rows_of
 from ppl.infer.loop import CHUNK, initial_state, make_chunk
 from ppl.infer.problem import ProblemLike
@@ -49,15 +50,16 @@ def prepare(
     known = known_of(problem, init)
     lanes, layout = settings.starts, Layout.of(like)
     rows = jnp.repeat(rows_of(jax.tree.map(lambda x: x[None], like)), lanes, axis=0)
-    fn = gradient_of(problem, settings, devices)
     steps_key = jax.random.fold_in(key, STEPS)
     began = time.perf_counter()
-    with Compiling(devices) as compiling:
-        start = compiling.add(_starts(problem, settings), key, level=QUICK)
+    with Compiling(devices, _shelf(problem, settings)) as compiling:
+        start = compiling.add("start", lambda: _starts(problem, settings), key, level=QUICK)
         arguments = (initial_state(rows), steps_key, *loop_arguments(begin(rows, settings.lr), layout, CHUNK))
-        chunk = compiling.add(make_chunk(fn, layout, devices), *arguments, level=FAST)
+        steps = lambda: make_chunk(gradient_of(problem, settings, devices), layout, devices)  # noqa: E731
+        chunk = compiling.add("chunk", steps, *arguments, level=FAST)
         keys = jax.random.split(key, lanes)
-        draw = compiling.add(_drawing(problem, settings.guide, layout, devices), rows, keys, level=QUICK)
+        drawing = lambda: _drawing(problem, settings.guide, layout, devices)  # noqa: E731
+        draw = compiling.add("draw", drawing, rows, keys, level=QUICK)
     first, unit, taken, latents = start.result()(jax.random.fold_in(key, START))
     layout = replace(layout, unit=np.asarray(unit[0], np.float64))
     machine = Machine(
@@ -77,6 +79,12 @@ def prepare(
     )
     rows = place(np.asarray(first[:-1]), layout, init, known)
     return machine, begin(jnp.asarray(rows, first.dtype), settings.lr), time.perf_counter() - began
+
+
+def _shelf(problem: ProblemLike, s: Settings) -> Shelf | None:
+    """Where the functions for this problem and these settings are kept."""
+    traced = (s.guide, s.estimator, s.samples, s.starts, s.noise, s.stl, s.marginalise, s.minibatch, s.boundary_budget)
+    return Shelf.of(problem.digest, dict(problem.data), *traced)
 
 
 def gradient_of(problem: ProblemLike, s: Settings, devices: Devices | None = None) -> Callable[..., Any]:

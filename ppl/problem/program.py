@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import replace
@@ -70,6 +71,9 @@ class BoundProgram:
         self.guards = guards
         self.diagnostics = notes
         self.sources = compiled.sources
+        made_from = (compiled.source_code, sorted(compiled.sources.values()), bound.static, bound.shapes, bound.values,
+                     bound.budgets, bound.guide)  # fmt: skip
+        self.digest = hashlib.sha256(repr(made_from).encode()).hexdigest()  # of all but the data's values
         self._spans = {
             f"t{s.id}": s.span for _, s in ir.blocks(compiled.regions.body) if isinstance(s, ir.Term | ir.Sample)
         }
@@ -112,7 +116,7 @@ class BoundProgram:
             if isinstance(s, ir.Sample) and s.custom is not None and s.custom.name not in drawn_by
         )  # fmt: skip
         self.read_elsewhere = read_elsewhere(compiled.regions.body, program.guards)
-        self.reports = tuple(sorted(jax.eval_shape(self._main_spec, jax.random.key(0))["report"]))
+        self.reports = tuple(sorted(s.name for s in compiled.regions.body if isinstance(s, ir.Report)))
 
     def observing(self, values: Mapping[str, ArrayLike]) -> Self:
         """This problem with other observations of the same shape, by data field. Cheap, and pure: the values may be
@@ -150,9 +154,9 @@ class BoundProgram:
 
     @property
     def branches(self) -> dict[str, tuple[str, Span]]:
-        """Text and place of every guard that has two outcomes and a latent in it, by the name `Draws` gives it."""
-        taken = jax.eval_shape(self._main_spec, jax.random.key(0))["taken"]
-        return {k: (self._guards[k].text, self._guards[k].span) for k in self._guards if k in taken}
+        """Text and place of every guard that has two outcomes and a latent in it, by the name `Draws` gives it, if the
+        program comes to it with these data."""
+        return {k: (g.text, g.span) for k, g in self._guards.items() if not g.levels and g.outcomes is None}
 
     def guide(self, name: str) -> Guide:
         """The variational family of this name, see ppl.problem.families; "program", the one that the program describes;
@@ -230,17 +234,6 @@ class BoundProgram:
 
     def _model(self, at: Point) -> dict[str, Any]:
         return self._code.model(at, self._data(at.u), self.sizes)
-
-    def _main_spec(self, key: Array) -> dict[str, Any]:
-        """One evaluation, for its structure."""
-        family = self.guide("meanfield")
-        dtype = jnp.result_type(float)
-        params = family.init(dtype)
-        data = self._data(params["loc"])
-        eps, noise = jax.tree.map(lambda x: x[0], self._base_draws(family, key, 1, dtype, data))
-        point = family.point(params, eps)
-        out = self._code.model(replace(point, u={**point.u, **noise}), data, self.sizes)
-        return {"report": out["report"], "taken": self._taken(out)}
 
     def _arrays(self, values: Values, missing: float, constrained: bool = False) -> dict[str, Array]:
         """Values by site as float arrays of the right shapes. Raises ValueError for unknown sites and wrong shapes."""
