@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 
@@ -22,6 +23,20 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
     from others."""
     if config.getoption("numprocesses", None) and config.getoption("dist", "no") == "no":
         config.option.dist = "worksteal"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Marks the tests in ``slow.txt``: those that take long and have a quicker one beside them."""
+    names = set((Path(__file__).parent / "slow.txt").read_text(encoding="utf-8").split())
+    for item in items:
+        if item.nodeid in names:
+            item.add_marker(pytest.mark.slow)
+    if not any("::" in a for a in config.args):
+        files = {item.nodeid.partition("::")[0] for item in items}
+        gone = {n for n in names if n.partition("::")[0] in files} - {item.nodeid for item in items}
+        if gone:
+            raise pytest.UsageError(f"tests/slow.txt has tests that are not there: {', '.join(sorted(gone))}")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 from ppl.core import ir, poly
 from ppl.core.rewrite import rebuild
 from ppl.core.show import show
@@ -279,7 +281,9 @@ def new_guard(ctx: Context, op: str, a: ir.Expr, b: ir.Expr, span: Span, pole: b
     def guarded(e: ir.Expr) -> ir.Expr | None:
         if isinstance(e, ir.Op) and e.op == signs.POSITIVE:
             of = f"{'a pole ' * pole}of {ctx.text(span)}"
-            return register_guard(ctx, e.args[0], f"{show(e.args[0])} > 0, {of}", span, pole)
+            masks = e.args[2:]
+            with ctx.under(masks[0]) if masks else nullcontext():
+                return register_guard(ctx, e.args[0], f"{show(e.args[0])} > 0, {of}", span, pole)
         return None
 
     before = len(ctx.guards)

@@ -9,9 +9,11 @@ for each branch. Each component becomes a guard, so each gets a line.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 from ppl.core import ir, poly, squarefree, sturm
 from ppl.core.reads import assigned, leaf_sites, reached
+from ppl.core.rewrite import rebuild
 from ppl.elaborate.context import Context
 from ppl.record import record
 
@@ -22,7 +24,7 @@ MAX_POWER = 1000
 PRODUCTS = ("mul", "div", "neg", "square", "pow", "inv", "to_real", "beside")
 FLAT = ("relu", "max", "min", "clamp", "floordiv", "mod")  # may be a constant where latents move
 LEVELS = ("floor", "ceil", "round", "sign", "step")
-POSITIVE = "positive"  # an operation that exists only between here and the caller
+POSITIVE = "positive"  # an operation that exists only between here and the caller; by a third operand it is masked
 
 
 def parts_of(ctx: Context, value: ir.Expr, most: int = MAX_PARTS) -> ir.Expr | None:
@@ -170,6 +172,18 @@ def either(a: ir.Expr, b: ir.Expr) -> ir.Expr:
     return ir.negate(both(ir.negate(a), ir.negate(b)))
 
 
+def masked(condition: ir.Expr, mask: ir.Expr) -> ir.Expr:
+    """A condition whose parts are looked at where `mask` holds: elsewhere an index in them may be none of the array."""
+
+    def rule(e: ir.Expr) -> ir.Expr | None:
+        if not isinstance(e, ir.Op) or e.op != POSITIVE:
+            return None
+        value, zero, *masks = e.args
+        return replace(e, args=(value, zero, both(mask, *masks) if masks else mask))
+
+    return rebuild(condition, rule)
+
+
 def agree(a: ir.Expr, b: ir.Expr) -> ir.Expr:
     """``a == b``, for conditions on continuous values."""
     for x, y in ((a, b), (b, a)):
@@ -189,7 +203,8 @@ class _Splitter:
         if self.parts > MAX_PARTS or not any(a.random for a in poly.atoms(p)):
             self.parts += 1
             return positive(p)
-        rules = (self.pole, self.factor, self.power, self.repeated, self.kink, self.branch, self.roots, self.function)
+        rules = (self.pole, self.factor, self.power, self.repeated, self.kink, self.branch, self.choice, self.roots,
+                 self.function)  # fmt: skip
         for rule in rules:
             out = rule(p)
             if out is not None:
@@ -354,6 +369,34 @@ class _Splitter:
             on, off = (poly.substitute(p, {a: poly.constant(x)}) for x in (1.0, 0.0))
             return either(both(a.condition, self.sign(on)), both(ir.negate(a.condition), self.sign(off)))
         return None
+
+    def choice(self, p: poly.Poly) -> ir.Expr | None:
+        """A value for which data choose between latents, so that none of these moves it whatever the data are."""
+        latents = [a for a in poly.atoms(p) if self.continuous(a)]
+        slopes = [split[0] for a in latents if self.alone(a, latents) and (split := poly.split_affine(p, a))]
+        for a in poly.atoms(p):
+            if not isinstance(a, ir.Select) or a.condition.random or a != poly.indicator(a.condition):
+                continue
+            cases: list[dict[ir.Expr, poly.Poly]] = [{a: poly.constant(x)} for x in (1.0, 0.0)]
+            if len(latents) > 1 and all(any(not poly.substitute(x, c) for c in cases) for x in slopes):
+                on, off = (self.sign(poly.substitute(p, c)) for c in cases)
+                other = ir.negate(a.condition)
+                return either(both(a.condition, masked(on, a.condition)), both(other, masked(off, other)))
+        return None
+
+    def alone(self, latent: ir.Expr, among: list[ir.Expr]) -> bool:
+        """Whether a latent is certainly none of the others, as ``x[t]`` may be ``x[0]``."""
+
+        def differ(a: ir.Expr, b: ir.Expr) -> bool:
+            if not (isinstance(a, ir.Cell) and isinstance(b, ir.Cell) and a.array == b.array):
+                return True
+            gaps = [
+                poly.add(self.ctx.normal(i), self.ctx.normal(j), -1.0)
+                for i, j in zip(a.indices, b.indices, strict=True)
+            ]
+            return any(g and poly.is_constant(g) for g in gaps)
+
+        return all(x == latent or differ(x, latent) for x in among)
 
     def roots(self, p: poly.Poly) -> ir.Expr | None:
         """A polynomial in one atom with constant coefficients: the product of its real linear factors."""

@@ -83,6 +83,8 @@ def prepare(
 
 def _shelf(problem: ProblemLike, s: Settings) -> Shelf | None:
     """Where the functions for this problem and these settings are kept."""
+    if not problem.digest:
+        return None
     traced = (s.guide, s.estimator, s.samples, s.starts, s.noise, s.stl, s.marginalise, s.minibatch, s.boundary_budget)
     return Shelf.of(problem.digest, dict(problem.data), *traced)
 

@@ -65,6 +65,7 @@ class StandIn:
     reports: tuple[str, ...] = ()
     diagnostics: tuple[Any, ...] = ()
     guards: tuple[Any, ...] = ()
+    digest: str = ""
     sources: dict[str, str] = field(default_factory=dict)
     data: dict[str, Any] = field(default_factory=dict)
 

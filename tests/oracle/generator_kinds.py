@@ -240,8 +240,14 @@ class Kinds:
         self.emit(f"s = {self.number(-0.4, 0.4)}")
         self.emit(f"r = {self.number(-0.4, 0.4)}")
         right, left = self.either("x[i + 1]", "x[i + 1]", "x[i]"), self.either("x[i - 1]", "x[i - 1]", "0.5 * x[i - 1]")
-        self.emit(f"for i in 1..{n - 1} {{")
-        self.emit(f"    o = if {'y > 0.2 * i' if by_outcome else 'd[i] > 0'} then {right} else {left}")
+        beyond = self.chance(0.3)  # an index beyond the array where its branch is not taken
+        self.emit(f"for i in {0 if beyond else 1}..{n if beyond else n - 1} {{")
+        if beyond:
+            by_outcome, right, left = False, "x[i + 1]", self.either("x[0]", "x[i]", "0.5 * x[i]")
+            choice = f"i < {n - 1}"
+        else:
+            choice = "y > 0.2 * i" if by_outcome else "d[i] > 0"
+        self.emit(f"    o = if {choice} then {right} else {left}")
         gap = self.either("x[i] - o", "o - x[i]", "x[i] + o", "0.5 * x[i] - o")
         kept = self.either(gap, f"0.3 * r + {gap}", "o")
         guard = self.either("r > 0", f"{gap} > 0", "r > x[i]", "r > o", f"r + 0.4 * s > {self.number(-0.3, 0.3)}")

@@ -40,6 +40,7 @@ DATA: dict[str, dict[str, Any]] = {
     "no_slope_by_data": {"c": 0.0},
     "neighbours_by_data": {"d": [0, 1, 0, 0]},
     "neighbours_before": {"d": [0, 1, 0, 0, 0]},
+    "chosen_by_data": {"d": [0, 1, 2, 1], "y": [0.2, 1.0, 0.4, -0.3]},
     "shocks_carried_beside_sum": {"n": 4, "a": [0.5, 0.2, 0.9, 0.4]},
     "records": {"n": 3, "y": [1, 0, 1]},
     "poles_in_pole": {"c": 0.0},

@@ -122,8 +122,8 @@ def marked(cases: Sequence[int]) -> list[Any]:
 
 
 def mostly_slow(names: Sequence[str]) -> list[Any]:
-    """Every fourth of the recorded programs is checked by default, the others with `-m slow`."""
-    return [pytest.param(x, marks=[pytest.mark.slow] * (k % 4 > 0)) for k, x in enumerate(names)]
+    """Every eighth of the recorded programs is checked by default, the others with `-m slow`."""
+    return [pytest.param(x, marks=[pytest.mark.slow] * (k % 8 > 0)) for k, x in enumerate(names)]
 
 
 # ------------------------------------------------------------------------------------------- generated programs
