@@ -11,10 +11,9 @@ from ppl.core.show import show
 from ppl.emit import loops, observed
 from ppl.emit.printer import Printer
 from ppl.emit.shape import Facts
-from ppl.emit.together import members_of
 from ppl.emit.writer import Writer, tuple_text
 from ppl.language.distributions import Distribution, named
-from ppl.regions.extract import conjuncts
+from ppl.regions.reached import reached
 
 
 @dataclass
@@ -77,23 +76,10 @@ class Emitter:
         value = self.printer.expr(info.value, s.mask)
         comment = f":{info.guard.span.line}  {info.guard.text}"
         take, nowhere = ("level", 0.5) if info.guard.levels else ("decide", -1.0)
-        reached = self.reached(s)
-        if reached is not None:  # an index beyond the array would make it another instance of the guard
-            value = f"jnp.where({self.printer.expr(reached)}, {value}, {nowhere})"
+        where = reached(self.facts.regions, s.index)
+        if where is not None:  # an index beyond the array would make it another instance of the guard
+            value = f"jnp.where({self.printer.expr(where)}, {value}, {nowhere})"
         self.w.line(f'{g} = out["{g}"] = control.{take}({value}, path, "{g}")', comment)
-
-    def reached(self, s: ir.Decide) -> ir.Expr | None:
-        """What data alone say of where a guard of a loop, or a twin that it stands for, is reached."""
-        regions = self.facts.regions
-        if s.mask is None or not regions.guards[s.index].loops:
-            return None
-        masks = [regions.guards[k].guard.mask for k in members_of(regions, s.index)]
-        known = [set[ir.Expr]() if m is None else set(conjuncts(m)) for m in (*masks, s.mask)]
-        out: ir.Expr | None = None
-        for c in conjuncts(s.mask):
-            if not c.random and all(c in k for k in known):
-                out = ir.conjunction(out, c)
-        return out
 
     # ------------------------------------------------------------------- sites
 
