@@ -37,9 +37,6 @@ B1, B2 = 0.9, 0.99
 CLIP = 10.0  # a gradient entry counts at most this many times its own running root mean square
 
 
-Numbers = jax.Array | np.ndarray[Any, Any]
-
-
 class Moments(NamedTuple):
     """Welford sums of a chunk, each (lanes, parameters): of its `seen` iterates, and of the means of its full batches.
 

@@ -19,7 +19,7 @@ def reached(regions: Regions, guard: int) -> ir.Expr | None:
     Where it does not hold, the guard may be one of an element beyond its array, which reads as another element.
     """
     loops = regions.guards[guard].loops
-    if not loops:
+    if not loops or regions.program.guards[guard].mask is None:
         return None
     members = [i.guard.index for i in regions.guards if i.representative == guard]
     known = [_of_data(regions, regions.program.guards[k].mask, loops) for k in members]
