@@ -23,6 +23,7 @@ from ppl.regions.forks import Fork, fork_of
 from ppl.regions.mates import may_move
 from ppl.regions.model import NOWHERE, Boundary, GuardInfo, Latent, Normal, Regions
 from ppl.regions.modes import Modes, modes_of
+from ppl.regions.reached import where_reached
 from ppl.regions.scope import Scope
 
 
@@ -330,6 +331,8 @@ class BoundaryEmitter:
             mates = mates_in_iteration(regions, self.scope, b, loops[-1], decided)
         mates += (", pole=True" + follows(regions, self.scope, b)) * pole
         self.w.line(f'gap = surface.jump(evaluate, slope, "g{b.guard}", {on}, {off}, {terms}{mates})')
+        if (where := where_reached(regions, b.guard)) is not None:  # else what flips here is another instance
+            self.w.line(f"gap = jnp.where({self.printer().expr(where)}, gap, 0.0)")
         return False
 
     def paths(self, b: Boundary, together: Mapping[int, tuple[bool, bool]], on: str, off: str) -> str:

@@ -12,7 +12,7 @@ from ppl.regions.model import Regions
 DEEPEST, LARGEST = 16, 500  # assignments behind a condition, and parts of it, that are looked through
 
 
-def reached(regions: Regions, guard: int) -> ir.Expr | None:
+def where_reached(regions: Regions, guard: int) -> ir.Expr | None:
     """A condition on data and loop variables without which neither a guard nor a twin that it stands for is reached;
     None if there is none.
 

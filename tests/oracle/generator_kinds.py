@@ -12,7 +12,7 @@ import numpy as np
 from generator_words import Names
 
 FIRST = 10**6  # seeds from here on are of these kinds, in turn
-LATER = 2 * 10**6  # and from here on of those that came later
+LATER, LAST = 2 * 10**6, 3 * 10**6  # and from here on of those that came later
 
 
 class Kinds:
@@ -28,7 +28,7 @@ class Kinds:
             setattr(self, name, 0.0)
         self.noise = 0
         self.budget = 2
-        {**SUBJECTS, **LATER_SUBJECTS}[kind](self)
+        {k: f for _, kinds in GENERATIONS for k, f in kinds.items()}[kind](self)
         for _ in range(int(self.rng.integers(0, 2))):
             self.statement(1)
         if self.names.values:
@@ -324,6 +324,68 @@ class Kinds:
         self.names.latents += [f"x[{k}]" for k in range(n)]
         self.names.values.append("total")
 
+    def under_data(self) -> None:
+        """Comparisons with thresholds from data, some of them equal, that conditions on data leave out in places."""
+        n = int(self.rng.integers(3, 5))
+        self.numbers_in_data(n, ties=self.chance(0.8))
+        self.data["d"] = [int(v) for v in self.rng.integers(0, 2, n)]
+        self.emit("data d: int[n]")
+        x, y = self.latents("real", "real")
+        self.emit(f"s = {self.number(-0.3, 0.4)}")
+        self.emit("for i in 0..n {")
+        nested = self.chance(0.25)
+        if nested:
+            self.emit("  for j in 0..2 {")
+        for _ in range(int(self.rng.integers(1, 3))):
+            self._reached_by_data(x, y, "j" if nested else "")
+        if nested:
+            self.emit("  }")
+        self.emit(f"  observe y[i] ~ Normal(s, {self.number(0.7, 1.2)})")
+        self.emit("}")
+        self.names.values.append("s")
+
+    def _reached_by_data(self, x: str, y: str, inner: str) -> None:
+        place = "t[i]"
+        condition = self.either(
+            "d[i] == 1", "d[i] == 1", "d[i] == 0", "t[i] > 0.2", "d[i] == 1 and i > 0", "i < n - 1", "i > 0"
+        )
+        if condition == "i < n - 1":
+            place = self.either("t[i + 1]", "t[i]")
+        elif "i > 0" in condition:
+            place = self.either("t[i - 1]", "t[i]")
+        elif inner and self.chance(0.4):
+            condition, place = (
+                self.either(f"d[{inner}] == 1", f"d[i] == 1 and {inner} < i"),
+                self.either("t[i]", "t[1]"),
+            )
+        left = self.either(
+            x, x, y, f"{x} + 0.5 * {y}", f"{x} * {y}", f"{x} / {y}", f"{x} * {x} + 0.5 * {y}", f"sin(3 * {x}) + {y}",
+            f"max({x}, {y})", f"{x} + 0.3 * s", f"exp(0.5 * {x})",
+        )  # fmt: skip
+        more = self.either(
+            f"s = s + {self.number(0.3, 0.8)}", f"s = 0.7 * s + {self.number(0.3, 0.8)}", f"s = 0.5 * s + 0.3 * {y}"
+        )
+        less = self.either(f"s = s - {self.number(0.2, 0.5)}", f"s = 0.6 * s - 0.2 * {x}", "s = s")
+        factor = f"factor {self.number(-0.5, 0.5)} * {self.either(x, y, '1.0')}"
+        v = self.fresh("v")
+        lines = self.pick(
+            [
+                [f"if {condition} {{ if {left} > {place} {{ {more} }} else {{ {less} }} }}"],
+                [f"if {condition} {{ if {left} > {place} {{ {more} }} else {{ {less} }} }} else {{ {less} }}"],
+                [f"if {condition} and {left} > {place} {{ {more} }}"],
+                [f"if {condition} {{ if {left} > {place} {{ {factor} }} else {{ {more} }} }}"],
+                [f"{v} = if {condition} then {left} - {place} else {y} - t[i]", f"if {v} > 0 {{ {more} }}"],
+                [
+                    f"{v} = if {condition} then {left} > {place} else {y} > 0.1",
+                    f"if {v} {{ {more} }} else {{ {less} }}",
+                ],
+                [f"if {condition} {{ s = 0.8 * s + 0.3 * floor(1.5 * tanh({left}) - {place}) }}"],
+                [f"if {left} > t[i] {{ if {condition} {{ {more} }} else {{ {less} }} }}"],
+            ]
+        )
+        for line in lines:
+            self.emit(f"    {line}")
+
 
 SUBJECTS: Mapping[str, Callable[[Any], None]] = {
     "singular": Kinds.singular, "incremental": Kinds.incremental, "subset": Kinds.subset,
@@ -335,10 +397,12 @@ LATER_SUBJECTS: Mapping[str, Callable[[Any], None]] = {
     "neighbours": Kinds.neighbours, "fed back": Kinds.fed_back, "sums beside state": Kinds.sums_beside_state,
 }  # fmt: skip
 
+LAST_SUBJECTS: Mapping[str, Callable[[Any], None]] = {"under data": Kinds.under_data}
+
+GENERATIONS = ((FIRST, SUBJECTS), (LATER, LATER_SUBJECTS), (LAST, LAST_SUBJECTS))  # with the first seed of each
+
 
 def kind_of(seed: int) -> str | None:
     """What the program of a seed is about; None for the general ones."""
-    if seed < FIRST:
-        return None
-    subjects = tuple(SUBJECTS) if seed < LATER else tuple(LATER_SUBJECTS)
-    return subjects[seed % len(subjects)]
+    subjects = next((tuple(kinds) for first, kinds in reversed(GENERATIONS) if seed >= first), None)
+    return None if subjects is None else subjects[seed % len(subjects)]
