@@ -12,7 +12,6 @@ import jax
 import numpy as np
 
 from ppl.infer.boundaries import settled
-from ppl.infer.machine import MEASURE
 from ppl.infer.result import Posterior
 from ppl.infer.run import Machine, Run
 from ppl.infer.stopping import Floats
@@ -39,7 +38,7 @@ def weigh_beside(
     others: list[Moments] = []
     if apart and run.rows is not None:
         rows = machine.filled(run.rows)
-        found = settled(machine, rows, jax.random.fold_in(jax.random.key(machine.seed), MEASURE))
+        found = settled(machine, rows)
         log_weight = np.where(found[:, None], machine.evaluate(rows), -np.inf)
         others = _regions(machine, rows, log_weight, quantities).distinct(mine)
     weighing = weigh(mine, posterior.log_weight, others)

@@ -83,33 +83,33 @@ class Boundaries:
         }
 
 
-def settled(machine: Machine, rows: Floats, key: jax.Array) -> NDArray[np.bool_]:
+def settled(machine: Machine, rows: Floats) -> NDArray[np.bool_]:
     """Which of `rows`, one for each lane, are at an optimum, as far as noise lets one see: nowhere is the slope of the
     ELBO beyond STEEP. The others are starts that stopped on their way."""
     dtype = jnp.result_type(*jax.tree.leaves(machine.layout.like))
-    run = begin(jnp.asarray(rows, dtype), machine.lr)
+    run = begin(np.asarray(rows, dtype), machine.lr)
     first, _, stage, unit = loop_arguments(run, machine.layout, 0)
-    asked = stage._replace(lr=jnp.zeros_like(stage.lr), measuring=jnp.ones_like(stage.measuring))
-    steps = jnp.asarray(ROUNDS * STEPS, jnp.int32)
-    moments = machine.chunk(run.loop, key, first, steps, asked, unit)[0].moments
+    asked = stage._replace(lr=np.zeros_like(stage.lr), measuring=np.ones_like(stage.measuring))
+    steps = np.asarray(ROUNDS * STEPS, np.int32)
+    moments = machine.chunk(run.loop, machine.streams.measure, first, steps, asked, unit)[0].moments
     scale = machine.layout.scales(rows)
     slope = np.abs(np.asarray(moments.mean, np.float64)) * scale
     error = np.sqrt(np.asarray(moments.m2, np.float64)) * scale / (ROUNDS * STEPS)
     return np.all(slope < np.maximum(STEEP, ERRORS * error), axis=1)
 
 
-def measure(machine: Machine, row: Floats, key: jax.Array) -> Boundaries | None:
+def measure(machine: Machine, row: Floats) -> Boundaries | None:
     """The boundary part of the gradient at a row of params. None if there is none, or it is not finite."""
     dtype = jnp.result_type(*jax.tree.leaves(machine.layout.like))
-    run = begin(jnp.asarray(np.repeat(row[None], machine.lanes, axis=0), dtype), machine.lr)
+    run = begin(np.asarray(np.repeat(row[None], machine.lanes, axis=0), dtype), machine.lr)
     first, _, stage, unit = loop_arguments(run, machine.layout, 0)
-    steps = jnp.asarray(STEPS, jnp.int32)
+    steps, key = np.asarray(STEPS, np.int32), machine.streams.measure
     means, squares, skipped = [], [], []
     for weight in (1.0, 0.0):
         asked = stage._replace(
-            lr=jnp.zeros_like(stage.lr),
-            boundaries=jnp.full_like(stage.boundaries, weight),
-            measuring=jnp.ones_like(stage.measuring),
+            lr=np.zeros_like(stage.lr),
+            boundaries=np.full_like(stage.boundaries, weight),
+            measuring=np.ones_like(stage.measuring),
         )
         loops = [machine.chunk(run.loop, key, first + k * STEPS, steps, asked, unit)[0] for k in range(ROUNDS)]
         means.append(np.concatenate([np.asarray(x.moments.mean, np.float64) for x in loops]))

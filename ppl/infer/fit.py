@@ -26,16 +26,15 @@ from ppl.infer.devices import Devices, Given, share
 from ppl.infer.hosts import Hosts
 from ppl.infer.initial import Init, name_of
 from ppl.infer.layout import row_of
-from ppl.infer.loop import CHUNK, lane_keys
+from ppl.infer.loop import CHUNK
 from ppl.infer.machine import BLOCK, gradient_of, prepare
-from ppl.infer.machine import DRAWS as _DRAWS
-from ppl.infer.machine import MEASURE as _MEASURE
 from ppl.infer.problem import DrawsLike, ProblemLike
 from ppl.infer.result import Fit, Posterior
 from ppl.infer.run import Machine, Run, advance
 from ppl.infer.saved_run import ONLY, Checkpoint, RunFile
 from ppl.infer.settings import DRAWS, MAX_STEPS, Progress, Settings, SettingsError
 from ppl.infer.stopping import Floats
+from ppl.infer.streams import lane_keys
 from ppl.language.budget import BOUNDARY_BUDGET, Budget
 from ppl.language.guides import PROGRAM
 
@@ -247,9 +246,8 @@ def _finish(
     problem, draws = request.problem, request.draws
     row, starts = _best(machine, run)
     params = machine.layout.unflatten(row)
-    key = jax.random.fold_in(jax.random.key(settings.seed), _DRAWS)
-    posterior = _posterior(machine, row, key, draws)
-    elbo, elbo_se = _elbo(machine, row, key, posterior.log_weight)
+    posterior = _posterior(machine, row, draws)
+    elbo, elbo_se = _elbo(machine, row, posterior.log_weight)
     trace = _leading(run)
     if not np.isfinite(elbo) or np.any(np.isneginf(trace[-CHUNK:])):
         bad = float(np.mean(~np.isfinite(posterior.log_weight)))
@@ -269,7 +267,7 @@ def _finish(
         starts=tuple(float(e) for e in starts),
         steps=run.step,
         rhat=_rhat(run, machine),
-        nonfinite_steps=int(np.sum(run.loop.skipped)),
+        nonfinite_steps=int(np.sum(np.asarray(run.loop.skipped))),
         converged=run.converged_at is not None,
         stop_reason=_stop_reason(run, request.steps),
         notes=tuple(str(getattr(d, "message", d)) for d in problem.diagnostics),
@@ -292,7 +290,7 @@ def _boundaries(problem: ProblemLike, settings: Settings, machine: Machine, row:
     """Not known where the estimator leaves boundaries out, or takes the score, which does not tell the parts apart."""
     if settings.estimator != "combined" or any(g.status == "score" for g in problem.guards):
         return None
-    return measure(machine, row, jax.random.fold_in(jax.random.key(settings.seed), _MEASURE))
+    return measure(machine, row)
 
 
 def _branches(problem: ProblemLike, machine: Machine, posterior: Posterior) -> tuple[dict[str, Any], ...]:
@@ -315,7 +313,7 @@ def _blame(problem: ProblemLike, settings: Settings, machine: Machine, run: Run)
     failure = run.loop.failure
     if int(failure.step) < 0:
         return ""
-    key = lane_keys(machine.steps_key, failure.step, machine.lanes)[int(failure.lane)]
+    key = lane_keys(machine.streams.steps, failure.step, machine.lanes)[int(failure.lane)]
     params = machine.layout.unflatten(failure.row)
     when = f"first at step {int(failure.step) + 1}"
     fn = gradient_of(problem, settings)
@@ -366,27 +364,26 @@ def _rhat(run: Run, machine: Machine) -> float:
     return stopping.split_rhat(tail, stopping.best_start(tail))
 
 
-def _posterior(machine: Machine, row: Floats, key: jax.Array, draws: int) -> Posterior:
+def _posterior(machine: Machine, row: Floats, draws: int) -> Posterior:
     """At least `draws` draws and their log weights, in blocks of the one compiled size."""
     blocks: list[DrawsLike] = []
     while not blocks or len(blocks) * blocks[0].log_weight.size < draws:
-        blocks.append(_block(machine, row, key, len(blocks)))
+        blocks.append(_block(machine, row, len(blocks)))
 
     def joined(field: str) -> Any:
         def join(*parts: Any) -> Any:
-            return np.concatenate([np.reshape(p, (-1, *p.shape[2:])) for p in parts])
+            return np.concatenate([np.reshape(np.asarray(p), (-1, *p.shape[2:])) for p in parts])
 
         return jax.tree.map(join, *[getattr(b, field) for b in blocks])
 
     return Posterior(*(joined(field) for field in Posterior.FIELDS))
 
 
-def _block(machine: Machine, row: Floats, key: jax.Array, number: int) -> DrawsLike:
-    keys = jax.random.split(jax.random.fold_in(key, number), machine.lanes)
-    return machine.draw(np.repeat(row[None], machine.lanes, axis=0), keys)
+def _block(machine: Machine, row: Floats, number: int) -> DrawsLike:
+    return machine.draw(np.repeat(row[None], machine.lanes, axis=0), machine.draw_keys(number))
 
 
-def _elbo(machine: Machine, row: Floats, key: jax.Array, log_weight: Floats) -> tuple[float, float]:
+def _elbo(machine: Machine, row: Floats, log_weight: Floats) -> tuple[float, float]:
     """The ELBO and its standard error, from the blocks of draws in `log_weight` and the further ones that it takes."""
     weights = [log_weight]
     size = machine.lanes * BLOCK
@@ -395,7 +392,7 @@ def _elbo(machine: Machine, row: Floats, key: jax.Array, log_weight: Floats) -> 
         elbo, error = _mean_and_error(seen)
         if not error > ELBO_ERROR or seen.size >= ELBO_DRAWS:
             return elbo, error
-        weights.append(np.ravel(_block(machine, row, key, seen.size // size).log_weight))
+        weights.append(np.ravel(_block(machine, row, seen.size // size).log_weight))
 
 
 def _mean_and_error(log_weight: Floats) -> tuple[float, float]:

@@ -27,6 +27,7 @@ import optax  # pyright: ignore[reportMissingTypeStubs]
 
 from ppl.infer.devices import Devices
 from ppl.infer.layout import Layout, row_of
+from ppl.infer.streams import lane_keys
 
 Rows = jax.Array  # (lanes, parameters)
 ElboAndGrad = Callable[[Any, jax.Array, Any], tuple[jax.Array, Any]]
@@ -75,7 +76,7 @@ def adam() -> optax.GradientTransformation:
     return optax.scale_by_adam(b1=B1, b2=B2)
 
 
-def initial_state(rows: Rows) -> LoopState:
+def initial_state(rows: Any) -> LoopState:
     # By NumPy: each operation of jax outside of a compiled function is compiled for itself.
     zeros, none = _zeros(rows.shape, rows.dtype), _zeros((), np.int32)
     return LoopState(
@@ -87,7 +88,7 @@ def initial_state(rows: Rows) -> LoopState:
     )
 
 
-def no_moments(rows: Rows) -> Moments:
+def no_moments(rows: Any) -> Moments:
     zeros = _zeros(rows.shape, rows.dtype)
     return Moments(_zeros((), np.int32), zeros, zeros, zeros, zeros, zeros)
 
@@ -101,11 +102,11 @@ class Stage(NamedTuple):
     lanes), 1 where two lanes belong together. `boundaries` weights the part of a gradient that comes from boundaries;
     with `measuring` 1 the moments are those of the gradients instead of the iterates."""
 
-    lr: jax.Array
-    temperature: jax.Array
-    teams: jax.Array
-    boundaries: jax.Array
-    measuring: jax.Array
+    lr: Any
+    temperature: Any
+    teams: Any
+    boundaries: Any
+    measuring: Any
 
 
 def make_chunk(
@@ -153,11 +154,6 @@ def make_chunk(
         return jax.lax.fori_loop(0, steps, body, (state, jnp.full((CHUNK, lanes), jnp.nan, dtype)))
 
     return chunk
-
-
-def lane_keys(key: jax.Array, step: Any, lanes: int) -> jax.Array:
-    """The keys of one step's lanes."""
-    return jax.random.split(jax.random.fold_in(key, step), lanes)
 
 
 def _step(state: LoopState, grad: Rows, ok: jax.Array, length: Rows) -> tuple[Rows, Any]:

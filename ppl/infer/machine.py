@@ -25,9 +25,9 @@ from ppl.infer.problem import ProblemLike
 from ppl.infer.run import Machine, Run, begin, loop_arguments
 from ppl.infer.settings import Settings, SettingsError
 from ppl.infer.start import PRIOR_DRAWS, place_starts
+from ppl.infer.streams import any_keys, make_streams, typed
 
 BLOCK = 256  # draws from each lane per call of the one compiled drawing function
-START, STEPS, COMPARE, DRAWS, SEARCH, MEASURE = range(6)  # streams split off the seed
 
 
 def prepare(
@@ -40,7 +40,6 @@ def prepare(
     Raises :class:`SettingsError` for a guide that is not known, PplError for a program without latents, for one without
     loops to take minibatches of, and for initial values that do not belong to it.
     """
-    key = jax.random.key(settings.seed)
     if all(site.noise for site in problem.sites):
         raise PplError([Diagnostic("PPL805", "the program has no latents: there is nothing to infer")])
     try:
@@ -49,36 +48,38 @@ def prepare(
         raise SettingsError(str(error)) from error
     known = known_of(problem, init)
     lanes, layout = settings.starts, Layout.of(like)
-    rows = jnp.repeat(rows_of(jax.tree.map(lambda x: x[None], like)), lanes, axis=0)
-    steps_key = jax.random.fold_in(key, STEPS)
+    row = np.concatenate([np.ravel(np.asarray(x)) for x in jax.tree.leaves(like)])
+    rows, key, keys = np.repeat(row[None], lanes, axis=0), any_keys(), any_keys(lanes)
+    seed, number = np.int64(settings.seed), np.int32(0)
     began = time.perf_counter()
     with Compiling(devices, _shelf(problem, settings)) as compiling:
+        streams = compiling.add("streams", lambda: make_streams(lanes), seed, number, level=QUICK)
         start = compiling.add("start", lambda: _starts(problem, settings), key, level=QUICK)
-        arguments = (initial_state(rows), steps_key, *loop_arguments(begin(rows, settings.lr), layout, CHUNK))
+        arguments = (initial_state(rows), key, *loop_arguments(begin(rows, settings.lr), layout, CHUNK))
         steps = lambda: make_chunk(gradient_of(problem, settings, devices), layout, devices)  # noqa: E731
         chunk = compiling.add("chunk", steps, *arguments, level=FAST)
-        keys = jax.random.split(key, lanes)
         drawing = lambda: _drawing(problem, settings.guide, layout, devices)  # noqa: E731
         draw = compiling.add("draw", drawing, rows, keys, level=QUICK)
-    first, unit, taken, latents = start.result()(jax.random.fold_in(key, START))
+    split = lambda number: typed(streams.result()(seed, np.int32(number)))  # noqa: E731
+    own = split(0)
+    first, unit, taken, latents = jax.tree.map(np.asarray, start.result()(own.start))
     layout = replace(layout, unit=np.asarray(unit[0], np.float64))
     machine = Machine(
         chunk=chunk.result(),
-        draw=lambda rows, keys: draw.result()(jnp.asarray(rows, unit.dtype), keys),
-        fresh=lambda key: np.asarray(start.result()(key)[0])[1:],
+        draw=lambda rows, keys: draw.result()(np.asarray(rows, unit.dtype), keys),
+        fresh=lambda number: np.asarray(start.result()(split(number).search)[0])[1:],
         layout=layout,
         lanes=lanes,
         lr=settings.lr,
         latents=sum(int(np.prod(site.free)) for site in problem.sites if not site.noise),
         seed=settings.seed,
-        steps_key=steps_key,
-        search_key=jax.random.fold_in(key, SEARCH),
-        compare_key=jax.random.fold_in(key, COMPARE),
+        streams=own,
+        draw_keys=lambda number: split(number).draws,
         prior_branches={k: float(v) for k, v in taken.items()},
-        prior=jax.tree.map(np.asarray, latents),
+        prior=latents,
     )
-    rows = place(np.asarray(first[:-1]), layout, init, known)
-    return machine, begin(jnp.asarray(rows, first.dtype), settings.lr), time.perf_counter() - began
+    rows = place(first[:-1], layout, init, known)
+    return machine, begin(np.asarray(rows, first.dtype), settings.lr), time.perf_counter() - began
 
 
 def _shelf(problem: ProblemLike, s: Settings) -> Shelf | None:

@@ -18,17 +18,16 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from ppl.infer import search, stopping
 from ppl.infer.layout import Layout
 from ppl.infer.loop import BATCH, CHUNK, LoopState, Stage, initial_state, no_moments
 from ppl.infer.stopping import Chunk, Floats, Verdict
+from ppl.infer.streams import Streams
 
 PHASES = EXPLORE, ANNEAL, CROSS, POLISH = "explore", "anneal", "cross", "polish"
 STRAGGLERS = 0.25  # of the starts may still be on their way when exploring ends
-COMPARED = 4  # blocks of draws behind a comparison of ELBOs
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,21 +35,21 @@ class Machine:
     """What a run is carried out with: compiled functions, the layout of params, the random streams.
 
     `chunk` is :func:`ppl.infer.loop.make_chunk` compiled. ``draw(rows, keys)`` makes a block of draws from each of as
-    many rows as there are lanes. ``fresh(key)`` gives rows at prior draws. `prior_branches` has how often the condition
+    many rows as there are lanes; ``draw_keys(number)`` are the keys of a block of the posterior's.
+    ``fresh(number)`` gives rows at prior draws. `prior_branches` has how often the condition
     of each of the problem's branches holds under the prior, `prior` draws of the latents from it.
     """
 
     chunk: Callable[..., tuple[LoopState, jax.Array]]
     draw: Callable[[Any, jax.Array], Any]
-    fresh: Callable[[jax.Array], Floats]
+    fresh: Callable[[int], Floats]
     layout: Layout
     lanes: int
     lr: float
     latents: int
     seed: int
-    steps_key: jax.Array
-    search_key: jax.Array
-    compare_key: jax.Array
+    streams: Streams
+    draw_keys: Callable[[int], jax.Array]
     prior_branches: Mapping[str, float]
     prior: Mapping[str, Any]
 
@@ -61,8 +60,8 @@ class Machine:
 
     def blocks(self, rows: Floats) -> Iterator[Any]:
         """The draws whose log weights `evaluate` gives, of as many rows as there are lanes, a block at a time."""
-        for key in jax.random.split(self.compare_key, COMPARED):
-            yield self.draw(rows, jnp.repeat(key[None], self.lanes, axis=0))
+        for keys in self.streams.compare:
+            yield self.draw(rows, keys)
 
     def filled(self, rows: Floats) -> Floats:
         """`rows`, at most as many as there are lanes, and the first again for every lane without one."""
@@ -127,13 +126,13 @@ class Run:
 
 def begin(rows: Any, lr: float) -> Run:
     """A run before its first step."""
-    return Run(loop=initial_state(jnp.asarray(rows)), lr=lr)
+    return Run(loop=initial_state(rows), lr=lr)
 
 
 def advance(run: Run, machine: Machine, limit: int) -> Run:
     """Steps to the end of the present chunk, or to `limit` if that comes first."""
     todo = min(CHUNK - run.step % CHUNK, limit - run.step)
-    loop, elbo = machine.chunk(run.loop, machine.steps_key, *loop_arguments(run, machine.layout, todo))
+    loop, elbo = machine.chunk(run.loop, machine.streams.steps, *loop_arguments(run, machine.layout, todo))
     run = replace(run, loop=loop, step=run.step + todo, trace=(*run.trace, np.asarray(elbo)[:todo]))
     return run if run.step % CHUNK else _close_chunk(run, machine)
 
@@ -142,8 +141,8 @@ def loop_arguments(run: Run, layout: Layout, todo: int) -> tuple[Any, ...]:
     """First step, number of steps, stage and unit, typed so that every call fits the one compiled program."""
     lanes, dtype = run.loop.rows.shape[0], run.loop.rows.dtype
     teams = np.ones((lanes, lanes)) if run.pooled else np.eye(lanes)
-    stage = Stage(*(jnp.asarray(x, dtype) for x in (run.lr, run.temperatures(lanes), teams, 1.0, 0.0)))
-    return jnp.asarray(run.step, jnp.int32), jnp.asarray(todo, jnp.int32), stage, jnp.asarray(layout.unit, dtype)
+    stage = Stage(*(np.asarray(x, dtype) for x in (run.lr, run.temperatures(lanes), teams, 1.0, 0.0)))
+    return np.asarray(run.step, np.int32), np.asarray(todo, np.int32), stage, np.asarray(layout.unit, dtype)
 
 
 def pooled(elbo: Floats) -> Floats:
@@ -197,7 +196,7 @@ def _end_exploring(run: Run, verdict: Verdict, machine: Machine, averaged: Float
     run = replace(run, rows=rows, elbos=kept, starts=elbos, starts_rhat=rhat)
     if search.agree(elbos, errors):
         return _polish(run, machine)
-    return _hot(run, machine, 0, machine.fresh(jax.random.fold_in(machine.search_key, 0)))
+    return _hot(run, machine, 0, machine.fresh(0))
 
 
 def _hot(run: Run, machine: Machine, level: int, rows: Any = None) -> Run:
@@ -206,7 +205,7 @@ def _hot(run: Run, machine: Machine, level: int, rows: Any = None) -> Run:
 
 
 def _restart(run: Run, rows: Any) -> Run:
-    fresh = initial_state(jnp.asarray(rows, run.loop.rows.dtype))
+    fresh = initial_state(np.asarray(rows, run.loop.rows.dtype))
     return replace(run, loop=fresh._replace(skipped=run.loop.skipped, failure=run.loop.failure))
 
 
@@ -241,7 +240,7 @@ def _cross(run: Run, machine: Machine) -> Run:
     if run.crossings >= search.CROSSINGS or run.failed >= search.patience(machine.latents):
         return _polish(run, machine)
     number = run.crossings + 1
-    prior = machine.fresh(jax.random.fold_in(machine.search_key, number))
+    prior = machine.fresh(number)
     rows = search.cross(run.rows, prior, machine.layout, np.random.default_rng((machine.seed, number)))
     lr = machine.lr * search.CROSSING_LR
     return _restart(replace(run, phase=CROSS, crossings=number, lr=lr), rows)

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import DTypeLike
 
-from ppl.problem.guides import Guide, Params, Shape
+from ppl.problem.guides import Guide, Params, Shape, zeros
 from ppl.runtime.coordinates import SinhArcsinh
 from ppl.runtime.point import Point
 
@@ -33,7 +33,7 @@ class Flow(Guide):
         return self.base.independent(site)
 
     def more(self, dtype: DTypeLike) -> Params:
-        zero = {k: jnp.zeros(s, dtype) for k, s in self.latents.continuous.items()}
+        zero = {k: zeros(s, dtype) for k, s in self.latents.continuous.items()}
         return {**self.base.more(dtype), "skew": zero, "log_tail": dict(zero)}
 
     def noise(self) -> dict[str, Shape]:

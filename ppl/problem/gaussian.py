@@ -25,7 +25,7 @@ from jax.typing import DTypeLike
 from numpy.typing import NDArray
 
 from ppl.problem.existence import ALWAYS, NEVER
-from ppl.problem.guides import Guide, Latents, Params, Shape, scales
+from ppl.problem.guides import Guide, Latents, Params, Shape, scales, zeros
 from ppl.runtime.densities import normal
 from ppl.runtime.point import Index, Lines, Point
 
@@ -86,7 +86,7 @@ class FullRank(Guide):
         return out
 
     def more(self, dtype: DTypeLike) -> Params:
-        return {"tril": {self.key: jnp.zeros(len(self.entries[0]), dtype)}}
+        return {"tril": {self.key: zeros((len(self.entries[0]),), dtype)}}
 
     def triangle(self, params: Params) -> Array:
         """R."""
@@ -185,7 +185,7 @@ class Chain(Guide):
         return site not in self.chained
 
     def more(self, dtype: DTypeLike) -> Params:
-        return {"coupling": {k: jnp.zeros((s[0] - 1, *s[1:]), dtype) for k, s in self.chained.items()}}
+        return {"coupling": {k: zeros((s[0] - 1, *s[1:]), dtype) for k, s in self.chained.items()}}
 
     def couplings(self, params: Params) -> dict[str, Array]:
         """How much of the element before each element has: the first has none."""

@@ -14,6 +14,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax, nn
@@ -76,11 +77,11 @@ class Guide(ABC):
     def init(self, dtype: DTypeLike) -> Params:
         """Standard normal in every coordinate, equal probabilities for the outcomes of a discrete site."""
         sites, outcomes = self.latents.continuous, self.latents.outcomes
-        out = {part: {k: jnp.zeros(s, dtype) for k, s in sites.items()} for part in ("loc", "log_scale")}
+        out = {part: {k: zeros(s, dtype) for k, s in sites.items()} for part in ("loc", "log_scale")}
         out |= self.more(dtype)
         if outcomes:
             sizes = {k: () if n == 2 else (n,) for k, n in outcomes.items()}
-            out["logits"] = {k: jnp.zeros((*self.latents.shapes[k], *size), dtype) for k, size in sizes.items()}
+            out["logits"] = {k: zeros((*self.latents.shapes[k], *size), dtype) for k, size in sizes.items()}
         return out
 
     def more(self, dtype: DTypeLike) -> Params:
@@ -160,6 +161,11 @@ class MeanField(Guide):
     def log_density(self, params: Params, u: Mapping[str, Array]) -> dict[str, Array]:
         loc, scale = params["loc"], scales(params)
         return {k: normal(x, loc[k], scale[k]) for k, x in u.items()}
+
+
+def zeros(shape: Shape, dtype: DTypeLike) -> Array:
+    """Zeros, without a program of XLA's for their shape."""
+    return jax.device_put(np.zeros(shape, dtype))  # pyright: ignore[reportUnknownMemberType]
 
 
 def standard(eps: Array) -> Array:
