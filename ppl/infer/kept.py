@@ -32,7 +32,7 @@ import numpy as np
 from jax.experimental import serialize_executable
 
 FOLDER = "functions"  # in that of jax's cache
-MOST = 256  # files; six for each program with its data and options
+MOST = 256  # files; eight for each program with its data and options
 LIBRARIES = ("jax", "jaxlib", "numpy", "optax")
 WHERE_CACHED = ("jax_compilation_cache", "jax_persistent_cache")  # settings that say only what is cached, and where
 
