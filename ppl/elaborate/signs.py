@@ -8,6 +8,7 @@ for each branch. Each component becomes a guard, so each gets a line.
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import replace
 
@@ -21,6 +22,8 @@ MAX_PARTS = 24  # a comparison with more components stays as it is (and is likel
 MAX_DEGREE = 8
 MAX_STEPS = 200  # in looking for the factors of a value
 MAX_POWER = 1000
+MAX_CHOICES = 6  # conditions on data in the slope of a latent, all outcomes of which are looked at
+ROUNDING = 1e-12
 PRODUCTS = ("mul", "div", "neg", "square", "pow", "inv", "to_real", "beside")
 FLAT = ("relu", "max", "min", "clamp", "floordiv", "mod")  # may be a constant where latents move
 LEVELS = ("floor", "ceil", "round", "sign", "step")
@@ -182,6 +185,23 @@ def masked(condition: ir.Expr, mask: ir.Expr) -> ir.Expr:
         return replace(e, args=(value, zero, both(mask, *masks) if masks else mask))
 
     return rebuild(condition, rule)
+
+
+def of_data(p: poly.Poly) -> list[ir.Select]:
+    """The conditions on data in a polynomial, as numbers 1 and 0."""
+    found = [a for a in poly.atoms(p) if isinstance(a, ir.Select) and not a.condition.random]
+    return [a for a in found if a == poly.indicator(a.condition)]
+
+
+def may_vanish(p: poly.Poly) -> bool:
+    """Whether a polynomial is zero under some outcomes of its conditions on data."""
+    largest = max((abs(c) for c in p.values()), default=1.0)
+    chosen = of_data(p)[:MAX_CHOICES]
+    for outcomes in itertools.product((1.0, 0.0), repeat=len(chosen)):
+        rest = poly.substitute(p, {a: poly.constant(x) for a, x in zip(chosen, outcomes, strict=True)})
+        if all(abs(c) < ROUNDING * largest for c in rest.values()):
+            return True
+    return False
 
 
 def agree(a: ir.Expr, b: ir.Expr) -> ir.Expr:
@@ -374,15 +394,12 @@ class _Splitter:
         """A value for which data choose between latents, so that none of these moves it whatever the data are."""
         latents = [a for a in poly.atoms(p) if self.continuous(a)]
         slopes = [split[0] for a in latents if self.alone(a, latents) and (split := poly.split_affine(p, a))]
-        for a in poly.atoms(p):
-            if not isinstance(a, ir.Select) or a.condition.random or a != poly.indicator(a.condition):
-                continue
-            cases: list[dict[ir.Expr, poly.Poly]] = [{a: poly.constant(x)} for x in (1.0, 0.0)]
-            if len(latents) > 1 and all(any(not poly.substitute(x, c) for c in cases) for x in slopes):
-                on, off = (self.sign(poly.substitute(p, c)) for c in cases)
-                other = ir.negate(a.condition)
-                return either(both(a.condition, masked(on, a.condition)), both(other, masked(off, other)))
-        return None
+        chosen = next(iter(of_data(p)), None)
+        if len(latents) < 2 or chosen is None or not all(may_vanish(s) for s in slopes):
+            return None
+        on, off = (self.sign(poly.substitute(p, {chosen: poly.constant(x)})) for x in (1.0, 0.0))
+        condition, other = chosen.condition, ir.negate(chosen.condition)
+        return either(both(condition, masked(on, condition)), both(other, masked(off, other)))
 
     def alone(self, latent: ir.Expr, among: list[ir.Expr]) -> bool:
         """Whether a latent is certainly none of the others, as ``x[t]`` may be ``x[0]``."""

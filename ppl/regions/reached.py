@@ -6,7 +6,6 @@ from collections.abc import Mapping
 
 from ppl.core import ir
 from ppl.core.rewrite import rebuild
-from ppl.regions.extract import conjuncts
 from ppl.regions.model import Regions
 
 DEEPEST, LARGEST = 16, 500  # assignments behind a condition, and parts of it, that are looked through
@@ -21,41 +20,78 @@ def where_reached(regions: Regions, guard: int) -> ir.Expr | None:
     loops = regions.guards[guard].loops
     if not loops or regions.program.guards[guard].mask is None:
         return None
-    members = [i.guard.index for i in regions.guards if i.representative == guard]
-    known = [_of_data(regions, regions.program.guards[k].mask, loops) for k in members]
-    out: ir.Expr | None = None
-    for c in known[0]:
-        if all(c in others for others in known[1:]):
-            out = ir.conjunction(out, c)
+    names = frozenset(d.name for d in regions.program.data)
+    variables = frozenset(regions.loops[k].var for k in loops)
+    needed: list[ir.Expr] = []
+    for i in regions.guards:
+        if i.representative != guard:
+            continue
+        mask = regions.program.guards[i.guard.index].mask
+        found = None if mask is None else _Reader(regions.definitions, names, variables).needed(mask, True, DEEPEST)
+        if found is None:
+            return None
+        if found not in needed:
+            needed.append(found)
+    out = needed[0]
+    for x in needed[1:]:
+        out = ir.Op("or", (out, x), ir.BOOL, False)
     return out
 
 
-def _of_data(regions: Regions, mask: ir.Expr | None, loops: tuple[int, ...]) -> list[ir.Expr]:
-    """The parts of a mask that data and the variables of `loops` decide, written in these."""
-    if mask is None:
-        return []
-    names = {d.name for d in regions.program.data}
-    variables = {regions.loops[k].var for k in loops}
-    out: list[ir.Expr] = []
-    for c in conjuncts(mask):
-        settled = None if c.random else _settled(c, regions.definitions, DEEPEST)
-        leaves = (
-            [] if settled is None else [x for x in ir.walk(settled) if isinstance(x, ir.Var | ir.LoopVar | ir.Cell)]
+class _Reader:
+    """Reads conditions, up to LARGEST parts of them, for what they say of data and the variables of loops."""
+
+    def __init__(
+        self, definitions: Mapping[str, ir.Expr], data: frozenset[str], variables: frozenset[ir.LoopVar]
+    ) -> None:
+        self.definitions, self.data, self.variables = definitions, data, variables
+        self.left = LARGEST
+
+    def needed(self, e: ir.Expr, holds: bool, depth: int) -> ir.Expr | None:
+        """A condition that is true wherever `e` is, or is not if it `holds` not; None if there is none."""
+        self.left -= 1
+        if self.left < 0 or depth == 0:
+            return None
+        if not e.random:
+            settled = self.settled(e, depth)
+            if settled is not None:
+                return settled if holds else ir.negate(settled)
+        match e:
+            case ir.Var() if e.name in self.definitions:
+                return self.needed(self.definitions[e.name], holds, depth - 1)
+            case ir.Op("not", (inner,)):
+                return self.needed(inner, not holds, depth)
+            case ir.Op("and" | "or", (a, b)):
+                parts = self.needed(a, holds, depth), self.needed(b, holds, depth)
+                return ir.conjunction(*parts) if (e.op == "and") == holds else _either(*parts)
+            case ir.Select():
+                on = ir.conjunction(self.needed(e.condition, True, depth), self.needed(e.then, holds, depth))
+                off = ir.conjunction(self.needed(e.condition, False, depth), self.needed(e.orelse, holds, depth))
+                return _either(on, off)
+            case _:
+                return None
+
+    def settled(self, e: ir.Expr, depth: int) -> ir.Expr | None:
+        """An expression written in data and loop variables; None if it has others, or is too large."""
+
+        def rule(x: ir.Expr) -> ir.Expr | None:
+            return self.definitions.get(x.name) if isinstance(x, ir.Var) else None
+
+        parts = list(ir.walk(e))
+        self.left -= len(parts)
+        if self.left < 0:
+            return None
+        if any(rule(x) for x in parts):
+            return self.settled(rebuild(e, rule), depth - 1) if depth else None
+        leaves = (x for x in parts if isinstance(x, ir.Var | ir.LoopVar | ir.Cell))
+        known = all(
+            x in self.variables if isinstance(x, ir.LoopVar) else isinstance(x, ir.Var) and x.name in self.data
+            for x in leaves
         )
-        if settled is not None and all(
-            x in variables if isinstance(x, ir.LoopVar) else isinstance(x, ir.Var) and x.name in names for x in leaves
-        ):
-            out.append(settled)
-    return out
+        return e if known else None
 
 
-def _settled(e: ir.Expr, definitions: Mapping[str, ir.Expr], depth: int) -> ir.Expr | None:
-    """An expression with its variables replaced by what they are assigned; None beyond a depth or size."""
-
-    def rule(x: ir.Expr) -> ir.Expr | None:
-        return definitions.get(x.name) if isinstance(x, ir.Var) else None
-
-    if not any(rule(x) for x in ir.walk(e)):
-        return e
-    large = sum(1 for _ in ir.walk(e)) > LARGEST
-    return None if large or depth == 0 else _settled(rebuild(e, rule), definitions, depth - 1)
+def _either(a: ir.Expr | None, b: ir.Expr | None) -> ir.Expr | None:
+    if a is None or b is None:
+        return None
+    return a if a == b else ir.Op("or", (a, b), ir.BOOL, False)
