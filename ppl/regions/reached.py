@@ -1,4 +1,4 @@
-"""Where data alone say whether a guard of a loop is reached."""
+"""Where data alone say whether a guard is reached."""
 
 from __future__ import annotations
 
@@ -17,11 +17,10 @@ def where_reached(regions: Regions, guard: int) -> ir.Expr | None:
 
     Where it does not hold, the guard may be one of an element beyond its array, which reads as another element.
     """
-    loops = regions.guards[guard].loops
-    if not loops or regions.program.guards[guard].mask is None:
+    if regions.program.guards[guard].mask is None:
         return None
     names = frozenset(d.name for d in regions.program.data)
-    variables = frozenset(regions.loops[k].var for k in loops)
+    variables = frozenset(regions.loops[k].var for k in regions.guards[guard].loops)
     needed: list[ir.Expr] = []
     for i in regions.guards:
         if i.representative != guard:

@@ -21,6 +21,7 @@ from interpreter import sites  # noqa: E402
 DATA: dict[str, dict[str, Any]] = {
     "equal_thresholds_under_data": {"y": [0.2, 0.4, 0.4, 0.4], "d": [1, 0, 1, 0]},
     "index_beyond_array_by_outcome": {"d": [1, 1, 0, 1], "y": [0.2, 0.5, 0.1, 0.5]},
+    "index_beyond_array_of_size": {"n": 3, "y": [0.2, 0.5, 0.1]},
     "chosen_among_three": {"d": [1, 2, 0, 1], "y": [0.2, 0.5, 0.1, 0.5]},
     "later_thresholds_under_data": {"y": [0.2, 1.0, 0.4, -0.3]},
     "bounds_in_branch": {"n": 2, "t": [0.3, 1.2]},
