@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ppl.core import ir
+from ppl.core.reads import expressions_of
 from ppl.diagnostics import Span, counted, did_you_mean
 from ppl.elaborate import arrays, densities, draws, expressions, limits, samplers, whiles
 from ppl.elaborate.context import (
@@ -378,10 +379,24 @@ def for_loop(ctx: Context, s: ast.For) -> None:
     body, after = tuple(ctx.block), ctx.env
     ctx.env, ctx.block, ctx.loops = dict(outer_env), outer_block, ctx.loops[:-1]
     carries = leave(ctx, s, entries, after)
+    body = (*unchanged(ctx, s, entries, carries, body), *body)
     for name, b in after.items():
         if name not in outer_env and isinstance(b, Local | Partial):
             ctx.env[name] = Partial(binding_span(b))
     ctx.block.append(ir.Loop(loop_id, var, lo, hi, body, carries, (), (), ctx.mask, s.span))
+
+
+def unchanged(
+    ctx: Context, s: ast.For, entries: dict[str, tuple[ir.Var, Local]], carries: tuple[ir.Carry, ...],
+    body: tuple[ir.Statement, ...],
+) -> Iterator[ir.Let]:  # fmt: skip
+    """What the body may hand on and does not, but reads: where no path leads, as in ``if 1 > 2 { k = k + 1 }``."""
+    carried = {c.entry for c in carries}
+    read = {x.name for t in body for e in expressions_of(t, ctx.guards) for x in ir.walk(e) if isinstance(x, ir.Var)}
+    for entry, before in entries.values():
+        if entry not in carried and entry.name in read:
+            ctx.definitions[entry.name] = before.value
+            yield ir.Let(entry, before.value, None, s.span)
 
 
 def while_loop(ctx: Context, s: ast.While) -> None:

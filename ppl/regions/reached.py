@@ -8,7 +8,7 @@ from ppl.core import ir
 from ppl.core.rewrite import rebuild
 from ppl.regions.model import Regions
 
-DEEPEST, LARGEST = 16, 500  # assignments behind a condition, and parts of it, that are looked through
+DEEPEST, LARGEST = 200, 20_000  # assignments behind a condition, and parts of it, that are looked through
 
 
 def where_reached(regions: Regions, guard: int) -> ir.Expr | None:
