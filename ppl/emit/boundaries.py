@@ -332,7 +332,7 @@ class BoundaryEmitter:
         mates += (", pole=True" + follows(regions, self.scope, b)) * pole
         self.w.line(f'gap = surface.jump(evaluate, slope, "g{b.guard}", {on}, {off}, {terms}{mates})')
         if (where := where_reached(regions, b.guard)) is not None:  # else what flips here is another instance
-            self.w.line(f"gap = jnp.where({self.printer().expr(where)}, gap, 0.0)")
+            self.w.line(f"gap = jnp.where({self.live_printer(position).expr(where)}, gap, 0.0)")
         return False
 
     def paths(self, b: Boundary, together: Mapping[int, tuple[bool, bool]], on: str, off: str) -> str:
@@ -532,7 +532,8 @@ def has_sizes(b: Boundary) -> bool:
 
 def reads_of(facts: Facts, scope: Scope, info: GuardInfo) -> set[str]:
     """Variables of the program that the boundaries of a guard ask the main evaluation for."""
-    out: set[str] = set()
+    where = where_reached(facts.regions, info.guard.index)
+    out: set[str] = set() if where is None else leaves(where) & set(scope.home)
     for b in info.boundaries:
         drawn = () if b.line == NOWHERE else draw_of(scope, b.line).args
         for e in (b.slope, *(() if b.rest is None else (b.rest,)), *drawn):

@@ -19,7 +19,7 @@ def where_reached(regions: Regions, guard: int) -> ir.Expr | None:
     """
     if regions.program.guards[guard].mask is None:
         return None
-    names = frozenset(d.name for d in regions.program.data)
+    names = frozenset(d.name for d in regions.program.data) | _of_loops(regions.program)
     variables = frozenset(regions.loops[k].var for k in regions.guards[guard].loops)
     needed: list[ir.Expr] = []
     for i in regions.guards:
@@ -35,6 +35,13 @@ def where_reached(regions: Regions, guard: int) -> ir.Expr | None:
     for x in needed[1:]:
         out = ir.Op("or", (out, x), ir.BOOL, False)
     return out
+
+
+def _of_loops(program: ir.Program) -> frozenset[str]:
+    """What loops leave behind that depends on data alone: a count of them, say."""
+    outer = [s for s in program.body if isinstance(s, ir.Loop)]
+    finals = [x.final for s in outer for x in (*s.carries, *s.reductions, *s.collects)]
+    return frozenset(v.name for v in finals if not v.random)
 
 
 class _Reader:
