@@ -395,11 +395,22 @@ class _Splitter:
         latents = [a for a in poly.atoms(p) if self.continuous(a)]
         slopes = [split[0] for a in latents if self.alone(a, latents) and (split := poly.split_affine(p, a))]
         chosen = next(iter(of_data(p)), None)
-        if len(latents) < 2 or chosen is None or not all(may_vanish(s) for s in slopes):
+        if len(latents) < 2 or chosen is None:
+            return None
+        nested = any(sum(x in of_data(p) for x, _ in m) > 1 for m in p)  # not a sum of choices: some latent moves that
+        if not (all(may_vanish(s) for s in slopes) if nested else self.vanish_alone(p, slopes)):
             return None
         on, off = (self.sign(poly.substitute(p, {chosen: poly.constant(x)})) for x in (1.0, 0.0))
         condition, other = chosen.condition, ir.negate(chosen.condition)
         return either(both(condition, masked(on, condition)), both(other, masked(off, other)))
+
+    def vanish_alone(self, p: poly.Poly, slopes: list[poly.Poly]) -> bool:
+        """Whether one condition on data makes each of the slopes zero, on one side or the other."""
+
+        def zero(s: poly.Poly, a: ir.Expr) -> bool:
+            return any(not poly.substitute(s, {a: poly.constant(x)}) for x in (1.0, 0.0))
+
+        return any(all(zero(s, a) for s in slopes) for a in of_data(p))
 
     def alone(self, latent: ir.Expr, among: list[ir.Expr]) -> bool:
         """Whether a latent is certainly none of the others, as ``x[t]`` may be ``x[0]``."""
