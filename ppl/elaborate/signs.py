@@ -394,23 +394,22 @@ class _Splitter:
         """A value for which data choose between latents, so that none of these moves it whatever the data are."""
         latents = [a for a in poly.atoms(p) if self.continuous(a)]
         slopes = [split[0] for a in latents if self.alone(a, latents) and (split := poly.split_affine(p, a))]
-        chosen = next(iter(of_data(p)), None)
-        if len(latents) < 2 or chosen is None:
+        chosen = of_data(p)
+        if len(latents) < 2 or not chosen:
             return None
-        nested = any(sum(x in of_data(p) for x, _ in m) > 1 for m in p)  # not a sum of choices: some latent moves that
-        if not (all(may_vanish(s) for s in slopes) if nested else self.vanish_alone(p, slopes)):
-            return None
-        on, off = (self.sign(poly.substitute(p, {chosen: poly.constant(x)})) for x in (1.0, 0.0))
-        condition, other = chosen.condition, ir.negate(chosen.condition)
-        return either(both(condition, masked(on, condition)), both(other, masked(off, other)))
 
-    def vanish_alone(self, p: poly.Poly, slopes: list[poly.Poly]) -> bool:
-        """Whether one condition on data makes each of the slopes zero, on one side or the other."""
+        def decides(a: ir.Select) -> bool:
+            return all(any(not poly.substitute(s, {a: poly.constant(x)}) for x in (1.0, 0.0)) for s in slopes)
 
-        def zero(s: poly.Poly, a: ir.Expr) -> bool:
-            return any(not poly.substitute(s, {a: poly.constant(x)}) for x in (1.0, 0.0))
-
-        return any(all(zero(s, a) for s in slopes) for a in of_data(p))
+        first = next((a for a in chosen if decides(a)), None)
+        if first is None:
+            nested = any(sum(x in chosen for x, _ in m) > 1 for m in p)  # a sum of choices has a latent that moves it
+            if not nested or not all(may_vanish(s) for s in slopes):
+                return None
+            first = chosen[0]
+        on, off = (self.sign(poly.substitute(p, {first: poly.constant(x)})) for x in (1.0, 0.0))
+        other = ir.negate(first.condition)
+        return either(both(first.condition, masked(on, first.condition)), both(other, masked(off, other)))
 
     def alone(self, latent: ir.Expr, among: list[ir.Expr]) -> bool:
         """Whether a latent is certainly none of the others, as ``x[t]`` may be ``x[0]``."""
