@@ -23,7 +23,7 @@ from ppl.regions.forks import Fork, fork_of
 from ppl.regions.mates import may_move
 from ppl.regions.model import NOWHERE, Boundary, GuardInfo, Latent, Normal, Regions
 from ppl.regions.modes import Modes, modes_of
-from ppl.regions.reached import where_reached
+from ppl.regions.reached import made_by_loops
 from ppl.regions.scope import Scope
 
 
@@ -331,8 +331,8 @@ class BoundaryEmitter:
             mates = mates_in_iteration(regions, self.scope, b, loops[-1], decided)
         mates += (", pole=True" + follows(regions, self.scope, b)) * pole
         self.w.line(f'gap = surface.jump(evaluate, slope, "g{b.guard}", {on}, {off}, {terms}{mates})')
-        if (where := where_reached(regions, b.guard)) is not None:  # else what flips here is another instance
-            self.w.line(f"gap = jnp.where({self.live_printer(position).expr(where)}, gap, 0.0)")
+        if info.where is not None:  # where it does not hold, what flips here is another instance
+            self.w.line(f"gap = jnp.where({self.live_printer(position).expr(info.where)}, gap, 0.0)")
         return False
 
     def paths(self, b: Boundary, together: Mapping[int, tuple[bool, bool]], on: str, off: str) -> str:
@@ -532,11 +532,10 @@ def has_sizes(b: Boundary) -> bool:
 
 def reads_of(facts: Facts, scope: Scope, info: GuardInfo) -> set[str]:
     """Variables of the program that the boundaries of a guard ask the main evaluation for."""
-    where = where_reached(facts.regions, info.guard.index)
-    out: set[str] = set() if where is None else leaves(where) & set(scope.home)
+    out = set(made_by_loops(info.where, facts.regions.program))
     for b in info.boundaries:
         drawn = () if b.line == NOWHERE else draw_of(scope, b.line).args
-        for e in (b.slope, *(() if b.rest is None else (b.rest,)), *drawn):
+        for e in (b.slope, *(() if b.rest is None else (b.rest,)), *drawn, *b.line.indices):
             out |= leaves(e)
         out |= reads_of_search(facts, scope, info, b)
         if b.effect == "global" or not info.loops:

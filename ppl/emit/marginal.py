@@ -189,7 +189,8 @@ def reads_of_term(facts: Facts, scope: Scope, m: Marginal) -> set[str]:
     """Variables of the program that the expectation of a term asks the main evaluation for."""
     out: set[str] = set()
     for v in m.variables:
-        for e in (*draw_of(scope, v.latent).args, *(x for t in v.guards for x in (t.slope, t.rest))):
+        thresholds = (x for t in v.guards for x in (t.slope, t.rest))
+        for e in (*draw_of(scope, v.latent).args, *v.latent.indices, *thresholds):
             out |= leaves(e)
     part = term_slice(facts.regions, scope, m)
     return out | {v.name for v in part.variables} | set(part.arrays)

@@ -113,7 +113,7 @@ class _Collector:
                 if s.index not in self.guards or s.index in self.given or not self.moves(s.index):
                     return None
                 self.decided.add(s.index)
-                self.need(self.regions.guards[s.index].value)
+                self.need(self.regions.guards[s.index].value, *self.where(s.index))
                 if s.mask is not None and self.stands_in(ir.GuardRef(s.index)):
                     self.need(s.mask)
                 return s
@@ -145,6 +145,11 @@ class _Collector:
         self.need(s.lo, s.hi, *(r.delta for r in reductions), *(r.init for r in reductions))
         self.need(*(c.element for c in collects))
         return replace(s, body=self.select(s.body), reductions=reductions, collects=collects)
+
+    def where(self, guard: int) -> tuple[ir.Expr, ...]:
+        """What data say of whether a guard is reached."""
+        where = self.regions.guards[guard].where
+        return () if where is None else (where,)
 
     def held(self, s: ir.Let) -> bool:
         """Whether the main evaluation holds a variable already, for the state of its loop, and it stays as it is."""
@@ -214,9 +219,8 @@ class _Collector:
         info = self.regions.guards[g]
         computed = not self.stands_in(ir.GuardRef(g)) and f"guard {g}" not in self.scope.masks
         mask = info.guard.mask if self.masked or not computed else None
-        self.outside(info.value)
-        if mask is not None:
-            self.outside(mask)
+        for e in (info.value, *self.where(g), *(() if mask is None else (mask,))):
+            self.outside(e)
         self.out.recomputed.append(ir.Decide(g, mask, info.guard.span))
 
     def outside(self, e: ir.Expr) -> None:

@@ -13,7 +13,6 @@ from ppl.emit.printer import Printer
 from ppl.emit.shape import Facts
 from ppl.emit.writer import Writer, tuple_text
 from ppl.language.distributions import Distribution, named
-from ppl.regions.reached import where_reached
 
 
 @dataclass
@@ -76,9 +75,8 @@ class Emitter:
         value = self.printer.expr(info.value, s.mask)
         comment = f":{info.guard.span.line}  {info.guard.text}"
         take, nowhere = ("level", 0.5) if info.guard.levels else ("decide", -1.0)
-        where = where_reached(self.facts.regions, s.index)
-        if where is not None:  # an index beyond the array would make it another instance of the guard
-            value = f"jnp.where({self.printer.expr(where)}, {value}, {nowhere})"
+        if info.where is not None:  # an index beyond the array would make it another instance of the guard
+            value = f"jnp.where({self.printer.expr(info.where)}, {value}, {nowhere})"
         self.w.line(f'{g} = out["{g}"] = control.{take}({value}, path, "{g}")', comment)
 
     # ------------------------------------------------------------------- sites

@@ -25,6 +25,7 @@ from ppl.regions.model import NOWHERE, Boundary, GuardInfo, Latent, Normal, Regi
 from ppl.regions.normals import normal_for, normal_of, with_normals
 from ppl.regions.optimize import chosen
 from ppl.regions.prefix import sorted_sums
+from ppl.regions.reached import any_of, conditions_of_data, made_by_loops
 from ppl.regions.scope import Scope, scope_of
 from ppl.regions.search import searches
 from ppl.regions.work import Nominal, Workload, coordinates, workload
@@ -81,12 +82,15 @@ def extract(
     flow = analyse(program.body, program.guards)
     scope = scope_of(program, elaborated.definitions, flow, names)
     forms = {g.index: normalise(scope, g) for g in program.guards}
-    classes = twins(scope, forms)
+    where = conditions_of_data(scope, {k: f.loops for k, f in forms.items()})
+    classes = twins(scope, forms, where)
     plan = Plan(scope, choices(asked, program.guards, file, sink), classes)
     infos: dict[int, GuardInfo] = {}
     for representative, members in classes.items():
         for info in classify(plan, representative, members, forms, sink):
             infos[info.guard.index] = info
+        data = any_of(where.get(k) for k in members)
+        infos[representative] = replace(infos[representative], where=data)
     classified = tuple(infos[g.index] for g in program.guards)
     scored = score.scored_terms(scope, classified)
     guards = with_repeats(scope, with_mates(scope, score.without(scope, classified, scored)))
@@ -120,15 +124,22 @@ def normalise(scope: Scope, g: ir.Guard) -> Normalised:
     return Normalised(p, canonical, lead < 0 and not kept, needed if movable else home, movable, null, kept)
 
 
-def twins(scope: Scope, forms: Mapping[int, Normalised]) -> dict[int, dict[int, bool]]:
-    """representative -> {guard: false where the representative is true}; guards in one place with one boundary."""
+def twins(
+    scope: Scope, forms: Mapping[int, Normalised], where: Mapping[int, ir.Expr]
+) -> dict[int, dict[int, bool]]:
+    """representative -> {guard: false where the representative is true}; guards in one place with one boundary.
+
+    `where`: what data must say where guards are reached, which has to be known where the representative is decided.
+    """
+    made = {k: made_by_loops(where.get(k), scope.program) for k in forms}
     by_key: dict[tuple[object, ...], list[int]] = {}
     classes: dict[int, dict[int, bool]] = {}
     for k, f in forms.items():
         # `v > 0` and `v < 0` are one boundary only if v is zero with probability zero.
         key = (f.kept, f.loops, f.canonical, f.flipped and not f.null)
         known = by_key.setdefault(key, [])
-        first = next((r for r in known if forms[r].hoisted or is_computed(scope, r, k)), k)
+        fits = (r for r in known if made[k] <= made[r] and (forms[r].hoisted or is_computed(scope, r, k)))
+        first = next(fits, k)
         if first == k:
             known.append(k)
         classes.setdefault(first, {})[k] = f.flipped != forms[first].flipped

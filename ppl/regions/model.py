@@ -153,7 +153,8 @@ class Sorted:
 class GuardInfo:
     """A guard of the source with its classification. With status `marginalised` it has boundaries too: they are for
     guides under which the latent is not independent of the others. `asked`: the line that the user wants, "" for none.
-    `lines`: those that can be asked for, the one it has first."""
+    `lines`: those that can be asked for, the one it has first. `where`: a condition on data, unless it holds neither
+    the guard nor a twin that it stands for is reached; None if there is none."""
 
     guard: ir.Guard
     status: str  # boundary, merged, no-jump, fixed, data-only, marginalised, score
@@ -169,6 +170,7 @@ class GuardInfo:
     boundaries: tuple[Boundary, ...] = ()
     asked: str = ""
     lines: tuple[str, ...] = ()
+    where: ir.Expr | None = None
 
 
 @record

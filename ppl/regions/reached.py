@@ -2,102 +2,145 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from ppl.core import ir
 from ppl.core.rewrite import rebuild
-from ppl.regions.model import Regions
+from ppl.diagnostics import Diagnostic, PplError
+from ppl.regions.scope import Scope
 
-DEEPEST, LARGEST = 200, 20_000  # assignments behind a condition, and parts of it, that are looked through
+DEEPEST, LARGEST = 200, 20_000  # assignments behind a condition, and parts of it, that are written in its place
+MOST = 2_000  # parts of what data say of a guard
 
 
-def where_reached(regions: Regions, guard: int) -> ir.Expr | None:
-    """A condition on data and loop variables without which neither a guard nor a twin that it stands for is reached;
-    None if there is none.
+def conditions_of_data(scope: Scope, places: Mapping[int, tuple[int, ...]]) -> dict[int, ir.Expr]:
+    """Of each guard that data may leave unreached, a condition that holds wherever it is reached and depends on no
+    latent. It reads data and loop variables and, where it cannot be written in these alone, what loops make of them.
+    `places`: the loops in which each guard is decided; what is known only further inside is left out.
 
-    Where it does not hold, the guard may be one of an element beyond its array, which reads as another element.
+    Where the condition does not hold, the guard may be one of an element beyond its array, which reads as another
+    element. Raises PplError where it is too long to be written.
     """
-    if regions.program.guards[guard].mask is None:
-        return None
-    names = frozenset(d.name for d in regions.program.data) | _of_loops(regions.program)
-    variables = frozenset(regions.loops[k].var for k in regions.guards[guard].loops)
-    needed: list[ir.Expr] = []
-    for i in regions.guards:
-        if i.representative != guard:
+    out: dict[int, ir.Expr] = {}
+    for g in scope.program.guards:
+        if g.mask is None:
             continue
-        mask = regions.program.guards[i.guard.index].mask
-        found = None if mask is None else _Reader(regions.definitions, names, variables).needed(mask, True, DEEPEST)
-        if found is None:
-            return None
-        if found not in needed:
-            needed.append(found)
-    out = needed[0]
-    for x in needed[1:]:
-        out = ir.Op("or", (out, x), ir.BOOL, False)
+        try:
+            found = _Reader(scope, places[g.index]).read(g.mask)
+        except OverflowError:
+            headline = f"whether `{g.text}` is reached depends on data in too many ways"
+            hint = "have fewer conditions around it, or have what is chosen by data in an array that is data itself"
+            raise PplError([Diagnostic("PPL703", headline, g.span, hint)]) from None
+        if found is not None:
+            out[g.index] = found
     return out
 
 
-def _of_loops(program: ir.Program) -> frozenset[str]:
-    """What loops leave behind that depends on data alone: a count of them, say."""
-    outer = [s for s in program.body if isinstance(s, ir.Loop)]
-    finals = [x.final for s in outer for x in (*s.carries, *s.reductions, *s.collects)]
-    return frozenset(v.name for v in finals if not v.random)
+def any_of(conditions: Iterable[ir.Expr | None]) -> ir.Expr | None:
+    """A condition that holds where one of those of several guards holds; None if one of the guards has none."""
+    out: list[ir.Expr] = []
+    for c in conditions:
+        if c is None:
+            return None
+        if c not in out:
+            out.append(c)
+    found = out[0]
+    for c in out[1:]:
+        found = ir.Op("or", (found, c), ir.BOOL, False)
+    return found
+
+
+def made_by_loops(condition: ir.Expr | None, program: ir.Program) -> frozenset[str]:
+    """The variables and arrays that a condition reads besides data."""
+    if condition is None:
+        return frozenset()
+    found = (x for x in ir.walk(condition) if isinstance(x, ir.Var | ir.Cell))
+    return frozenset(x.array if isinstance(x, ir.Cell) else x.name for x in found) - {d.name for d in program.data}
 
 
 class _Reader:
-    """Reads conditions, up to LARGEST parts of them, for what they say of data and the variables of loops."""
+    """Reads a condition for what it says of data, the variables of `loops`, and what is made outside of others."""
 
-    def __init__(
-        self, definitions: Mapping[str, ir.Expr], data: frozenset[str], variables: frozenset[ir.LoopVar]
-    ) -> None:
-        self.definitions, self.data, self.variables = definitions, data, variables
+    def __init__(self, scope: Scope, loops: tuple[int, ...]) -> None:
+        self.scope, self.loops = scope, loops
+        self.found: dict[tuple[str, bool], ir.Expr | None] = {}  # of variables, for each of their outcomes
         self.left = LARGEST
 
-    def needed(self, e: ir.Expr, holds: bool, depth: int) -> ir.Expr | None:
-        """A condition that is true wherever `e` is, or is not if it `holds` not; None if there is none."""
-        self.left -= 1
-        if self.left < 0 or depth == 0:
-            return None
-        if not e.random:
-            settled = self.settled(e, depth)
-            if settled is not None:
-                return settled if holds else ir.negate(settled)
+    def read(self, e: ir.Expr) -> ir.Expr | None:
+        """What has to hold where `e` does; None if it says nothing. Raises OverflowError if that is too long."""
+        queue = [(v, False) for v in self.behind(e)]
+        while queue:  # variables in the order of their definitions, which may be a chain of any length
+            v, ready = queue.pop()
+            if (v.name, True) in self.found:
+                continue
+            definition = self.scope.definitions[v.name]
+            if ready:
+                for holds in (True, False):
+                    self.found[v.name, holds] = _short(self.needed(definition, holds))
+            else:
+                queue.append((v, True))
+                queue += [(x, False) for x in self.behind(definition)]
+        return _short(self.needed(e, True))
+
+    def behind(self, e: ir.Expr) -> list[ir.Var]:
+        """The variables whose definitions say something of a condition."""
         match e:
-            case ir.Var() if e.name in self.definitions:
-                return self.needed(self.definitions[e.name], holds, depth - 1)
-            case ir.Op("not", (inner,)):
-                return self.needed(inner, not holds, depth)
-            case ir.Op("and" | "or", (a, b)):
-                parts = self.needed(a, holds, depth), self.needed(b, holds, depth)
-                return ir.conjunction(*parts) if (e.op == "and") == holds else _either(*parts)
+            case ir.Var() if e.name in self.scope.definitions:
+                return [e]
+            case ir.Op("not" | "and" | "or", args):
+                return [v for a in args for v in self.behind(a)]
             case ir.Select():
-                on = ir.conjunction(self.needed(e.condition, True, depth), self.needed(e.then, holds, depth))
-                off = ir.conjunction(self.needed(e.condition, False, depth), self.needed(e.orelse, holds, depth))
-                return _either(on, off)
+                return [v for a in (e.condition, e.then, e.orelse) for v in self.behind(a)]
+            case _:
+                return []
+
+    def needed(self, e: ir.Expr, holds: bool) -> ir.Expr | None:
+        """A condition that is true wherever `e` is, or is not if it `holds` not; None if there is none."""
+        written = None if e.random else self.written(e)
+        if written is not None:
+            return written if holds else ir.negate(written)
+        match e:
+            case ir.Var():
+                return self.found.get((e.name, holds))
+            case ir.Op("not", (inner,)):
+                return self.needed(inner, not holds)
+            case ir.Op("and" | "or", (a, b)):
+                parts = self.needed(a, holds), self.needed(b, holds)
+                return ir.conjunction(*parts) if (e.op == "and") == holds else any_of(parts)
+            case ir.Select():
+                on = ir.conjunction(self.needed(e.condition, True), self.needed(e.then, holds))
+                off = ir.conjunction(self.needed(e.condition, False), self.needed(e.orelse, holds))
+                return any_of((on, off))
             case _:
                 return None
 
-    def settled(self, e: ir.Expr, depth: int) -> ir.Expr | None:
-        """An expression written in data and loop variables; None if it has others, or is too large."""
+    def written(self, e: ir.Expr) -> ir.Expr | None:
+        """An expression in data and loop variables, as far as that is not too long; else as it stands. None if it reads
+        what is not known in these loops."""
+        whole = self.expanded(e)
+        return next((x for x in (whole, e) if x is not None and self.is_known(x)), None)
 
-        def rule(x: ir.Expr) -> ir.Expr | None:
-            return self.definitions.get(x.name) if isinstance(x, ir.Var) else None
-
-        parts = list(ir.walk(e))
-        self.left -= len(parts)
-        if self.left < 0:
-            return None
-        if any(rule(x) for x in parts):
-            return self.settled(rebuild(e, rule), depth - 1) if depth else None
-        leaves = (x for x in parts if isinstance(x, ir.Var | ir.LoopVar | ir.Cell))
-        known = all(
-            x in self.variables if isinstance(x, ir.LoopVar) else isinstance(x, ir.Var) and x.name in self.data
-            for x in leaves
-        )
-        return e if known else None
-
-
-def _either(a: ir.Expr | None, b: ir.Expr | None) -> ir.Expr | None:
-    if a is None or b is None:
+    def expanded(self, e: ir.Expr) -> ir.Expr | None:
+        for _ in range(DEEPEST):
+            parts = list(ir.walk(e))
+            self.left -= len(parts)
+            if self.left < 0 or len(parts) > MOST:
+                return None
+            if not any(self.definition(x) for x in parts):
+                return e
+            e = rebuild(e, self.definition)
         return None
-    return a if a == b else ir.Op("or", (a, b), ir.BOOL, False)
+
+    def definition(self, x: ir.Expr) -> ir.Expr | None:
+        return self.scope.definitions.get(x.name) if isinstance(x, ir.Var) else None
+
+    def is_known(self, e: ir.Expr) -> bool:
+        home = self.scope.loops_needed(e)
+        return home == self.loops[: len(home)]
+
+
+def _short(e: ir.Expr | None) -> ir.Expr | None:
+    """Raises OverflowError if a condition is too long."""
+    if e is not None and sum(1 for _ in ir.walk(e)) > MOST:
+        raise OverflowError
+    return e
