@@ -83,15 +83,32 @@ def loop_results(program: ir.Program) -> Iterator[tuple[str, tuple[ir.Expr, ...]
 
 
 def source_names(program: ir.Program, sources: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """Loop variables that the core program had to rename, or made up, with names that a reader will know."""
+    """Variables that the core program had to rename, or made up, with names that a reader will know."""
+    words = {file: set(re.findall(r"\w+", text)) for file, text in sources.items()}
     for _, s in ir.blocks(program.body):
+        own = words.get(s.span.file, set[str]())
+        for name in _made_in(s):
+            renamed = re.fullmatch(r"(.+)_\d+", name)
+            if renamed is not None and name not in own and renamed[1] in own:
+                yield name, renamed[1]
         renamed = re.fullmatch(r"(.+)_\d+", s.var.name) if isinstance(s, ir.Loop) else None
         if renamed is not None:
             text = "\n".join(sources.get(s.span.file, "").split("\n")[s.span.line - 1 : s.span.end_line])
-            words = set(re.findall(r"\w+", text))
+            here = set(re.findall(r"\w+", text))
             is_loop = re.search(rf"\bfor\s+{renamed[1]}\s+in\b", text) is not None
-            if renamed[0] not in words and (is_loop or renamed[1] not in words):
+            if renamed[0] not in here and (is_loop or renamed[1] not in here):
                 yield renamed[0], renamed[1]
+
+
+def _made_in(s: ir.Statement) -> Iterator[str]:
+    match s:
+        case ir.Let():
+            yield s.var.name
+        case ir.Loop():
+            yield from (v.name for c in s.carries for v in (c.entry, c.final))
+            yield from (x.final.name for x in (*s.reductions, *s.collects))
+        case _:
+            pass
 
 
 def place(space: Space, k: int) -> str:

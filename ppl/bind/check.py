@@ -17,9 +17,12 @@ from ppl.bind.ranges import Ranges
 from ppl.bind.walk import Walk
 from ppl.bind.watch import Watch
 from ppl.core import ir
+from ppl.core.rewrite import rebuild
 from ppl.core.show import show
 from ppl.elaborate.discrete import MAX_OUTCOMES
 from ppl.regions import Regions
+
+MAX_WRITTEN = 40  # parts of an expression in a message
 
 
 @dataclass
@@ -99,12 +102,26 @@ class Checker:
             v = ev.quiet().value(b.slope)
             found = None if v is None else domains.worst(v == 0, active)
             if found is not None:
+                factor, condition = self.written(b.slope)
                 message = (
-                    f"in `{info.guard.text}`{place(ev.space, found[0])} the factor `{show(b.slope)}` of "
+                    f"in `{info.guard.text}`{place(ev.space, found[0])} the factor `{factor}` of "
                     f"`{show(b.line.expr(ir.REAL))}` is 0, so no boundary term can be attributed there"
                 )
-                hint = f"decide by the data where that is 0, for example `if {show(b.slope)} != 0 and ...`"
+                hint = f"decide by the data where that is 0, for example `if {condition} and ...`"
                 self.findings.add("PPL402", message, info.guard.span, (b.slope,), key=show(b.slope), hint=hint)
+
+    def written(self, slope: ir.Expr) -> tuple[str, str]:
+        """A factor as the source would have it, and the condition that it is not zero."""
+        for _ in range(MAX_WRITTEN):
+            further = rebuild(slope, lambda x: self.regions.definitions.get(x.name) if isinstance(x, ir.Var) else None)
+            if further == slope or sum(1 for _ in ir.walk(further)) > MAX_WRITTEN:
+                break
+            slope = further
+        match slope:
+            case ir.Select(c, ir.Lit(value=1), ir.Lit(value=0)):
+                return show(slope), show(c)
+            case _:
+                return show(slope), f"{show(slope, 5)} != 0"
 
     # ------------------------------------------------------------------ loops
 

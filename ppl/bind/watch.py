@@ -16,6 +16,8 @@ from ppl.core import ir
 from ppl.core.show import show
 from ppl.diagnostics import Span
 
+UNKNOWN = "make it a sum of what each iteration says by itself, or have it as data"
+
 
 def first(bad: Array, active: Mask) -> int | None:
     """The first iteration in which something active is bad."""
@@ -61,6 +63,11 @@ class Watch:
                 ok = False
                 if i.random:
                     self.may_leave(text, i, n, active)
+                elif active is None or bool(active.any()):
+                    message = f"`{text}`: what the index is cannot be told from the data: it depends on state of a loop"
+                    self.findings.add(
+                        "PPL207", message, self.span, (i,), sizes=True, key=(text, "unknown"), hint=UNKNOWN
+                    )
                 continue
             k = first((v < 0) | (v >= n), active)
             if k is None:

@@ -82,6 +82,16 @@ def known_at_bind(ctx: Context, e: ir.Expr) -> bool:
     )
 
 
+def check_made_indices(ctx: Context, body: tuple[ir.Statement, ...]) -> None:
+    """Reports indices that depend on state which loops of the finished program carry."""
+    loops = [s for _, s in ir.blocks(body) if isinstance(s, ir.Loop)]
+    carried = {v.name for s in loops for c in s.carries for v in (c.entry, c.final)}
+    for i, span in ctx.made:
+        if any(isinstance(x, ir.Var) and x.name in carried for x in ctx.parts(i)):
+            hint = "use the loop variable, or a sum or comprehension that is finished before it is read"
+            ctx.error("PPL207", "an index cannot depend on state that a loop carries", span, hint)
+
+
 def extent(lo: ir.Expr, hi: ir.Expr) -> ir.Expr:
     """``hi - lo`` as a size (an empty range has size 0, which bind sees)."""
     if isinstance(lo, ir.Lit) and isinstance(hi, ir.Lit):
@@ -180,8 +190,11 @@ def check_index(ctx: Context, i: ir.Expr, size: ir.Expr, span: Span, target: boo
         )  # fmt: skip
         return False
     if not i.random and not ctx.drawing and not known_at_bind(ctx, i):
-        ctx.error("PPL207", "an index cannot depend on state that a loop carries", span, "use the loop variable")
-        return False
+        if any(isinstance(x, ir.Cell) and (x.array in ctx.arrays or x.array in ctx.sites) for x in ctx.parts(i)):
+            hint = "make the indices with a comprehension, `g = [... for i in 0..n]`, or have them as data"
+            ctx.error("PPL207", "an index cannot be read from a `var` array", span, hint)
+            return False
+        ctx.made.append((i, span))  # by loops: their sums and comprehensions are known once data is bound
     if isinstance(i, ir.Lit) and (i.value < 0 or (isinstance(size, ir.Lit) and i.value >= size.value)):
         hint = "indices count from 0 and are never negative" if i.value < 0 else "indices count from 0"
         ctx.error("PPL208", f"index {i.value} is outside an array of size {expressions.show_size(size)}", span, hint)

@@ -138,6 +138,7 @@ class Context:
     sizes: list[SameSize] = field(default_factory=list[SameSize])
     definitions: dict[str, ir.Expr] = field(default_factory=dict[str, ir.Expr])
     reached: list[Reached] = field(default_factory=list[Reached])
+    made: list[tuple[ir.Expr, Span]] = field(default_factory=list[tuple[ir.Expr, Span]])  # indices that loops make
     guide: tuple[ir.GuidePart, ...] = ()
     library: frozenset[str] = frozenset()  # those of the standard library, which see no data of the program
     drawing: bool = False  # in a function that draws: see `samplers`

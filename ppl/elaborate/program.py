@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from ppl.core import ir
 from ppl.diagnostics import Diagnostics
-from ppl.elaborate import densities, functions, guide, poles, samplers, statements
+from ppl.elaborate import arrays, densities, functions, guide, poles, samplers, statements
 from ppl.elaborate.context import Binding, Context, DataBinding, Facts, Local, SameSize
 from ppl.elaborate.limits import with_reports
 from ppl.elaborate.loops import reductions
@@ -74,6 +74,8 @@ def drawn_names(body: Sequence[ast.Statement]) -> Iterator[str]:
 
 
 def assembled(name: str, ctx: Context) -> ir.Program:
+    body = reductions(tuple(ctx.block), ctx.guards)
+    arrays.check_made_indices(ctx, body)
     return ir.Program(
         name,
         tuple(ir.DataField(d.name, d.type, d.type == ir.INT and d.name in ctx.static, d.span) for d in ctx.data),
@@ -81,7 +83,7 @@ def assembled(name: str, ctx: Context) -> ir.Program:
         tuple(ctx.arrays.values()),
         tuple(ctx.guards),
         tuple(ctx.kinks),
-        with_reports(ctx, reductions(tuple(ctx.block), ctx.guards)),
+        with_reports(ctx, body),
         tuple(ctx.fixed),
         ctx.guide,
         tuple(ctx.divisors),
@@ -170,7 +172,7 @@ def draws_from(ctx: Context, f: ast.Function) -> None:
 def check_function(ctx: Context, f: ast.Function) -> None:
     """Checks a body once on its own, so that a function that is never called is checked too."""
     saved = (list(ctx.guards), list(ctx.kinks), list(ctx.fixed), list(ctx.sizes), set(ctx.static), ctx.statements)
-    reached = list(ctx.reached)
+    reached, made = list(ctx.reached), list(ctx.made)
     ctx.block, ctx.mask, ctx.loops = [], None, ()
     env: dict[str, Binding] = {}
     for p in f.parameters:
@@ -186,8 +188,9 @@ def check_function(ctx: Context, f: ast.Function) -> None:
         ctx.definitions[ctx_name(env[p.name])] = ir.DataRef(p.name, ir.Type(p.type.base, tuple(dims)))
     call = ast.Call(f.span, f.name, (), f.name_span)
     functions.run(ctx, f, env, call)
+    arrays.check_made_indices(ctx, reductions(tuple(ctx.block), ctx.guards))
     ctx.guards, ctx.kinks, ctx.fixed, ctx.sizes, ctx.static, ctx.statements = saved
-    ctx.reached = reached
+    ctx.reached, ctx.made = reached, made
 
 
 def ctx_name(b: Binding) -> str:

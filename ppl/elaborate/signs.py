@@ -8,11 +8,11 @@ for each branch. Each component becomes a guard, so each gets a line.
 
 from __future__ import annotations
 
-import itertools
 import math
 from dataclasses import replace
 
 from ppl.core import ir, poly, squarefree, sturm
+from ppl.core.cases import cases
 from ppl.core.reads import assigned, leaf_sites, reached
 from ppl.core.rewrite import rebuild
 from ppl.elaborate.context import Context
@@ -191,17 +191,6 @@ def of_data(p: poly.Poly) -> list[ir.Select]:
     """The conditions on data in a polynomial, as numbers 1 and 0."""
     found = [a for a in poly.atoms(p) if isinstance(a, ir.Select) and not a.condition.random]
     return [a for a in found if a == poly.indicator(a.condition)]
-
-
-def may_vanish(p: poly.Poly) -> bool:
-    """Whether a polynomial is zero under some outcomes of its conditions on data."""
-    largest = max((abs(c) for c in p.values()), default=1.0)
-    chosen = of_data(p)[:MAX_CHOICES]
-    for outcomes in itertools.product((1.0, 0.0), repeat=len(chosen)):
-        rest = poly.substitute(p, {a: poly.constant(x) for a, x in zip(chosen, outcomes, strict=True)})
-        if all(abs(c) < ROUNDING * largest for c in rest.values()):
-            return True
-    return False
 
 
 def agree(a: ir.Expr, b: ir.Expr) -> ir.Expr:
@@ -393,23 +382,35 @@ class _Splitter:
     def choice(self, p: poly.Poly) -> ir.Expr | None:
         """A value for which data choose between latents, so that none of these moves it whatever the data are."""
         latents = [a for a in poly.atoms(p) if self.continuous(a)]
-        slopes = [split[0] for a in latents if self.alone(a, latents) and (split := poly.split_affine(p, a))]
+        found = [split[0] for a in latents if self.alone(a, latents) and (split := poly.split_affine(p, a))]
+        slopes = [s for s in found if not any(a.random for a in poly.atoms(s))]
         chosen = of_data(p)
-        if len(latents) < 2 or not chosen:
+        if len(latents) < 2 or not chosen or (found and not slopes):
             return None
 
-        def decides(a: ir.Select) -> bool:
-            return all(any(not poly.substitute(s, {a: poly.constant(x)}) for x in (1.0, 0.0)) for s in slopes)
+        def ends(s: poly.Poly, a: ir.Select) -> bool:
+            return any(not poly.substitute(s, {a: poly.constant(x)}) for x in (1.0, 0.0))
 
-        first = next((a for a in chosen if decides(a)), None)
-        if first is None:
-            nested = any(sum(x in chosen for x, _ in m) > 1 for m in p)  # a sum of choices has a latent that moves it
-            if not nested or not all(may_vanish(s) for s in slopes):
-                return None
-            first = chosen[0]
+        nested = any(sum(x in chosen for x, _ in m) > 1 for m in p)
+        if not all(self.may_vanish(s, MAX_CHOICES if nested else 1) for s in slopes):
+            return None  # a latent moves it always or, as in ``(if t == 0 ...) + (if t == n - 1 ...)``, nearly so
+        first = next((a for a in chosen if all(ends(s, a) for s in slopes)), chosen[0])
         on, off = (self.sign(poly.substitute(p, {first: poly.constant(x)})) for x in (1.0, 0.0))
         other = ir.negate(first.condition)
         return either(both(first.condition, masked(on, first.condition)), both(other, masked(off, other)))
+
+    def may_vanish(self, p: poly.Poly, most: int) -> bool:
+        """Whether a polynomial is zero under some outcomes of its conditions on data, of which `most` hold."""
+        largest = max((abs(c) for c in p.values()), default=1.0)
+        chosen = of_data(p)[:MAX_CHOICES]
+        for outcomes in cases([a.condition for a in chosen], self.ctx.definitions):
+            values: dict[ir.Expr, poly.Poly] = {
+                a: poly.constant(float(x)) for a, x in zip(chosen, outcomes, strict=True)
+            }
+            left = poly.substitute(p, values).values()
+            if sum(outcomes) <= most and all(abs(c) < ROUNDING * largest for c in left):
+                return True
+        return False
 
     def alone(self, latent: ir.Expr, among: list[ir.Expr]) -> bool:
         """Whether a latent is certainly none of the others, as ``x[t]`` may be ``x[0]``."""

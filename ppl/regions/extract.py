@@ -124,9 +124,7 @@ def normalise(scope: Scope, g: ir.Guard) -> Normalised:
     return Normalised(p, canonical, lead < 0 and not kept, needed if movable else home, movable, null, kept)
 
 
-def twins(
-    scope: Scope, forms: Mapping[int, Normalised], where: Mapping[int, ir.Expr]
-) -> dict[int, dict[int, bool]]:
+def twins(scope: Scope, forms: Mapping[int, Normalised], where: Mapping[int, ir.Expr]) -> dict[int, dict[int, bool]]:
     """representative -> {guard: false where the representative is true}; guards in one place with one boundary.
 
     `where`: what data must say where guards are reached, which has to be known where the representative is decided.

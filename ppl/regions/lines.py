@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from ppl.core import ir, poly
+from ppl.core.cases import cases
 from ppl.core.rewrite import rebuild
 from ppl.record import record
 from ppl.regions.frozen import known_before, resolve, tested_again
@@ -108,7 +109,7 @@ def sound(scope: Scope, slope: poly.Poly, rest: poly.Poly) -> tuple[bool, float]
     slope_random = any(x.random for x in poly.atoms(slope))
     rest_random = any(x.random for x in poly.atoms(rest))
     if not slope_random:
-        return True, vanishes(slope) if rest_random else 0.0
+        return True, vanishes(scope, slope) if rest_random else 0.0
     if not rest:
         return False, 0.0
     if poly.is_constant(rest):
@@ -121,15 +122,17 @@ def sound(scope: Scope, slope: poly.Poly, rest: poly.Poly) -> tuple[bool, float]
     return not sites[0] & sites[1], 0.0
 
 
-def vanishes(slope: poly.Poly) -> float:
+def vanishes(scope: Scope, slope: poly.Poly) -> float:
     """How likely a slope of data is zero, as far as branches on these tell, whose outcomes are taken as even."""
     atoms = poly.atoms(slope)
     decided = [x for x in atoms if isinstance(x, ir.Select) and x == poly.indicator(x.condition)]
     if len(decided) > MOST_CASES:
         return 1.0
-    cases = list(itertools.product((0.0, 1.0), repeat=len(decided)))
-    values = [poly.substitute(slope, {x: poly.constant(o) for x, o in zip(decided, c, strict=True)}) for c in cases]
-    return max(sum(not v for v in values) / len(cases), RARELY if len(atoms) > len(decided) else 0.0)
+    keys: list[ir.Expr] = [*decided]
+    possible = cases([x.condition for x in decided], scope.definitions)
+    chosen = ({x: poly.constant(float(o)) for x, o in zip(keys, c, strict=True)} for c in possible)
+    zeros = sum(not poly.substitute(slope, c) for c in chosen)
+    return max(zeros / len(possible), RARELY if len(atoms) > len(decided) else 0.0)
 
 
 def switched_off(scope: Scope, slope: poly.Poly, rest: poly.Poly) -> bool:

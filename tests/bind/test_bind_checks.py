@@ -210,6 +210,20 @@ BAD = {
         "for i in 0..n { if x[i] * a + x[i] * b > 1 { factor 1 } }", {"x": [1.0, 2.0, 0.0]},
         "PPL402", "at i = 2 the factor `x[i]` of `a` is 0", 5, True,
     ),
+    "choice of data carried along": (
+        "data m: int[3]\nx: real[3] ~ Normal(0, 1)\nlast ~ Normal(0, 1)\nseen = last\n"
+        "for t in 0..3 { if m[t] == 1 { seen = x[t] }\nif seen > 0.5 { factor 0.1 } }", {"m": [1, 0, 1]},
+        "PPL402", "the factor `if m[t] == 1 then 1 else 0` of `x[t]` is 0", 6, True,
+    ),
+    "index at a sum of state": (
+        "data d: int[3]\nx: real[3] ~ Normal(0, 1)\nalive = 1\nc = 0\n"
+        "for t in 0..3 { c = c + alive; if d[t] == 0 { alive = 0 } }\nif x[c - 1] > 0.3 { factor 0.5 }",
+        {"d": [1, 0, 1]}, "PPL207", "`x[c - 1]`: what the index is cannot be told from the data", 6, True,
+    ),
+    "index beyond at a count of data": (
+        "data d: int[3]\nx: real[3] ~ Normal(0, 1)\nc = 0\nfor t in 0..3 { c = c + d[t] }\n"
+        "if x[c] > 0.3 { factor 0.5 }", {"d": [1, 1, 1]}, "PPL208", "index 3 is outside an array of size 3", 5, True,
+    ),
     "index from a latent, unbounded": (
         "data n: int\ndata rates: real[n]\ntau ~ Normal(2, 1)\nobserve 1 ~ Normal(rates[floor(tau)], 1)",
         {"rates": [1.0, 2.0, 3.0]}, "PPL603", "can be any integer, outside an array of size 3", 4, False,
