@@ -406,7 +406,8 @@ class Guard:
 
     With `levels` it is a function that jumps: its outcome is the floor of the value, and every integer is a boundary.
     With `outcomes`, their number, it is a discrete latent: `value` is an `Outcome`. A `pole` tells the sides of a place
-    where a value is infinite (or has a cut), by the second argument of ``beside(x, guard)``.
+    where a value is infinite (or has a cut), by the second argument of ``beside(x, guard)``. `where`: a condition on
+    data that is part of its decision: unless it holds, the guard is out of reach (None: no such condition).
     """
 
     index: int
@@ -418,6 +419,7 @@ class Guard:
     levels: bool = False
     outcomes: Expr | None = None
     pole: bool = False
+    where: Expr | None = None
 
 
 @record

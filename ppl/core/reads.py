@@ -45,7 +45,8 @@ def expressions_of(s: ir.Statement, guards: Sequence[ir.Guard]) -> Iterator[ir.E
         case ir.Let() | ir.Report():
             yield s.value
         case ir.Decide():
-            yield guards[s.index].value
+            g = guards[s.index]
+            yield from (g.value,) if g.where is None else (g.value, g.where)
         case ir.Sample():
             yield from (*s.indices, *s.args, *(() if s.outcome is None else (s.outcome,)))
         case ir.Fill():

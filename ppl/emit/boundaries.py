@@ -331,8 +331,8 @@ class BoundaryEmitter:
             mates = mates_in_iteration(regions, self.scope, b, loops[-1], decided)
         mates += (", pole=True" + follows(regions, self.scope, b)) * pole
         self.w.line(f'gap = surface.jump(evaluate, slope, "g{b.guard}", {on}, {off}, {terms}{mates})')
-        if info.where is not None:  # where it does not hold, what flips here is another instance
-            self.w.line(f"gap = jnp.where({self.live_printer(position).expr(info.where)}, gap, 0.0)")
+        if info.guard.where is not None:  # where it does not hold, what flips here is another instance
+            self.w.line(f"gap = jnp.where({self.live_printer(position).expr(info.guard.where)}, gap, 0.0)")
         return False
 
     def paths(self, b: Boundary, together: Mapping[int, tuple[bool, bool]], on: str, off: str) -> str:
@@ -532,7 +532,7 @@ def has_sizes(b: Boundary) -> bool:
 
 def reads_of(facts: Facts, scope: Scope, info: GuardInfo) -> set[str]:
     """Variables of the program that the boundaries of a guard ask the main evaluation for."""
-    out = set(made_by_loops(info.where, facts.regions.program))
+    out = set(made_by_loops(info.guard.where, facts.regions.program))
     for b in info.boundaries:
         drawn = () if b.line == NOWHERE else draw_of(scope, b.line).args
         for e in (b.slope, *(() if b.rest is None else (b.rest,)), *drawn, *b.line.indices):

@@ -148,7 +148,7 @@ class _Collector:
 
     def where(self, guard: int) -> tuple[ir.Expr, ...]:
         """What data say of whether a guard is reached."""
-        where = self.regions.guards[guard].where
+        where = self.regions.guards[guard].guard.where
         return () if where is None else (where,)
 
     def held(self, s: ir.Let) -> bool:

@@ -75,8 +75,8 @@ class Emitter:
         value = self.printer.expr(info.value, s.mask)
         comment = f":{info.guard.span.line}  {info.guard.text}"
         take, nowhere = ("level", 0.5) if info.guard.levels else ("decide", -1.0)
-        if info.where is not None:  # an index beyond the array would make it another instance of the guard
-            value = f"jnp.where({self.printer.expr(info.where)}, {value}, {nowhere})"
+        if info.guard.where is not None:  # an index beyond the array would make it another instance of the guard
+            value = f"jnp.where({self.printer.expr(info.guard.where)}, {value}, {nowhere})"
         self.w.line(f'{g} = out["{g}"] = control.{take}({value}, path, "{g}")', comment)
 
     # ------------------------------------------------------------------- sites

@@ -89,8 +89,9 @@ def extract(
     for representative, members in classes.items():
         for info in classify(plan, representative, members, forms, sink):
             infos[info.guard.index] = info
+        first = infos[representative]
         data = any_of(where.get(k) for k in members)
-        infos[representative] = replace(infos[representative], where=data)
+        infos[representative] = replace(first, guard=replace(first.guard, where=data))
     classified = tuple(infos[g.index] for g in program.guards)
     scored = score.scored_terms(scope, classified)
     guards = with_repeats(scope, with_mates(scope, score.without(scope, classified, scored)))

@@ -153,10 +153,9 @@ class Sorted:
 class GuardInfo:
     """A guard of the source with its classification. With status `marginalised` it has boundaries too: they are for
     guides under which the latent is not independent of the others. `asked`: the line that the user wants, "" for none.
-    `lines`: those that can be asked for, the one it has first. `where`: a condition on data, unless it holds neither
-    the guard nor a twin that it stands for is reached; None if there is none."""
+    `lines`: those that can be asked for, the one it has first."""
 
-    guard: ir.Guard
+    guard: ir.Guard  # whose `where` is that of its twins too
     status: str  # boundary, merged, no-jump, fixed, data-only, marginalised, score
     kind: str  # affine, invertible, polynomial, monotone, smooth, discrete
     loops: tuple[int, ...]  # index space after hoisting
@@ -170,7 +169,6 @@ class GuardInfo:
     boundaries: tuple[Boundary, ...] = ()
     asked: str = ""
     lines: tuple[str, ...] = ()
-    where: ir.Expr | None = None
 
 
 @record

@@ -334,8 +334,7 @@ def total(
     smooth = _first(value) if search.pieces else value
 
     def one(s: Array, ok: Array, weight: Array, away: Array, side: Array, *level: Array) -> Array:
-        at = _beside(on, s, away, side)
-        _, slope = derivative(_first(along) if search.pieces else along, at)
+        at, slope, known = _slope(on, _first(along) if search.pieces else along, _beside(on, s, away, side))
         share = jnp.ones_like(slope)
         if len(arguments) > 1 or arguments[0].index != on.index:
             at_root = moved(here, on.z(at))
@@ -350,7 +349,7 @@ def total(
         near = beside.near(main)
         # At the root, whatever shares noise with the moved latent depends on the parameters in another way.
         there = moved(live, beside.value) if near is main else [a.among(near) for a in arguments]
-        return _term(root, weight * share, slope, across(root, slope, *level), smooth(near, *there))
+        return _term(root, weight * share, slope, known(across(root, slope, *level)), smooth(near, *there))
 
     return _sum(on, along, search, one, levels)
 
@@ -368,8 +367,7 @@ def total_of_model(
     smooth = _first(value) if search.pieces else value
 
     def one(s: Array, ok: Array, weight: Array, away: Array, side: Array, *level: Array) -> Array:
-        beside = _beside(on, s, away, side)
-        _, slope = derivative(_first(along) if search.pieces else along, beside)
+        beside, slope, known = _slope(on, _first(along) if search.pieces else along, _beside(on, s, away, side))
         at = on.point(beside)
 
         def of(u: dict[str, Array]) -> Array:
@@ -379,7 +377,8 @@ def total_of_model(
         squares = sum(jnp.sum((slopes[k] * at.rate(k)) ** 2) for k in sites)
         root = on.root(s, ok)
         share = slope**2 / _positive(squares)
-        return _term(root, weight * share, slope, across(root, slope, *level), smooth(on.live_point(beside)))
+        gap = known(across(root, slope, *level))
+        return _term(root, weight * share, slope, gap, smooth(on.live_point(beside)))
 
     return _sum(on, along, search, one, levels)
 
@@ -389,6 +388,21 @@ def _beside(on: Line, s: Array, away: Array, side: Array) -> Array:
     distance cancel on average, unless it has a slope on one `side` only. The noise drawn for the line, on which nothing
     else here depends, chooses."""
     return s + away * jnp.where(side != 0, side, jnp.where(on.noise() < 0, -1.0, 1.0))
+
+
+def _slope(
+    on: Line, along: Callable[[Array], Array], s: Array
+) -> tuple[Array, Array, Callable[[Array], Array]]:
+    """A place at which there is a derivative, the derivative, and what is known of a jump: NaN if `s` is none.
+
+    At a pole of what the value reads, ``tanh(1 / x)`` in carried state, it has none. A guard that flips there has no
+    jump of its own: that of the pole's guard is all there is.
+    """
+    _, slope = derivative(along, s)
+    lost = jnp.isnan(slope)
+    at = jnp.where(lost, s + jnp.sqrt(jnp.finfo(on.dtype).eps) * (1 + jnp.abs(s)), s)
+    _, slope = derivative(along, at)
+    return at, slope, lambda gap: jnp.where(lost & (gap != 0), jnp.nan, gap)
 
 
 def _first(f: Callable[..., Any]) -> Callable[..., Array]:
