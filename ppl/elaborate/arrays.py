@@ -156,8 +156,8 @@ def index(ctx: Context, e: ast.Index) -> ir.Expr:
         return ERROR
     for i in [i for i in indices if i.random][:1]:
         ctx.decided(i, e.span)
-    if isinstance(base, ir.Var) and (base.name, indices) in ctx.drawn:
-        return ctx.drawn[base.name, indices]
+    if isinstance(base, ir.Var) and ctx.drawn and (key := ctx.place(base.name, indices)) in ctx.drawn:
+        return ctx.drawn[key]
     return element(base, indices, ctx.definitions)
 
 

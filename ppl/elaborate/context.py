@@ -110,6 +110,9 @@ class Reached:
     value: ir.Expr
 
 
+ElementKey = tuple[str, tuple[ir.Expr, ...]]  # an array, and indices in their normal form
+
+
 @dataclass(eq=False, repr=False)
 class Context:
     sink: Diagnostics
@@ -144,8 +147,10 @@ class Context:
     drawing: bool = False  # in a function that draws: see `samplers`
     customs: dict[str, ir.Custom] = field(default_factory=dict[str, ir.Custom])
     # Elements of discrete latents: to read one where it is drawn is to read its outcome, not the array.
-    drawn: dict[tuple[str, tuple[ir.Expr, ...]], ir.Expr] = field(
-        default_factory=dict[tuple[str, tuple[ir.Expr, ...]], ir.Expr]
+    drawn: dict[ElementKey, ir.Expr] = field(default_factory=dict[ElementKey, ir.Expr])
+    # What else elements of int arrays are assigned, each with the condition under which.
+    written: dict[ElementKey, list[tuple[ir.Expr, ir.Expr]]] = field(
+        default_factory=dict[ElementKey, list[tuple[ir.Expr, ir.Expr]]]
     )
     sides: dict[object, ir.Expr] = field(default_factory=dict[object, ir.Expr])  # of poles, see ppl/elaborate/poles.py
     memo: poly.Memo = field(default_factory=dict[str, poly.Poly])
@@ -219,6 +224,9 @@ class Context:
         """The normal form of an expression, with scalar variables expanded."""
         poly.settle(e, self.expand, self.memo)
         return poly.to_poly(e, self.expand, self.memo)
+
+    def place(self, array: str, indices: tuple[ir.Expr, ...]) -> ElementKey:
+        return array, tuple(poly.to_expr(self.normal(i)) for i in indices)
 
     def expand(self, v: ir.Var | ir.Index) -> ir.Expr | None:
         return self.definitions.get(v.name) if isinstance(v, ir.Var) and not v.type.dims else None

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ppl.core import ir
 from ppl.diagnostics import Span
-from ppl.elaborate import arrays
-from ppl.elaborate.context import ArrayBinding, Binding, Context, SiteBinding
+from ppl.elaborate import arrays, expressions
+from ppl.elaborate.context import ArrayBinding, Binding, Context, ElementKey, SiteBinding
 from ppl.language.distributions import Distribution
 from ppl.syntax import ast
 
@@ -84,11 +86,48 @@ def element(
     ctx: Context, variable: ir.Var, indices: tuple[ir.Expr, ...], d: Distribution, args: tuple[ir.Expr, ...],
     s: ast.Sample,
 ) -> None:  # fmt: skip
-    """One element of an array; it has a value on every path, whether or not the path draws it."""
+    """One element of an array."""
     outcome, value = decide(ctx, variable.name, indices, d, args, s)
-    ctx.block.append(ir.Fill(variable.name, indices, value, None, s.span))
-    ctx.drawn[variable.name, indices] = value
+    ctx.block.append(ir.Fill(variable.name, indices, value, ctx.mask, s.span))
+    key = ctx.place(variable.name, indices)
+    ctx.drawn[key] = on_all_paths(ctx, key, value, s.span)
     draw(ctx, variable, indices, d, args, outcome, s)
+
+
+def assigned(ctx: Context, name: str, indices: tuple[ir.Expr, ...], value: ir.Expr, span: Span) -> None:
+    """Of an element of an int array that is assigned: it may be drawn on another path, before or after this."""
+    key = ctx.place(name, indices)
+    condition = ir.TRUE if ctx.mask is None else ctx.mask
+    if key in ctx.drawn:
+        ctx.drawn[key] = ctx.let(name, expressions.select(ctx, condition, value, ctx.drawn[key], span), span)
+    else:
+        ctx.written.setdefault(key, []).append((condition, value))
+
+
+def on_all_paths(ctx: Context, key: ElementKey, drawn: ir.Expr, span: Span) -> ir.Expr:
+    """What an element is that is drawn on this path and may have been drawn or assigned on others."""
+    if key in ctx.drawn:
+        condition = ir.TRUE if ctx.mask is None else ctx.mask
+        return ctx.let(key[0], expressions.select(ctx, condition, drawn, ctx.drawn[key], span), span)
+    for condition, value in ctx.written.get(key, ()):
+        drawn = ctx.let(key[0], expressions.select(ctx, condition, value, drawn, span), span)
+    return drawn
+
+
+def without_needless_masks(ctx: Context, body: tuple[ir.Statement, ...]) -> tuple[ir.Statement, ...]:
+    """Elements that one statement alone fills, with draws of discrete latents, have a value on every path."""
+    fills = [s.array for _, s in ir.blocks(body) if isinstance(s, ir.Fill)]
+    once = {a for a in {name for name, _ in ctx.drawn} if fills.count(a) == 1}
+
+    def block(body: tuple[ir.Statement, ...]) -> tuple[ir.Statement, ...]:
+        return tuple(statement(s) for s in body)
+
+    def statement(s: ir.Statement) -> ir.Statement:
+        if isinstance(s, ir.Loop):
+            return replace(s, body=block(s.body))
+        return replace(s, mask=None) if isinstance(s, ir.Fill) and s.array in once else s
+
+    return block(body) if once else body
 
 
 def decide(

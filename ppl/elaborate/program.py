@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from ppl.core import ir
 from ppl.diagnostics import Diagnostics
-from ppl.elaborate import arrays, densities, functions, guide, poles, samplers, statements
+from ppl.elaborate import arrays, densities, discrete, functions, guide, poles, samplers, statements
 from ppl.elaborate.context import Binding, Context, DataBinding, Facts, Local, SameSize
 from ppl.elaborate.limits import with_reports
 from ppl.elaborate.loops import reductions
@@ -74,7 +74,7 @@ def drawn_names(body: Sequence[ast.Statement]) -> Iterator[str]:
 
 
 def assembled(name: str, ctx: Context) -> ir.Program:
-    body = reductions(tuple(ctx.block), ctx.guards)
+    body = reductions(discrete.without_needless_masks(ctx, tuple(ctx.block)), ctx.guards)
     arrays.check_made_indices(ctx, body)
     return ir.Program(
         name,

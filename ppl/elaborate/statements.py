@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from ppl.core import ir
 from ppl.core.reads import expressions_of
 from ppl.diagnostics import Span, counted, did_you_mean
-from ppl.elaborate import arrays, densities, draws, expressions, limits, samplers, whiles
+from ppl.elaborate import arrays, densities, discrete, draws, expressions, limits, samplers, whiles
 from ppl.elaborate.context import (
     ERROR,
     ArrayBinding,
@@ -154,6 +154,8 @@ def fill(ctx: Context, s: ast.Assign, value: ir.Expr, binding: Binding | None) -
         )
         return
     ctx.block.append(ir.Fill(binding.name, indices, value, ctx.mask, s.span))
+    if binding.type.base == "int":
+        discrete.assigned(ctx, binding.name, indices, value, s.span)
 
 
 def target_indices(ctx: Context, target: ast.Target, binding: ArrayBinding) -> tuple[ir.Expr, ...] | None:

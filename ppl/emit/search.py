@@ -47,6 +47,7 @@ class SearchEmitter:
         flag = ", levels=True" if levels else ""
         if not self.search.arguments:
             sites = tuple_text([f'"{s}"' for s in self.search.sites])
+            flag += ", poles=True" if any(i.guard.pole for i in self.facts.regions.guards) else ""
             self.w.line(f"return crossings.total_of_model(value, on, {sites}, {self.method()}, across{flag})")
             return
         lines = [self.line(a) for a in self.search.arguments]

@@ -334,7 +334,8 @@ def total(
     smooth = _first(value) if search.pieces else value
 
     def one(s: Array, ok: Array, weight: Array, away: Array, side: Array, *level: Array) -> Array:
-        at, slope, known = _slope(on, _first(along) if search.pieces else along, _beside(on, s, away, side))
+        at = _beside(on, s, away, side)
+        _, slope = derivative(_first(along) if search.pieces else along, at)
         share = jnp.ones_like(slope)
         if len(arguments) > 1 or arguments[0].index != on.index:
             at_root = moved(here, on.z(at))
@@ -349,16 +350,18 @@ def total(
         near = beside.near(main)
         # At the root, whatever shares noise with the moved latent depends on the parameters in another way.
         there = moved(live, beside.value) if near is main else [a.among(near) for a in arguments]
-        return _term(root, weight * share, slope, known(across(root, slope, *level)), smooth(near, *there))
+        return _term(root, weight * share, slope, across(root, slope, *level), smooth(near, *there))
 
     return _sum(on, along, search, one, levels)
 
 
 def total_of_model(
     value: Callable[[Point], Any], on: Line, sites: Sequence[str], search: Search, across: Callable[..., Array],
-    levels: bool = False,
+    levels: bool = False, poles: bool = False,
 ) -> Array:  # fmt: skip
-    """As `total`, for a guard whose value is that of the whole program at a point; all coordinates of `sites` share."""
+    """As `total`, for a guard whose value is that of the whole program at a point; all coordinates of `sites` share.
+    Where the program has `poles`, derivatives are taken next to the root: it may be one, at which other values of the
+    program, ``tanh(1 / x)`` in later state, have none."""
 
     @jax.jit  # traced once, not at every use
     def along(s: Array) -> Any:
@@ -367,7 +370,10 @@ def total_of_model(
     smooth = _first(value) if search.pieces else value
 
     def one(s: Array, ok: Array, weight: Array, away: Array, side: Array, *level: Array) -> Array:
-        beside, slope, known = _slope(on, _first(along) if search.pieces else along, _beside(on, s, away, side))
+        beside = _beside(on, s, away, side)
+        if poles:
+            beside += jnp.sqrt(jnp.finfo(on.dtype).eps) * (1 + jnp.abs(s))
+        _, slope = derivative(_first(along) if search.pieces else along, beside)
         at = on.point(beside)
 
         def of(u: dict[str, Array]) -> Array:
@@ -377,8 +383,7 @@ def total_of_model(
         squares = sum(jnp.sum((slopes[k] * at.rate(k)) ** 2) for k in sites)
         root = on.root(s, ok)
         share = slope**2 / _positive(squares)
-        gap = known(across(root, slope, *level))
-        return _term(root, weight * share, slope, gap, smooth(on.live_point(beside)))
+        return _term(root, weight * share, slope, across(root, slope, *level), smooth(on.live_point(beside)))
 
     return _sum(on, along, search, one, levels)
 
@@ -388,21 +393,6 @@ def _beside(on: Line, s: Array, away: Array, side: Array) -> Array:
     distance cancel on average, unless it has a slope on one `side` only. The noise drawn for the line, on which nothing
     else here depends, chooses."""
     return s + away * jnp.where(side != 0, side, jnp.where(on.noise() < 0, -1.0, 1.0))
-
-
-def _slope(
-    on: Line, along: Callable[[Array], Array], s: Array
-) -> tuple[Array, Array, Callable[[Array], Array]]:
-    """A place at which there is a derivative, the derivative, and what is known of a jump: NaN if `s` is none.
-
-    At a pole of what the value reads, ``tanh(1 / x)`` in carried state, it has none. A guard that flips there has no
-    jump of its own: that of the pole's guard is all there is.
-    """
-    _, slope = derivative(along, s)
-    lost = jnp.isnan(slope)
-    at = jnp.where(lost, s + jnp.sqrt(jnp.finfo(on.dtype).eps) * (1 + jnp.abs(s)), s)
-    _, slope = derivative(along, at)
-    return at, slope, lambda gap: jnp.where(lost & (gap != 0), jnp.nan, gap)
 
 
 def _first(f: Callable[..., Any]) -> Callable[..., Array]:
