@@ -103,11 +103,15 @@ class Checker:
             found = None if v is None else domains.worst(v == 0, active)
             if found is not None:
                 factor, condition = self.written(b.slope)
+                line = show(b.line.expr(ir.REAL))
                 message = (
                     f"in `{info.guard.text}`{place(ev.space, found[0])} the factor `{factor}` of "
-                    f"`{show(b.line.expr(ir.REAL))}` is 0, so no boundary term can be attributed there"
+                    f"`{line}` is 0, so no boundary term can be attributed there"
                 )
-                hint = f"decide by the data where that is 0, for example `if {condition} and ...`"
+                hint = (
+                    f"compare apart where it is 0: `({condition} and {info.guard.text}) or "
+                    f"(not ({condition}) and ...)`, with the comparison without `{line}` for the dots"
+                )
                 self.findings.add("PPL402", message, info.guard.span, (b.slope,), key=show(b.slope), hint=hint)
 
     def written(self, slope: ir.Expr) -> tuple[str, str]:

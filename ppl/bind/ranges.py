@@ -69,7 +69,7 @@ class Ranges:
             case ir.GuardRef() if e.type.base == "int":
                 return floor(self.of(self.guards[e.index].value, ev))
             case ir.Select():
-                return union(self.of(e.then, ev), self.of(e.orelse, ev))
+                return chosen(*ev.truth(e.condition), self.of(e.then, ev), self.of(e.orelse, ev))
             case ir.Op():
                 return self.operation(e, ev)
             case _:
@@ -172,6 +172,14 @@ def floor(x: Interval) -> Interval:
 
 def union(x: Interval, y: Interval) -> Interval:
     return Interval(np.minimum(x.lo, y.lo), np.maximum(x.hi, y.hi), x.lo_open and y.lo_open, x.hi_open and y.hi_open)
+
+
+def chosen(may: Array, may_not: Array, x: Interval, y: Interval) -> Interval:
+    """`x` where a condition holds, `y` where it does not, and both where latents decide."""
+    both = union(x, y)
+    lo = np.where(may & may_not, both.lo, np.where(may, x.lo, y.lo))
+    hi = np.where(may & may_not, both.hi, np.where(may, x.hi, y.hi))
+    return Interval(lo, hi, both.lo_open, both.hi_open)
 
 
 def products(op: str, x: Interval, y: Interval) -> Interval:

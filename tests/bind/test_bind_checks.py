@@ -228,6 +228,11 @@ BAD = {
         "data n: int\ndata rates: real[n]\ntau ~ Normal(2, 1)\nobserve 1 ~ Normal(rates[floor(tau)], 1)",
         {"rates": [1.0, 2.0, 3.0]}, "PPL603", "can be any integer, outside an array of size 3", 4, False,
     ),
+    "index from data or a latent": (
+        "data lab: int[2]\nm: real[2] ~ Normal(0.5, 1)\nk: int[2] ~ Bernoulli(0.3)\n"
+        "for i in 0..2 { c = if lab[i] > 0 then lab[i] - 1 else k[i]; if m[c] > 0.2 { factor -0.3 } }",
+        {"lab": [3, 0]}, "PPL603", "reaches from 2 to 2 at i = 0, outside an array of size 2", 4, False,
+    ),
     "index from a latent, bounded below": (
         "rates = [0.1, 0.4, 0.9]\ntau ~ Exponential(1)\nk = floor(2 * tau)\nobserve 1 ~ Normal(rates[k], 1)",
         None, "PPL603", "can be any integer from 0 on, outside an array of size 3", 4, False,
