@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING
 
 from ppl.core import ir
 from ppl.core.reads import reached
+from ppl.core.show import show
 from ppl.diagnostics import DataError, Diagnostics, PplError, Span, excerpt, in_source_order
 
 if TYPE_CHECKING:
     from ppl.bind.evaluate import Space
+
+MAX_WRITTEN = 12  # parts of an expression that a message has for a variable that the source does not name
 
 
 class Findings:
@@ -23,8 +26,10 @@ class Findings:
         self.sizes = frozenset(name for x in typed for d in x.type.dims for name in self.data_in(d))
         self.blames_data = False
         self.seen: set[tuple[str, Span, object]] = set()
-        self.names = dict(source_names(program, sink.sources))
         self.guards = program.guards
+        self.names: dict[str, str] = {}
+        for name, text in source_names(program, sink.sources):
+            self.names[name] = self.in_source(text)
 
     def add(
         self, code: str, message: str, span: Span, blamed: Sequence[ir.Expr], *, sizes: bool = False,
@@ -52,7 +57,13 @@ class Findings:
         message = re.sub(r"\blevel (\d+)\b", lambda m: self.guards[int(m[1])].text, message)
         if not self.names:
             return message
-        return re.sub(r"\b[A-Za-z]\w*\b", lambda m: self.names.get(m[0], m[0]), message)
+
+        def written(m: re.Match[str]) -> str:
+            name = self.names.get(m[0], m[0])
+            alone = message[: m.start()].endswith(("[", "(", "`")) and message[m.end() :].startswith(("]", ")", "`"))
+            return f"({name})" if " " in name and not alone else name
+
+        return re.sub(r"\b[A-Za-z]\w*\b", written, message)
 
     def raise_if_any(self) -> None:
         if self.sink.errors:
@@ -91,6 +102,8 @@ def source_names(program: ir.Program, sources: Mapping[str, str]) -> Iterator[tu
             renamed = re.fullmatch(r"(.+)_\d+", name)
             if renamed is not None and name not in own and renamed[1] in own:
                 yield name, renamed[1]
+            elif name not in own and isinstance(s, ir.Let) and sum(1 for _ in ir.walk(s.value)) <= MAX_WRITTEN:
+                yield name, show(s.value)
         renamed = re.fullmatch(r"(.+)_\d+", s.var.name) if isinstance(s, ir.Loop) else None
         if renamed is not None:
             text = "\n".join(sources.get(s.span.file, "").split("\n")[s.span.line - 1 : s.span.end_line])

@@ -228,6 +228,11 @@ BAD = {
         "data n: int\ndata rates: real[n]\ntau ~ Normal(2, 1)\nobserve 1 ~ Normal(rates[floor(tau)], 1)",
         {"rates": [1.0, 2.0, 3.0]}, "PPL603", "can be any integer, outside an array of size 3", 4, False,
     ),
+    "index through a comprehension": (
+        "data g: int[3]\na: real[3] ~ Normal(0.5, 1)\nh = [g[i] - 1 for i in 0..3]\n"
+        "for j in 0..3 { if a[h[j]] > 0.3 { factor -0.7 } }",
+        {"g": [1, 4, 2]}, "PPL208", "`a[g[j] - 1]`: index 3 at j = 1 is outside", 4, True,
+    ),
     "index from data or a latent": (
         "data lab: int[2]\nm: real[2] ~ Normal(0.5, 1)\nk: int[2] ~ Bernoulli(0.3)\n"
         "for i in 0..2 { c = if lab[i] > 0 then lab[i] - 1 else k[i]; if m[c] > 0.2 { factor -0.3 } }",
