@@ -156,8 +156,9 @@ def index(ctx: Context, e: ast.Index) -> ir.Expr:
         return ERROR
     for i in [i for i in indices if i.random][:1]:
         ctx.decided(i, e.span)
-    if isinstance(base, ir.Var) and ctx.drawn and (key := ctx.place(base.name, indices)) in ctx.drawn:
-        return ctx.drawn[key]
+    held = ctx.drawn.get(ctx.place(base.name, indices)) if isinstance(base, ir.Var) and ctx.drawn else None
+    if held is not None and (value := held.at(ctx.loops)) is not None:
+        return value
     return element(base, indices, ctx.definitions)
 
 

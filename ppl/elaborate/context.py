@@ -113,6 +113,18 @@ class Reached:
 ElementKey = tuple[str, tuple[ir.Expr, ...]]  # an array, and indices in their normal form
 
 
+@record
+class Element:
+    """What an element of an array is, for statements inside `loops`; None where that is left to the array."""
+
+    loops: tuple[int, ...]
+    value: ir.Expr | None
+
+    def at(self, loops: tuple[int, ...]) -> ir.Expr | None:
+        """Its value, if that can be read in these loops."""
+        return self.value if self.loops == loops[: len(self.loops)] else None
+
+
 @dataclass(eq=False, repr=False)
 class Context:
     sink: Diagnostics
@@ -146,11 +158,11 @@ class Context:
     library: frozenset[str] = frozenset()  # those of the standard library, which see no data of the program
     drawing: bool = False  # in a function that draws: see `samplers`
     customs: dict[str, ir.Custom] = field(default_factory=dict[str, ir.Custom])
-    # Elements of discrete latents: to read one where it is drawn is to read its outcome, not the array.
-    drawn: dict[ElementKey, ir.Expr] = field(default_factory=dict[ElementKey, ir.Expr])
+    # Elements of discrete latents: to read one in the loops where it is drawn is to read its outcome, not the array.
+    drawn: dict[ElementKey, Element] = field(default_factory=dict[ElementKey, "Element"])
     # What else elements of int arrays are assigned, each with the condition under which.
-    written: dict[ElementKey, list[tuple[ir.Expr, ir.Expr]]] = field(
-        default_factory=dict[ElementKey, list[tuple[ir.Expr, ir.Expr]]]
+    written: dict[ElementKey, list[tuple[ir.Expr, Element]]] = field(
+        default_factory=dict[ElementKey, list[tuple[ir.Expr, "Element"]]]
     )
     sides: dict[object, ir.Expr] = field(default_factory=dict[object, ir.Expr])  # of poles, see ppl/elaborate/poles.py
     memo: poly.Memo = field(default_factory=dict[str, poly.Poly])

@@ -7,7 +7,7 @@ from dataclasses import replace
 from ppl.core import ir
 from ppl.diagnostics import Span
 from ppl.elaborate import arrays, expressions
-from ppl.elaborate.context import ArrayBinding, Binding, Context, ElementKey, SiteBinding
+from ppl.elaborate.context import ArrayBinding, Binding, Context, Element, ElementKey, SiteBinding
 from ppl.language.distributions import Distribution
 from ppl.syntax import ast
 
@@ -99,25 +99,35 @@ def assigned(ctx: Context, name: str, indices: tuple[ir.Expr, ...], value: ir.Ex
     key = ctx.place(name, indices)
     condition = ir.TRUE if ctx.mask is None else ctx.mask
     if key in ctx.drawn:
-        ctx.drawn[key] = ctx.let(name, expressions.select(ctx, condition, value, ctx.drawn[key], span), span)
+        ctx.drawn[key] = joined(ctx, key, condition, value, ctx.drawn[key].at(ctx.loops), span)
     else:
-        ctx.written.setdefault(key, []).append((condition, value))
+        ctx.written.setdefault(key, []).append((condition, Element(ctx.loops, value)))
 
 
-def on_all_paths(ctx: Context, key: ElementKey, drawn: ir.Expr, span: Span) -> ir.Expr:
+def on_all_paths(ctx: Context, key: ElementKey, drawn: ir.Expr, span: Span) -> Element:
     """What an element is that is drawn on this path and may have been drawn or assigned on others."""
     if key in ctx.drawn:
         condition = ir.TRUE if ctx.mask is None else ctx.mask
-        return ctx.let(key[0], expressions.select(ctx, condition, drawn, ctx.drawn[key], span), span)
-    for condition, value in ctx.written.get(key, ()):
-        drawn = ctx.let(key[0], expressions.select(ctx, condition, value, drawn, span), span)
-    return drawn
+        return joined(ctx, key, condition, drawn, ctx.drawn[key].at(ctx.loops), span)
+    out = Element(ctx.loops, drawn)
+    for condition, element in ctx.written.get(key, ()):
+        out = joined(ctx, key, condition, element.at(ctx.loops), out.value, span)
+    return out
+
+
+def joined(
+    ctx: Context, key: ElementKey, condition: ir.Expr, value: ir.Expr | None, other: ir.Expr | None, span: Span
+) -> Element:
+    """One value where a condition holds, else another; the array's, if one of them cannot be read here."""
+    if value is None or other is None:
+        return Element(ctx.loops, None)
+    return Element(ctx.loops, ctx.let(key[0], expressions.select(ctx, condition, value, other, span), span))
 
 
 def without_needless_masks(ctx: Context, body: tuple[ir.Statement, ...]) -> tuple[ir.Statement, ...]:
     """Elements that one statement alone fills, with draws of discrete latents, have a value on every path."""
     fills = [s.array for _, s in ir.blocks(body) if isinstance(s, ir.Fill)]
-    once = {a for a in {name for name, _ in ctx.drawn} if fills.count(a) == 1}
+    once = {name for name, _ in ctx.drawn if fills.count(name) == 1}
 
     def block(body: tuple[ir.Statement, ...]) -> tuple[ir.Statement, ...]:
         return tuple(statement(s) for s in body)

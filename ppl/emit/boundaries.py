@@ -272,7 +272,8 @@ class BoundaryEmitter:
     def outcomes(self, info: GuardInfo, b: Boundary, loops: list[ir.Loop], position: dict[int, str]) -> None:
         """Every outcome of a discrete latent, each with its probability."""
         assert isinstance(info.value, ir.Outcome)
-        index = f", {tuple_text([self.printer().expr(i) for i in info.value.indices])}" if info.value.indices else ""
+        live = self.live_printer(position)
+        index = f", {tuple_text([live.expr(i) for i in info.value.indices])}" if info.value.indices else ""
         self.w.line(f'probabilities = at.probabilities("{info.value.site}"{index})')
         if b.repeats:
             with self.w.block("if sizing:"):
@@ -533,6 +534,8 @@ def has_sizes(b: Boundary) -> bool:
 def reads_of(facts: Facts, scope: Scope, info: GuardInfo) -> set[str]:
     """Variables of the program that the boundaries of a guard ask the main evaluation for."""
     out = set(made_by_loops(info.guard.where, facts.regions.program))
+    if isinstance(info.value, ir.Outcome):
+        out |= {name for i in info.value.indices for name in leaves(i)}
     for b in info.boundaries:
         drawn = () if b.line == NOWHERE else draw_of(scope, b.line).args
         for e in (b.slope, *(() if b.rest is None else (b.rest,)), *drawn, *b.line.indices):

@@ -184,12 +184,20 @@ def through_state(scope: Scope, normal: poly.Poly, mask: ir.Expr | None) -> Iter
             inner = poly.split_affine(out, a) if latent is not None else None
             if latent is None or inner is None or not poly.is_constant(inner[0]) or not latent.indices:
                 continue
+            if is_made_in(scope, latent, loop):
+                continue  # what its index was in another iteration is not known
             if not all(scope.independent(x, latent) for x in (*poly.atoms(inner[1]), *known)):
                 continue
             before = Latent(latent.site, tuple(shift(i, loop.var) for i in latent.indices))
             if all(scope.independent(x, before) for x in poly.atoms(others)):
                 slope = poly.number(factor * poly.value(inner[0]))
                 yield Candidate(before, slope, None, p.name, "rest", 0.0)
+
+
+def is_made_in(scope: Scope, latent: Latent, loop: ir.Loop) -> bool:
+    """Whether which element a latent is depends on what an iteration of a loop makes anew, as a count."""
+    read = (x for i in latent.indices for x in ir.walk(i) if isinstance(x, ir.Var | ir.Cell))
+    return any(loop.id in scope.home.get(x.array if isinstance(x, ir.Cell) else x.name, ()) for x in read)
 
 
 def shift(e: ir.Expr, var: ir.LoopVar) -> ir.Expr:
@@ -219,6 +227,8 @@ def after_loop(scope: Scope, normal: poly.Poly) -> Iterator[tuple[Candidate, pol
             inner = poly.split_affine(out, a) if latent is not None else None
             if latent is None or inner is None or not poly.is_constant(inner[0]) or not latent.indices:
                 continue
+            if is_made_in(scope, latent, t.loop):
+                continue  # what its index was in another iteration is not known
             if not all(scope.independent(x, latent) for x in (*poly.atoms(inner[1]), *t.known)):
                 continue
             last = poly.add(scope.normal(t.loop.hi), poly.constant(-1.0))

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from ppl.core import ir, poly
 from ppl.core.reads import expressions_of
-from ppl.regions.lines import at_iteration, is_decided, latent_of
+from ppl.regions.lines import at_iteration, is_decided, is_made_in, latent_of
 from ppl.regions.model import Boundary, GuardInfo, Latent
 from ppl.regions.scope import Scope
 
@@ -89,7 +89,7 @@ def _has_own_coordinate(scope: Scope, info: GuardInfo) -> bool:
 
 def _carries_own(scope: Scope, info: GuardInfo, b: Boundary, loop: ir.Loop) -> bool:
     """Whether an iteration's own element is the one that it reads through the state that the last iteration left."""
-    if not _differs_by_iteration(scope, b.line, loop):
+    if not _differs_by_iteration(scope, b.line, loop) or is_made_in(scope, b.line, loop):
         return False
     # The state also has what the last iteration compared: its guard's value itself must not read the site anew.
     anew = (x for x in poly.atoms(info.normal) if not (isinstance(x, ir.Var) and scope.entries.get(x.name) is loop))

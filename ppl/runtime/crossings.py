@@ -370,9 +370,8 @@ def total_of_model(
     smooth = _first(value) if search.pieces else value
 
     def one(s: Array, ok: Array, weight: Array, away: Array, side: Array, *level: Array) -> Array:
-        beside = _beside(on, s, away, side)
-        if poles:
-            beside += jnp.sqrt(jnp.finfo(on.dtype).eps) * (1 + jnp.abs(s))
+        least = jnp.sqrt(jnp.finfo(on.dtype).eps) * (1 + jnp.abs(s)) if poles else 0.0
+        beside = _beside(on, s, jnp.maximum(away, least), side)
         _, slope = derivative(_first(along) if search.pieces else along, beside)
         at = on.point(beside)
 

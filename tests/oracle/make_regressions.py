@@ -28,6 +28,8 @@ DATA: dict[str, dict[str, Any]] = {
     "imputed_against_pieces": {"y": [0.3, 0.9, 1.4], "miss": [0, 1, 0]},
     "ratio_of_choices": {"d": [0, 1, 0, 1], "y": [0.2, 1.0, 0.4, -0.3]},
     "element_at_made_index": {"n": 4, "y": [0.2, 0.5, 0.4, 0.9], "group": [1, 2, 2, 1]},
+    "state_at_made_index": {"n": 4, "group": [2, 1, 2, 2]},
+    "drawn_at_made_index": {"k": [2, 1, 0]},
     "chosen_among_three": {"d": [1, 2, 0, 1], "y": [0.2, 0.5, 0.1, 0.5]},
     "later_thresholds_under_data": {"y": [0.2, 1.0, 0.4, -0.3]},
     "bounds_in_branch": {"n": 2, "t": [0.3, 1.2]},
