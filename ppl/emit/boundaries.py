@@ -564,6 +564,7 @@ def summed_of(regions: Regions, scope: Scope, b: Boundary, loop: ir.Loop) -> lis
 
 def part_of(regions: Regions, scope: Scope, b: Boundary, loop: ir.Loop) -> Slice:
     """The slice of a boundary in an iteration, with what it must hand on."""
+    loop = regions.loops[loop.id]  # with guards of outer loops decided outside of it
     modes = modes_of(scope, loop) if b.effect == "modes" else None
     if modes is None:
         return slice_of(regions, scope, loop, b, [r.delta for r in summed_of(regions, scope, b, loop)])

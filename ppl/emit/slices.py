@@ -78,6 +78,7 @@ class _Collector:
         self.out = Slice()
         self.done: set[str] = set()
         self.decided: set[int] = set()
+        self.inner = False  # inside a loop of the slice: what lives there has no one value to import
 
     def need(self, *expressions: ir.Expr) -> None:
         for e in expressions:
@@ -110,7 +111,9 @@ class _Collector:
                     return None
                 self.defined.add(s.var.name)
             case ir.Decide():
-                if s.index not in self.guards or s.index in self.given or not self.moves(s.index):
+                if s.index not in self.guards or s.index in self.given:
+                    return None
+                if not self.inner and not self.moves(s.index):
                     return None
                 self.decided.add(s.index)
                 self.need(self.regions.guards[s.index].value, *self.where(s.index))
@@ -135,7 +138,7 @@ class _Collector:
         if not (reductions or collects or state or inside & self.terms):
             return None
         made = (*(r.final for r in reductions), *(c.final for c in (*collects, *s.carries)))
-        if not inside & self.terms and not any(self.changes(v) for v in made):
+        if not self.inner and not inside & self.terms and not any(self.changes(v) for v in made):
             return None
         self.defined.update(r.final.name for r in reductions)
         self.defined.update(c.final.name for c in collects)
@@ -144,7 +147,10 @@ class _Collector:
             self.need(c.out, c.init)
         self.need(s.lo, s.hi, *(r.delta for r in reductions), *(r.init for r in reductions))
         self.need(*(c.element for c in collects))
-        return replace(s, body=self.select(s.body), reductions=reductions, collects=collects)
+        outer, self.inner = self.inner, True
+        body = self.select(s.body)
+        self.inner = outer
+        return replace(s, body=body, reductions=reductions, collects=collects)
 
     def where(self, guard: int) -> tuple[ir.Expr, ...]:
         """What data say of whether a guard is reached."""
@@ -153,7 +159,9 @@ class _Collector:
 
     def held(self, s: ir.Let) -> bool:
         """Whether the main evaluation holds a variable already, for the state of its loop, and it stays as it is."""
-        return s.var.name in self.states and not self.changes(s.var) and not self.stands_in(s.var)
+        if self.inner or s.var.name not in self.states:
+            return False
+        return not self.changes(s.var) and not self.stands_in(s.var)
 
     @cached_property
     def states(self) -> frozenset[str]:

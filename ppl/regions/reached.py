@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from ppl.core import ir
 from ppl.core.rewrite import rebuild
@@ -37,16 +37,43 @@ def conditions_of_data(scope: Scope, places: Mapping[int, tuple[int, ...]]) -> d
 
 
 def any_of(conditions: Iterable[ir.Expr | None]) -> ir.Expr | None:
-    """A condition that holds where one of those of several guards holds; None if one of the guards has none."""
-    out: list[ir.Expr] = []
-    for c in conditions:
-        if c is None:
+    """A condition that holds where one of several does; None if that is everywhere, as it is where one is None."""
+    out: dict[ir.Expr, frozenset[ir.Expr]] = {}
+    for condition in conditions:
+        if condition is None:
             return None
-        if c not in out:
-            out.append(c)
-    found = out[0]
-    for c in out[1:]:
+        for c in _parts("or", condition):
+            if c == ir.TRUE:
+                return None
+            parts = frozenset(_parts("and", c))
+            if c == ir.FALSE or any(other <= parts for other in out.values()):
+                continue
+            out = {k: other for k, other in out.items() if not parts <= other} | {c: parts}
+    found, *more = out or [ir.FALSE]
+    for c in more:
         found = ir.Op("or", (found, c), ir.BOOL, False)
+    return found
+
+
+def _parts(op: str, e: ir.Expr) -> Iterator[ir.Expr]:
+    """The operands of a chain of `and` or `or`."""
+    queue = [e]
+    while queue:
+        x = queue.pop()
+        if isinstance(x, ir.Op) and x.op == op:
+            queue.extend(reversed(x.args))
+        else:
+            yield x
+
+
+def _both(a: ir.Expr | None, b: ir.Expr | None) -> ir.Expr | None:
+    """What has to hold where both do, each part of it once."""
+    parts = dict.fromkeys(x for e in (a, b) if e is not None for x in _parts("and", e) if x != ir.TRUE)
+    if ir.FALSE in parts:
+        return ir.FALSE
+    found: ir.Expr | None = None
+    for x in parts:
+        found = ir.conjunction(found, x)
     return found
 
 
@@ -106,10 +133,10 @@ class _Reader:
                 return self.needed(inner, not holds)
             case ir.Op("and" | "or", (a, b)):
                 parts = self.needed(a, holds), self.needed(b, holds)
-                return ir.conjunction(*parts) if (e.op == "and") == holds else any_of(parts)
+                return _both(*parts) if (e.op == "and") == holds else any_of(parts)
             case ir.Select():
-                on = ir.conjunction(self.needed(e.condition, True), self.needed(e.then, holds))
-                off = ir.conjunction(self.needed(e.condition, False), self.needed(e.orelse, holds))
+                on = _both(self.needed(e.condition, True), self.needed(e.then, holds))
+                off = _both(self.needed(e.condition, False), self.needed(e.orelse, holds))
                 return any_of((on, off))
             case _:
                 return None

@@ -9,13 +9,14 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
+from generator_nests import Nests
 from generator_words import Names
 
 FIRST = 10**6  # seeds from here on are of these kinds, in turn
-LATER, LAST = 2 * 10**6, 3 * 10**6  # and from here on of those that came later
+LATER, LAST, NESTED = 2 * 10**6, 3 * 10**6, 4 * 10**6  # and from here on of those that came later
 
 
-class Kinds:
+class Kinds(Nests):
     """Mixed into the generator, whose words it uses. `budget_of_boundaries` is what the estimator is given."""
 
     budget_of_boundaries: int | None = 64
@@ -399,7 +400,11 @@ LATER_SUBJECTS: Mapping[str, Callable[[Any], None]] = {
 
 LAST_SUBJECTS: Mapping[str, Callable[[Any], None]] = {"under data": Kinds.under_data}
 
-GENERATIONS = ((FIRST, SUBJECTS), (LATER, LATER_SUBJECTS), (LAST, LAST_SUBJECTS))  # with the first seed of each
+NESTED_SUBJECTS: Mapping[str, Callable[[Any], None]] = {"nested loops": Kinds.nested_loops}
+
+GENERATIONS = (
+    (FIRST, SUBJECTS), (LATER, LATER_SUBJECTS), (LAST, LAST_SUBJECTS), (NESTED, NESTED_SUBJECTS),
+)  # fmt: skip  # with the first seed of each
 
 
 def kind_of(seed: int) -> str | None:

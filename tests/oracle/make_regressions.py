@@ -29,6 +29,8 @@ DATA: dict[str, dict[str, Any]] = {
     "ratio_of_choices": {"d": [0, 1, 0, 1], "y": [0.2, 1.0, 0.4, -0.3]},
     "element_at_made_index": {"n": 4, "y": [0.2, 0.5, 0.4, 0.9], "group": [1, 2, 2, 1]},
     "state_at_made_index": {"n": 4, "group": [2, 1, 2, 2]},
+    "nest_counts_within": {"n": 3, "d": [1, 0, 2]},
+    "toggles_under_data": {"d": [1, 0, 1, 1, 0]},
     "drawn_at_made_index": {"k": [2, 1, 0]},
     "chosen_among_three": {"d": [1, 2, 0, 1], "y": [0.2, 0.5, 0.1, 0.5]},
     "later_thresholds_under_data": {"y": [0.2, 1.0, 0.4, -0.3]},
