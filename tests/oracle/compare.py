@@ -15,7 +15,7 @@ from typing import Any
 import jax
 import numpy as np
 from density import HARDLY_OPTIMISED, Guide, density_faults, random_guide, read
-from exact import Exact, exact
+from exact import PANELS, Exact, exact
 from generator import Program
 from interpreter import sites
 from scipy import stats
@@ -38,12 +38,14 @@ class Stage:
     lines: int
     limit: float
     power: float = 0.0
+    panels: int = PANELS  # that a line is cut into: a region thinner than one may be missed
 
 
 STAGES = (
     Stage(2_048, 32, 3.0, 5.0),
     Stage(15_360, 128, 3.5),
     Stage(100_000, 128, LIMIT),
+    Stage(100_000, 128, LIMIT, panels=8 * PANELS),
     Stage(1_000_000, 1024, LIMIT),
 )
 SHRINKING = (Stage(10_000, 64, 4.0), Stage(100_000, 128, LIMIT))
@@ -106,11 +108,12 @@ def gradient_verdict(
 ) -> Verdict:
     seed = program.seed
     boundaries = sum(g.count for g in problem.guards if g.status in ("boundary", "marginalised"))
-    combined, truth, lines = Estimator(problem, guide, "combined", program.budget), None, 0
+    combined, truth, grid = Estimator(problem, guide, "combined", program.budget), None, (0, 0)
     plain, plain_z, power = None, None, None
     for number, stage in enumerate(stages):
-        if truth is None or stage.lines > lines:
-            truth, lines = exact(module, program.data, guide, lines=stage.lines, seed=seed + number), stage.lines
+        if truth is None or (stage.lines, stage.panels) != grid:
+            grid = stage.lines, stage.panels
+            truth = exact(module, program.data, guide, lines=stage.lines, panels=stage.panels, seed=seed + number)
         if interior and plain is None and truth.jumps > JUMP:
             plain = Estimator(problem, guide, "interior")(PLAIN_DRAWS, seed)
         components = deviations(combined(stage.draws, seed + 1_000_003 * number), truth)

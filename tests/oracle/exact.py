@@ -113,13 +113,13 @@ def walk(stmts: tuple[ast.Statement, ...]) -> list[ast.Statement]:
 # ------------------------------------------------------------------ one line per row
 
 
-def line_moments(h: Callable[[A, A], tuple[A, A]], rows: int, shift: A) -> tuple[A, float]:
+def line_moments(h: Callable[[A, A], tuple[A, A]], rows: int, shift: A, panels: int = PANELS) -> tuple[A, float]:
     """rows x 3: integrals of h * (1, e, e^2 - 1) * N(e; 0, 1) along each line, and the largest jump.
 
     ``h(row, e)`` evaluates points given by line number and place. `shift` in [0, 1) moves the panels of each line, so
     that a region too thin to be seen is missed by chance and not by design.
     """
-    edges = panel_edges(rows, shift)
+    edges = panel_edges(rows, shift, panels)
     a, b = edges[:, :-1].ravel(), edges[:, 1:].ravel()
     row = np.repeat(np.arange(rows), edges.shape[1] - 1)
     places = np.concatenate([a[:, None], nodes(a, b)], axis=1)  # the left edge and the nodes of every panel
@@ -150,9 +150,9 @@ def line_moments(h: Callable[[A, A], tuple[A, A]], rows: int, shift: A) -> tuple
     return out, gap
 
 
-def panel_edges(rows: int, shift: A) -> A:
+def panel_edges(rows: int, shift: A, panels: int = PANELS) -> A:
     """Panels on [-REACH, REACH], finer in the middle, moved by `shift` of a panel."""
-    t = (np.arange(1, PANELS)[None] - 1 + shift[:, None]) / (PANELS - 1) * 2 - 1
+    t = (np.arange(1, panels)[None] - 1 + shift[:, None]) / (panels - 1) * 2 - 1
     inner = np.sinh(1.2 * t) / np.sinh(1.2) * REACH
     return np.concatenate([np.full((rows, 1), -REACH), inner, np.full((rows, 1), REACH)], axis=1)
 
@@ -200,8 +200,8 @@ def find_changes(h: Callable[[A, A], tuple[A, A]], row: A, places: A, path: A, b
 
 
 def exact(module: ast.Module, data: dict[str, Any], guide: Guide, *, lines: int = 128, scrambles: int = 16,
-          seed: int = 0) -> Exact:  # fmt: skip
-    """The ELBO and its gradient. `lines` is per scramble and coordinate, a power of two."""
+          panels: int = PANELS, seed: int = 0) -> Exact:  # fmt: skip
+    """The ELBO and its gradient. `lines` is per scramble and coordinate, a power of two; each has so many `panels`."""
     weight = Weight(module, data, sites(module, data), guide)
     coordinates = weight.coordinates()
     d = len(coordinates)
@@ -228,7 +228,7 @@ def exact(module: ast.Module, data: dict[str, Any], guide: Guide, *, lines: int 
             jumps = max(jumps, gap)
             elbos.append(elbo_groups)
             continue
-        moments, gap = line_moments(along, len(rest), rng.random(len(rest)))
+        moments, gap = line_moments(along, len(rest), rng.random(len(rest)), panels)
         jumps = max(jumps, gap)
         groups = moments.reshape(scrambles, -1, 3).mean(axis=1)
         elbos.append(groups[:, 0])

@@ -34,7 +34,8 @@ class Nests:
         if self.chance(0.6):
             self.emit(f"s = {self.number(-0.3, 0.4)}")
             self.carried.append("s")
-        self.emit(f"for i in {self.either('0', '0', '0', '1')}..n {{")
+        first = "0" if self.own else self.either("0", "0", "0", "1")  # the statements that follow may read any z[i]
+        self.emit(f"for i in {first}..n {{")
         if self.own:
             self.emit(f"  z[i] ~ Normal({self.either('0.2', '0.3 * t[i]', y)}, {self.number(0.6, 1.1)})")
         if self.chance(0.3):
