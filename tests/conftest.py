@@ -28,7 +28,7 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Marks the tests in ``slow.txt``: those that take long and have a quicker one beside them."""
-    names = set((Path(__file__).parent / "slow.txt").read_text(encoding="utf-8").split())
+    names = set((Path(__file__).parent / "slow.txt").read_text(encoding="utf-8").splitlines())
     for item in items:
         if item.nodeid in names:
             item.add_marker(pytest.mark.slow)
