@@ -54,7 +54,7 @@ class Findings:
 
     def in_source(self, message: str) -> str:
         """`message` with loop variables, and functions that jump, as in the source."""
-        message = re.sub(r"\blevel (\d+)\b", lambda m: self.guards[int(m[1])].text, message)
+        message = re.sub(r"\blevel (\d+)\b", lambda m: self.written(self.guards[int(m[1])]), message)
         if not self.names:
             return message
 
@@ -64,6 +64,11 @@ class Findings:
             return f"({name})" if " " in name and not alone else name
 
         return re.sub(r"\b[A-Za-z]\w*\b", written, message)
+
+    def written(self, guard: ir.Guard) -> str:
+        """A guard in the source: the function that jumps or, of a draw, what is drawn."""
+        drawn = guard.value
+        return show(drawn) if isinstance(drawn, ir.Outcome) else guard.text
 
     def raise_if_any(self) -> None:
         if self.sink.errors:

@@ -238,6 +238,10 @@ BAD = {
         "for i in 0..2 { c = if lab[i] > 0 then lab[i] - 1 else k[i]; if m[c] > 0.2 { factor -0.3 } }",
         {"lab": [3, 0]}, "PPL603", "reaches from 2 to 2 at i = 0, outside an array of size 2", 4, False,
     ),
+    "index from a draw": (
+        "m: real[2] ~ Normal(0, 1)\nk ~ Categorical([0.2, 0.5, 0.3])\nif m[k] > 0.5 { factor -0.4 * k }",
+        None, "PPL603", "`m[k]`: the index depends on a latent and reaches from 0 to 2", 3, False,
+    ),
     "index from a latent, bounded below": (
         "rates = [0.1, 0.4, 0.9]\ntau ~ Exponential(1)\nk = floor(2 * tau)\nobserve 1 ~ Normal(rates[k], 1)",
         None, "PPL603", "can be any integer from 0 on, outside an array of size 3", 4, False,
