@@ -17,7 +17,7 @@ from ppl.diagnostics import Diagnostic, Diagnostics, in_source_order
 from ppl.elaborate import elaborate
 from ppl.elaborate.program import Elaborated
 from ppl.regions import Regions, extract
-from ppl.regions.choice import Asked, wishes
+from ppl.regions.choice import Asked, Wish, wishes
 from ppl.resources import read_text, stdlib_path
 from ppl.syntax import ast, parse
 
@@ -33,6 +33,8 @@ class Compiled:
     file: str
     diagnostics: tuple[Diagnostic, ...]  # warnings and notes
     sources: dict[str, str]
+    optimize: tuple[str, ...] | None = None
+    asked: tuple[Wish, ...] = ()
 
     @cached_property
     def source_code(self) -> str:
@@ -57,7 +59,7 @@ def compile_source(
     the names of the optimisations to do (see `ppl.regions.optimize`; None: all), `lines` the lines that guards shall
     have (see `ppl.regions.choice.wishes`; None: those of the rule).
     """
-    asked = wishes(lines)
+    asked, optimize = wishes(lines), None if optimize is None else tuple(optimize)
     sink = Diagnostics({file: text})
     tree = parse(text, file, sink)
     imported = imports(tree, folder, sink)
@@ -69,7 +71,16 @@ def compile_source(
         elaborated = replace(elaborated, program=program, definitions=definitions)
         regions = extract(elaborated, sink, optimize, asked, file)
         sink.raise_if_errors()
-    return Compiled(name, tree, elaborated, regions, file, in_source_order(sink.items), dict(sink.sources))
+    found = in_source_order(sink.items)
+    return Compiled(name, tree, elaborated, regions, file, found, dict(sink.sources), optimize, asked)
+
+
+def with_shared(compiled: Compiled, guards: frozenset[int]) -> Compiled:
+    """The program with these guards crossed along all of their coordinates, see `ppl.regions.vanishing`."""
+    sink = Diagnostics(dict(compiled.sources))
+    with deep_recursion():
+        regions = extract(compiled.elaborated, sink, compiled.optimize, compiled.asked, compiled.file, guards)
+    return replace(compiled, regions=regions)
 
 
 @contextmanager

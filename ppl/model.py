@@ -12,7 +12,7 @@ from ppl.core import ir
 from ppl.core.show import show
 from ppl.data.defaults import check_defaults
 from ppl.diagnostics import Diagnostic, Diagnostics, PplError, Span
-from ppl.driver import Compiled, compile_source, deep_recursion
+from ppl.driver import Compiled, compile_source, deep_recursion, with_shared
 from ppl.language.budget import BOUNDARY_BUDGET, Budget, check_budget
 from ppl.language.guides import line
 from ppl.regions.account import account
@@ -52,12 +52,12 @@ class Model:
         """
         from ppl.problem import Guard, Problem
 
-        bound, notes = self._bind(data)
+        compiled, bound, notes = self._bind(data)
         guards = tuple(
             Guard(d["text"], d["where"], d["kind"], d["direction"], d["effect"], d["count"], d["status"], d["reason"])
-            for d in self._guards(bound, bound.budgets)
+            for d in account(compiled.regions, bound.counts, bound.shapes, bound.budgets)
         )
-        return Problem(self._compiled, load_module(self._compiled), bound, guards, notes)
+        return Problem(compiled, load_module(compiled), bound, guards, notes)
 
     def infer(self, data: Data = None, **options: Any) -> Fit:
         """Fits the model; see `ppl.infer.fit` for the options."""
@@ -100,7 +100,8 @@ class Model:
         ]
         return {"sites": sites, "guards": guards, "loops": loops, "work": cost.to_json()}
 
-    def _bind(self, data: Data) -> tuple[Bound, tuple[Diagnostic, ...]]:
+    def _bind(self, data: Data) -> tuple[Compiled, Bound, tuple[Diagnostic, ...]]:
+        """The program as it is compiled for these data."""
         from ppl.bind.bind import bind
         from ppl.data.bind import bind_data
 
@@ -108,7 +109,10 @@ class Model:
         sink = Diagnostics(dict(c.sources))
         values = bind_data(c.data, data, sink)
         bound = bind(c.regions, c.elaborated.sizes, values, sink)
-        return bound, tuple(sink.items)
+        if bound.shared:
+            c = with_shared(c, bound.shared)
+            bound = bind(c.regions, c.elaborated.sizes, values, sink)
+        return c, bound, tuple(sink.items)
 
     def _measure(self, data: Data) -> tuple[Measured, Sizes]:
         """What the sizes in the data decide. The values in them are not looked at, and numpy is not imported for it."""

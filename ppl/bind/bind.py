@@ -40,7 +40,8 @@ def bind(regions: Regions, sizes: Sequence[SameSize], values: Mapping[str, Value
     walk = Walk(found, timing(program.body, found), program.guards)
     filled = fills(program, measured.shapes, ev, walk, findings)
     ranges = ranges_of(program)
-    Checker(regions, walk, filled, findings, ranges).block(program.body, ev.at(top()))
+    checker = Checker(regions, walk, filled, findings, ranges)
+    checker.block(program.body, ev.at(top()))
     samplers.check(program, numbers, findings)
     divisors.check((d for d in program.divisors if d.reads_data), ranges, ev, findings)
     guide = guide_of(program.guide, measured.shapes, numbers, findings)
@@ -53,4 +54,5 @@ def bind(regions: Regions, sizes: Sequence[SameSize], values: Mapping[str, Value
     arrays = {d.name: values[d.name] for d in program.data if not d.static}
     with deep_recursion():
         taken = budgets(regions, Known(found, numbers), measured.shapes, AUTO)
-    return Bound(static, arrays, measured.counts, measured.shapes, measured.values, taken, guide)
+    return Bound(static, arrays, measured.counts, measured.shapes, measured.values, taken, guide,
+                 frozenset(checker.shared))  # fmt: skip

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -21,6 +21,8 @@ from ppl.core.rewrite import rebuild
 from ppl.core.show import show
 from ppl.elaborate.discrete import MAX_OUTCOMES
 from ppl.regions import Regions
+from ppl.regions.choice import COORDINATE
+from ppl.regions.vanishing import factors, slope_of
 
 MAX_WRITTEN = 40  # parts of an expression in a message
 
@@ -32,6 +34,7 @@ class Checker:
     filled: Mapping[str, Filled]
     findings: Findings
     ranges: Ranges
+    shared: set[int] = field(default_factory=set[int])  # guards that their one line does not cross in all instances
 
     def block(self, body: tuple[ir.Statement, ...], ev: Evaluator) -> None:
         for s in body:
@@ -92,40 +95,40 @@ class Checker:
         domains.observation(s, args, ev, active, self.findings)
 
     def slopes(self, s: ir.Decide, ev: Evaluator, active: Mask) -> None:
-        """A boundary ``slope * z + rest = 0`` is lost where the slope, a value from the data, is zero."""
+        """A boundary ``slope * z + rest = 0`` is lost where the slope, a value from the data, is zero, unless nothing
+        else moves the guard there either."""
         info = self.regions.guards[self.regions.guards[s.index].representative]
         for b in info.boundaries:
-            if isinstance(b.slope, ir.Lit) or b.slope.random or (b.rest is not None and not b.rest.random):
+            slope = slope_of(b)
+            if slope is None or ev.is_empty(ev.types[b.line.site]):
+                continue  # without an element nothing moves
+            v = ev.quiet().value(slope)
+            if v is None or domains.worst(v == 0, active) is None:
                 continue
-            if ev.is_empty(ev.types[b.line.site]):
-                continue  # no element, so nothing moves
-            v = ev.quiet().value(b.slope)
-            found = None if v is None else domains.worst(v == 0, active)
-            if found is not None:
-                factor, condition = self.written(b.slope)
-                line = show(b.line.expr(ir.REAL))
-                message = (
-                    f"in `{info.guard.text}`{place(ev.space, found[0])} the factor `{factor}` of "
-                    f"`{line}` is 0, so no boundary term can be attributed there"
-                )
-                hint = (
-                    f"compare apart where it is 0: `({condition} and {info.guard.text}) or "
-                    f"(not ({condition}) and ...)`, with the comparison without `{line}` for the dots"
-                )
-                self.findings.add("PPL402", message, info.guard.span, (b.slope,), key=show(b.slope), hint=hint)
+            others = [ev.quiet().value(e) for e in factors(info.normal)]
+            moved = np.any(np.broadcast_arrays(*(True if x is None else x != 0 for x in others)), axis=0)
+            found = domains.worst((v == 0) & moved, active)
+            if found is None:
+                continue
+            if info.asked in ("", COORDINATE):
+                self.shared.add(info.guard.index)
+                continue
+            line = show(b.line.expr(ir.REAL))
+            message = (
+                f"in `{info.guard.text}`{place(ev.space, found[0])} the factor `{self.written(slope)}` of `{line}` is "
+                f"0, so the line asked for crosses no boundary there"
+            )
+            hint = "leave the choice of the line to the compiler, which takes several here"
+            self.findings.add("PPL402", message, info.guard.span, (slope,), key=show(slope), hint=hint)
 
-    def written(self, slope: ir.Expr) -> tuple[str, str]:
-        """A factor as the source would have it, and the condition that it is not zero."""
+    def written(self, slope: ir.Expr) -> str:
+        """A factor as the source would have it."""
         for _ in range(MAX_WRITTEN):
             further = rebuild(slope, lambda x: self.regions.definitions.get(x.name) if isinstance(x, ir.Var) else None)
             if further == slope or sum(1 for _ in ir.walk(further)) > MAX_WRITTEN:
                 break
             slope = further
-        match slope:
-            case ir.Select(c, ir.Lit(value=1), ir.Lit(value=0)):
-                return show(slope), show(c)
-            case _:
-                return show(slope), f"{show(slope, 5)} != 0"
+        return show(slope)
 
     # ------------------------------------------------------------------ loops
 

@@ -63,7 +63,8 @@ class Bound:
     ragged loop. `arrays`: all other data. `counts`: instances of each guard. `shapes`: of sites and `var` arrays, and
     `values`, of what sites stand for. `budgets`: how many instances of boundaries are evaluated if nothing else is
     asked for, see `ppl.regions.costs.budgets`. `guide`: the blocks of the program's own guide, none if it
-    has no such guide.
+    has no such guide. `shared`: guards of which data make the slope along their line zero, see
+    `ppl.regions.vanishing`.
     """
 
     static: dict[str, int]
@@ -73,3 +74,4 @@ class Bound:
     values: dict[str, tuple[int, ...]]
     budgets: tuple[int | None, ...] = ()
     guide: tuple[GuideBlock, ...] = ()
+    shared: frozenset[int] = frozenset()

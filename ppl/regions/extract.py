@@ -46,11 +46,13 @@ class Normalised:
 
 @dataclass(frozen=True)
 class Plan:
-    """What decides between lines: what is asked for, and what work each would take."""
+    """What decides between lines: what is asked for, what work each would take, and for which guards data make the
+    slope of the one line zero (`shared`)."""
 
     scope: Scope
     asked: Choices
     classes: Mapping[int, Mapping[int, bool]]
+    shared: frozenset[int]
 
     @cached_property
     def work(self) -> Workload:
@@ -70,12 +72,13 @@ class Plan:
 
 def extract(
     elaborated: Elaborated, sink: Diagnostics, optimize: Iterable[str] | None = None, asked: Sequence[Wish] = (),
-    file: str = "",
+    file: str = "", shared: frozenset[int] = frozenset(),
 ) -> Regions:  # fmt: skip
     """Classifies every guard of a program. `sink` hears of branches that are unbounded at their own guard.
 
     `optimize`: see `ppl.regions.optimize`. `asked`: the lines that guards, of the program in `file`, shall have; those
-    that they cannot have are reported. Raises ValueError for an optimisation that is not there.
+    that they cannot have are reported. `shared`: guards that no single line crosses with the data at hand, see
+    `ppl.regions.vanishing`. Raises ValueError for an optimisation that is not there.
     """
     program, names = elaborated.program, chosen(optimize)
     check_fills(program, sink)
@@ -84,7 +87,7 @@ def extract(
     forms = {g.index: normalise(scope, g) for g in program.guards}
     where = conditions_of_data(scope, {k: f.loops for k, f in forms.items()})
     classes = twins(scope, forms, where)
-    plan = Plan(scope, choices(asked, program.guards, file, sink), classes)
+    plan = Plan(scope, choices(asked, program.guards, file, sink), classes, shared)
     infos: dict[int, GuardInfo] = {}
     for representative, members in classes.items():
         for info in classify(plan, representative, members, forms, sink):
@@ -217,7 +220,8 @@ def decide(
         )
         return replace(base, status=score.SCORE, reason=score.reason(scope, terms, bad.line))
     direct = levels_for if g.levels else lines_for
-    boundaries = direct(plan, base, keys, terms) or searched(scope, base, keys, terms)
+    single = () if plan.shared & keys else direct(plan, base, keys, terms)
+    boundaries = single or searched(scope, base, keys, terms)
     boundaries = tuple(laid(scope, base, b, len(boundaries) > 1) for b in boundaries)
     chosen = boundaries[-1]
     effect = max((b.effect for b in boundaries), key=lambda e: RANK[e])

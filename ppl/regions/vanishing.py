@@ -1,0 +1,41 @@
+"""Lines whose slope is a datum: where it is zero, the line crosses nothing, and other latents may still move the guard.
+
+One line cannot cross a guard's boundary in all instances then. All of its coordinates can, which share it: the share of
+one that does not move the guard is zero. That costs as many searches as there are coordinates, so it is done for the
+guards for which data ask it.
+"""
+
+from __future__ import annotations
+
+from ppl.core import ir, poly
+from ppl.regions.lines import element
+from ppl.regions.mates import parts
+from ppl.regions.model import Boundary
+
+
+def slope_of(b: Boundary) -> ir.Expr | None:
+    """The slope of a guard along the one line that crosses it, if data can make it zero where latents move the rest."""
+    slope, rest = b.slope, b.rest
+    if b.search is not None:
+        if b.search.method != "polynomial" or len(b.search.arguments) > 1:
+            return None
+        rest, slope = b.search.coefficients
+    if isinstance(slope, ir.Lit) or slope.random or (rest is not None and not rest.random):
+        return None
+    return slope
+
+
+def factors(normal: poly.Poly) -> tuple[ir.Expr, ...]:
+    """Values of data: a guard with this normal form is moved by no latent where all of them are zero."""
+    out: list[ir.Expr] = []
+    for product, coefficient in parts(normal).items():
+        factor = poly.to_expr(coefficient)
+        match product:
+            case ((ir.Op("dot", (a, b)), 1),) if a.random != b.random:
+                given = b if a.random else a
+                largest = element(given, ir.Op("largest", (given,), ir.INT, False))
+                factor = ir.Op("mul", (factor, largest), ir.REAL, False)
+            case _:
+                pass
+        out.append(factor)
+    return tuple(out)
