@@ -94,8 +94,8 @@ RULES = {
         "others, so theirs is MeanField(). A rank is at least 1 and at most the number of coordinates of its latents."
     ),
     "PPL402": (
-        "A boundary term needs a coordinate along which the guard's value moves while the branches before "
-        "it stay. Here none was found."
+        "A boundary term needs a coordinate along which the guard's value moves. The one that is asked for here does "
+        "not move it everywhere: data make its factor zero. Without `--line` all coordinates share such a guard."
     ),
     "PPL403": (
         "A branch that is unbounded at its own guard, such as `if x > 0 then log(x)`, breaks the boundary "

@@ -334,7 +334,7 @@ def total(
     smooth = _first(value) if search.pieces else value
 
     def one(s: Array, ok: Array, weight: Array, away: Array, side: Array, *level: Array) -> Array:
-        at = _beside(on, s, away, side)
+        at = _beside(on, s, jnp.maximum(away, _least(on, s) if search.pieces else 0.0), side)
         _, slope = derivative(_first(along) if search.pieces else along, at)
         share = jnp.ones_like(slope)
         if len(arguments) > 1 or arguments[0].index != on.index:
@@ -361,7 +361,8 @@ def total_of_model(
 ) -> Array:  # fmt: skip
     """As `total`, for a guard whose value is that of the whole program at a point; all coordinates of `sites` share.
     Where the program has `poles`, derivatives are taken next to the root: it may be one, at which other values of the
-    program, ``tanh(1 / x)`` in later state, have none."""
+    program, ``tanh(1 / x)`` in later state, have none. So they are where the value has pieces: one may begin at the
+    root, where rounding would have one derivative from either side of it."""
 
     @jax.jit  # traced once, not at every use
     def along(s: Array) -> Any:
@@ -370,8 +371,7 @@ def total_of_model(
     smooth = _first(value) if search.pieces else value
 
     def one(s: Array, ok: Array, weight: Array, away: Array, side: Array, *level: Array) -> Array:
-        least = jnp.sqrt(jnp.finfo(on.dtype).eps) * (1 + jnp.abs(s)) if poles else 0.0
-        beside = _beside(on, s, jnp.maximum(away, least), side)
+        beside = _beside(on, s, jnp.maximum(away, _least(on, s) if poles or search.pieces else 0.0), side)
         _, slope = derivative(_first(along) if search.pieces else along, beside)
         at = on.point(beside)
 
@@ -385,6 +385,11 @@ def total_of_model(
         return _term(root, weight * share, slope, across(root, slope, *level), smooth(on.live_point(beside)))
 
     return _sum(on, along, search, one, levels)
+
+
+def _least(on: Line, s: Array) -> Array:
+    """The distance at which what begins at a zero is told from it."""
+    return jnp.sqrt(jnp.finfo(on.dtype).eps) * (1 + jnp.abs(s))
 
 
 def _beside(on: Line, s: Array, away: Array, side: Array) -> Array:

@@ -89,9 +89,11 @@ def isolated(f: Along, at: Cells, most: int, chance: ArrayLike = 0.5, level: boo
 
 
 def once(found: Zero, cell: Array) -> Array:
-    """Which of some zeros there are, each counted once: next to a flat one rounding makes several changes of sign, in
-    different cells, which begin at `cell`."""
+    """Which of some zeros there are, each counted once: next to a flat one, or to one where a piece begins, rounding
+    makes several changes of sign, in different cells, which begin at `cell`. What lies as near as the places that tell
+    whether a zero is one is the change that these see."""
     s, ok, away, _ = found
+    away = jnp.maximum(away, delta(s.dtype))
     before = (cell != cell[:, None]) & ((s < s[:, None]) | ((s == s[:, None]) & (cell < cell[:, None])))
     close = jnp.abs(s - s[:, None]) < jnp.maximum(away, away[:, None])
     return ok & ~jnp.any(before & close & ok, axis=1)

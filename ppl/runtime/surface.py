@@ -241,11 +241,14 @@ def _crosses(beside: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]], mate
     """Whether a guard has its own boundary between two points: along either path, on which its value is smooth.
 
     Where its value only jumps from one sign to the other, the boundary is that of the branch that makes it jump. Where
-    it crosses in opposite directions along the two, it keeps its sign: it touches zero, and there is no boundary.
+    it crosses in opposite directions along the two, it keeps its sign: it touches zero, and there is no boundary. It
+    may cross along one and be zero all along the other, as ``max(x, 0) > 0`` does.
     """
     ends = [(_natural(above[mate]), _natural(below[mate])) for above, below in beside]
     along = [(x != y) & ~_same(above[mate], below[mate]) for (x, y), (above, below) in zip(ends, beside, strict=True)]
-    return along[0] & along[1] & (ends[0][0] != ends[1][1])
+    flat = [(above[mate].value == 0) & (below[mate].value == 0) for above, below in beside]
+    crosses = (along[0] & along[1]) | (along[0] & flat[1]) | (flat[0] & along[1])
+    return crosses & (ends[0][0] != ends[1][1])
 
 
 def _same(a: Guard, b: Guard) -> Array:

@@ -205,16 +205,6 @@ BAD = {
         WALK + "for i in 0..n { for j in 0..i + 1 { factor z[j] }\n z[i] ~ Normal(0, 1) }", {"n": 3},
         "PPL306", "at i = 0, j = 0 reads `z[0]`, which is filled later", 3, False,
     ),
-    "slope that vanishes": (
-        "data n: int\ndata x: real[n]\na ~ Normal(0, 1)\nb ~ Normal(0, 1)\n"
-        "for i in 0..n { if x[i] * a + x[i] * b > 1 { factor 1 } }", {"x": [1.0, 2.0, 0.0]},
-        "PPL402", "at i = 2 the factor `x[i]` of `a` is 0", 5, True,
-    ),
-    "choice of data carried along": (
-        "data m: int[3]\nx: real[3] ~ Normal(0, 1)\nlast ~ Normal(0, 1)\nseen = last\n"
-        "for t in 0..3 { if m[t] == 1 { seen = x[t] }\nif seen > 0.5 { factor 0.1 } }", {"m": [1, 0, 1]},
-        "PPL402", "the factor `if m[t] == 1 then 1 else 0` of `x[t]` is 0", 6, True,
-    ),
     "index at a sum of state": (
         "data d: int[3]\nx: real[3] ~ Normal(0, 1)\nalive = 1\nc = 0\n"
         "for t in 0..3 { c = c + alive; if d[t] == 0 { alive = 0 } }\nif x[c - 1] > 0.3 { factor 0.5 }",

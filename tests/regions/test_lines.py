@@ -256,5 +256,43 @@ def test_the_slope_of_a_line_is_not_zero_at_the_ends_of_a_loop() -> None:
     guards = [g for g in model.explain()["guards"] if g["status"] != "data-only"]
     assert [next(x for x in g["lines"] if x != "normal") for g in guards] == ["x[t_2]", "x[t_2]"]
     model.bind({"n": 5})
-    with pytest.raises(ppl.PplError, match="PPL402"):
-        model.bind({"n": 1})  # x[0] + x[0] > 2 * x[0] is no guard
+    model.bind({"n": 1})  # x[0] + x[0] > 2 * x[0]: nothing moves it, so it needs no line
+
+
+COVARIATES = (
+    "data n: int\ndata w: real[n]\ndata z: real[n]\na ~ Normal(0, 1)\nb ~ Normal(0, 1)\n"
+    "for i in 0..n { if w[i] * a + z[i] * b > 0.3 { factor 0.5 } }"
+)
+
+
+@pytest.mark.parametrize(
+    ("w", "z", "direction"),
+    [
+        ([1.0, 2.0], [0.5, 0.0], "a"),
+        ([1.0, 0.0], [0.5, 0.0], "a"),  # where both are zero, nothing moves the guard
+        ([1.0, 0.0], [0.5, 0.7], "a and b"),
+        ([0.0, 1.0], [0.7, 0.0], "a and b"),
+    ],
+)
+def test_all_coordinates_share_where_data_make_the_slope_of_one_zero(
+    w: list[float], z: list[float], direction: str
+) -> None:
+    model = ppl.compile(COVARIATES, lines="coordinate")
+    (guard,) = model.bind({"w": w, "z": z}).guards
+    assert guard.direction == direction
+
+
+def test_what_data_make_zero_does_not_stay_with_the_model() -> None:
+    model = ppl.compile(COVARIATES, lines="coordinate")
+    model.bind({"w": [0.0], "z": [1.0]})
+    assert model.bind({"w": [1.0], "z": [1.0]}).guards[0].direction == "a"
+
+
+def test_a_line_that_is_asked_for_has_to_cross_every_instance() -> None:
+    model = ppl.compile(COVARIATES, lines={6: "a"})
+    model.bind({"w": [1.0, 2.0], "z": [0.5, 0.0]})
+    with pytest.raises(ppl.PplError) as caught:
+        model.bind({"w": [1.0, 0.0], "z": [0.5, 0.7]})
+    (found,) = caught.value.diagnostics
+    assert found.code == "PPL402"
+    assert "at i = 1 the factor `w[i]` of `a` is 0, so the line asked for crosses no boundary there" in found.headline()
