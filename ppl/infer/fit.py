@@ -372,7 +372,7 @@ def _posterior(machine: Machine, row: Floats, draws: int) -> Posterior:
 
     def joined(field: str) -> Any:
         def join(*parts: Any) -> Any:
-            return np.concatenate([np.reshape(np.asarray(p), (-1, *p.shape[2:])) for p in parts])
+            return np.concatenate([row for p in parts for row in np.asarray(p)])
 
         return jax.tree.map(join, *[getattr(b, field) for b in blocks])
 

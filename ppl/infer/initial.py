@@ -161,7 +161,7 @@ def _of_samples(problem: ProblemLike, samples: Sampled, where: str) -> Known:
         if site.noise:
             continue
         u = np.asarray(samples.unconstrained[site.name], np.float64)
-        u = u.reshape(-1, *u.shape[2:])
+        u = u.reshape(u.shape[0] * u.shape[1], *u.shape[2:])
         there = ~np.isnan(np.asarray(samples.draws[site.name], np.float64))
         if site.name in problem.outcomes:
             params["logits"][site.name] = _frequencies(u, there, problem.outcomes[site.name])

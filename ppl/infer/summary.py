@@ -24,7 +24,11 @@ def summarise(draws: Mapping[str, Array]) -> dict[str, dict[str, Array]]:
 def _summary(values: Array) -> dict[str, Array]:
     with warnings.catch_warnings():  # an element that exists in no draw, or in one: NaN is the answer
         warnings.simplefilter("ignore", RuntimeWarning)
-        low, middle, high = np.nanquantile(values, [0.05, 0.5, 0.95], axis=0)
+        # Of nothing, NumPy's quantile forgets how many were asked for.
+        quantiles = (
+            np.nanquantile(values, [0.05, 0.5, 0.95], axis=0) if values.size else np.empty((3, *values.shape[1:]))
+        )
+        low, middle, high = quantiles
         mean, sd = np.nanmean(values, axis=0), np.nanstd(values, axis=0, ddof=1)
     exists = np.mean(~np.isnan(values), axis=0)
     return dict(zip(COLUMNS, map(np.asarray, (mean, sd, low, middle, high, exists)), strict=True))

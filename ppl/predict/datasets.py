@@ -60,7 +60,7 @@ def read_draws(path: str | Path) -> SavedDraws | None:
             return {str(k): v.values for k, v in tree[group].data_vars.items()}
 
         latents, posterior = tuple(header["latents"]), values("posterior")
-        draws = {k: posterior[k].reshape(-1, *posterior[k].shape[2:]) for k in latents}
+        draws = {k: np.concatenate(posterior[k]) for k in latents}
         free = values("unconstrained_posterior")
         return SavedDraws(header["name"], latents, draws, {k: free[k] for k in latents})
 

@@ -95,7 +95,8 @@ class BoundProgram:
         )
         self._shapes = {s.name: s.free for s in self.sites if not s.noise}
         self._value_shapes = {s.name: s.shape for s in self.sites if not s.noise}
-        self._outcomes: dict[str, int] = dict(code.outcomes(bound.static)) if hasattr(code, "outcomes") else {}
+        numbers = code.outcomes(bound.static) if hasattr(code, "outcomes") else {}
+        self._outcomes: dict[str, int] = {k: int(v) for k, v in numbers.items()}  # `max(n, 0)` of sizes is an array
         drawn = [s for _, s in ir.blocks(compiled.regions.body) if isinstance(s, ir.Sample) and s.noise]
         self._normal_noise = {
             s.site: bound.shapes[s.site] for s in drawn if named(s.distribution).noise == "inverse_cdf"

@@ -186,6 +186,8 @@ def fill(array: Array, index: tuple[ArrayLike, ...], value: ArrayLike, mask: Arr
 
 def scatter(array: Array, filled: Filled) -> Array:
     """`array` with the elements that a loop assigned. What its mask excludes stays."""
+    if not array.size:
+        return array
     index = tuple(jnp.asarray(i) for i in filled.where)
     if filled.mask is not None:
         # Elements that are masked go to an index past the end, which `drop` ignores.

@@ -59,7 +59,9 @@ def sample(
         run = samplers.smc(target, k_run, chains, draws)
     flat = {k: v.reshape(chains * draws, *v.shape[2:]) for k, v in run.positions.items()}
     _moved(problem, run.stats["lp"], flat)
-    whole = jax.jit(lambda x, keys: jax.lax.map(lambda a: target.complete(*a), (x, keys), batch_size=min(256, draws)))(
+    empty = any(0 in s.shape for s in problem.sites)  # which jax cannot map over in batches
+    batch = None if empty else min(256, draws)
+    whole = jax.jit(lambda x, keys: jax.lax.map(lambda a: target.complete(*a), (x, keys), batch_size=batch))(
         flat, jax.random.split(k_discrete, chains * draws)
     )
     replay = problem.replays(whole, chains * draws)

@@ -156,7 +156,7 @@ class Samples:
 
 
 def _joined(values: Mapping[str, Array]) -> dict[str, Array]:
-    return {k: v.reshape(-1, *v.shape[2:]) for k, v in values.items()}
+    return {k: v.reshape(v.shape[0] * v.shape[1], *v.shape[2:]) for k, v in values.items()}
 
 
 def _extreme(parts: list[Array], choose: Any) -> float:

@@ -51,12 +51,12 @@ class Target:
             text = (f"the discrete latents have {math.prod(sizes)} combinations of outcomes: a sampler "
                     f"cannot move them, and sums over at most {MAX_COMBINATIONS}")  # fmt: skip
             raise PplError([Diagnostic("PPL821", text, sites[0].span, "fit the program instead")], problem.sources)
-        table = np.array(list(itertools.product(*(range(n) for n in sizes)))).reshape(-1, len(sizes))
+        table = np.array(list(itertools.product(*(range(n) for n in sizes))), int).reshape(math.prod(sizes), len(sizes))
         parts: dict[str, Array] = {}
         start = 0
         for s in sites:
             size = math.prod(s.shape)
-            parts[s.name] = jnp.asarray(table[:, start : start + size].reshape(-1, *s.shape))
+            parts[s.name] = jnp.asarray(table[:, start : start + size].reshape(len(table), *s.shape))
             start += size
         return Target(problem, parts)
 
