@@ -17,7 +17,7 @@ def slope_of(b: Boundary) -> ir.Expr | None:
     """The slope of a guard along the one line that crosses it, if data can make it zero where latents move the rest."""
     slope, rest = b.slope, b.rest
     if b.search is not None:
-        if b.search.method != "polynomial" or len(b.search.arguments) > 1:
+        if len(b.search.arguments) > 1 or len(b.search.coefficients) != 2:
             return None
         rest, slope = b.search.coefficients
     if isinstance(slope, ir.Lit) or slope.random or (rest is not None and not rest.random):
