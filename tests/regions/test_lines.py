@@ -300,4 +300,4 @@ def test_a_line_that_is_asked_for_has_to_cross_every_instance() -> None:
 
 def test_a_polynomial_in_one_latent_keeps_its_line() -> None:
     text = "data w: real\nx ~ Normal(0, 1)\nif w * x^2 + x > 0.5 { factor 0.1 }\nif x^2 - 0.3 * x > 1 { factor 0.3 }"
-    assert [g.direction for g in ppl.compile(text).bind({"w": 0.0}).guards] == ["x", "x"]
+    assert {g.direction for g in ppl.compile(text).bind({"w": 0.0}).guards} == {"x"}
