@@ -130,7 +130,7 @@ class Model:
 
     def _guards(
         self,
-        found: Bound | Measured | None,
+        found: Measured | None,
         taken: Sequence[int | None],
         jumps: Mapping[int, Jump] | None = None,
     ) -> list[dict[str, Any]]:

@@ -125,8 +125,18 @@ def normalise(scope: Scope, g: ir.Guard) -> Normalised:
     home = scope.decided.get(g.index, g.loops)
     needed = max((scope.loops_needed(a) for a in poly.atoms(p)), key=len, default=())
     movable = len(needed) < len(home) and all(poly.is_simple(a) for a in poly.atoms(p))
-    null = continuity.root_of(scope, p) is not None
+    null = any(is_free(scope, p, a) for a in poly.atoms(p))
     return Normalised(p, canonical, lead < 0 and not kept, needed if movable else home, movable, null, kept)
+
+
+def is_free(scope: Scope, p: poly.Poly, a: ir.Expr) -> bool:
+    """Whether an atom is a coordinate that moves the value at a constant rate and that nothing else in it depends on:
+    ``x[i] - x[j]`` has none, as i may be j. Then the value is zero with probability zero."""
+    latent = lines.latent_of(scope, a)
+    split = None if latent is None else poly.split_affine(p, a)
+    if latent is None or split is None or not poly.is_constant(split[0]):
+        return False
+    return all(scope.independent(x, latent) for x in poly.atoms(split[1]))
 
 
 def twins(scope: Scope, forms: Mapping[int, Normalised], where: Mapping[int, ir.Expr]) -> dict[int, dict[int, bool]]:
