@@ -91,9 +91,9 @@ class Watch:
         reach = f"reaches from {lo:g} to {hi:g}" if np.isfinite(lo) and np.isfinite(hi) else "can be any integer"
         if np.isfinite(lo) != np.isfinite(hi):
             reach += f" from {lo:g} on" if np.isfinite(lo) else f" up to {hi:g}"
-        message = (
-            f"`{text}`: the index depends on a latent and {reach}{place(self.space, k)}, outside an array of size {n}"
-        )
+        made = sorted({x.array for x in ir.walk(i) if isinstance(x, ir.Cell) and x.array in self.filled})
+        on = f"elements of `{made[0]}`, whose values are not followed," if made else "a latent"
+        message = f"`{text}`: the index depends on {on} and {reach}{place(self.space, k)}, outside an array of size {n}"
         hint = f"hold it inside, for example `clamp({show(i)}, 0, {n - 1})`"
         self.findings.add("PPL603", message, self.span, (), sizes=True, key=(text, "range"), hint=hint)
 

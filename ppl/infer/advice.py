@@ -32,6 +32,7 @@ SELDOM = 1e-3  # the share of draws up to which a limit of iterations may be rea
 UNDECIDED = 0.02  # ... and was not decided before, if it held in at least this share
 NEGLIGIBLE = 1e-3  # a share of the posterior that other optima may have
 ROUGH = 20  # effective draws: with fewer, what weights say is not even a rough estimate
+VISIBLE = 0.1  # nats: rounding of a log density beyond this hides how guide and posterior differ
 _SAMPLE = "Compare with a sampler: --method smc, or nuts (`pplc compare`)."
 
 
@@ -179,7 +180,7 @@ def _trust(fit: Fit) -> list[str]:
             f"Do not take means and intervals as they are{although}.{_outside(found)} Try {richer}--method nuts or smc."
         ]
     if np.isnan(khat):
-        return ["The guide and the posterior agree as far as the draws can tell."]
+        return _undefined(fit)
     if not khat < BAD:
         own = "user-written" if "~" in fit.settings.guide else fit.settings.guide
         return [
@@ -207,6 +208,19 @@ def _trust(fit: Fit) -> list[str]:
         f"The guide is usable {place}, with narrow tails (k-hat {khat:.2f}): the estimates under importance in --json "
         f"are better. To be sure of the intervals, try {richer}--method nuts or smc."
     ]
+
+
+def _undefined(fit: Fit) -> list[str]:
+    """What to believe where k-hat is undefined: the largest weights are equal, or rounding has made them so."""
+    weights = fit.log_weight
+    bits, rounding = 8 * weights.dtype.itemsize, abs(fit.elbo) * float(np.finfo(weights.dtype).eps)
+    if rounding > VISIBLE:
+        more = "Look" if bits == 64 else "Try --precision 64, and look"
+        return [
+            f"Nothing here can be believed: the log density is so large ({fit.elbo:.2g}) that {bits} bits cannot tell "
+            f"one draw from another. {more} for data, or a scale, that are out by orders of magnitude."
+        ]
+    return ["The guide and the posterior agree as far as the draws can tell."]
 
 
 def _decisions(fit: Fit) -> list[str]:

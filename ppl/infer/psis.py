@@ -22,7 +22,8 @@ Floats = NDArray[np.floating[Any]]
 def pareto_khat(log_weight: Floats) -> float:
     """k-hat of log weights log p - log q: the shape of a generalised Pareto distribution fitted to the largest.
 
-    NaN where undefined: fewer than FEWEST draws, or weights that are all equal, as when the guide is the posterior.
+    NaN where undefined: fewer than FEWEST draws, or weights whose largest are all equal, as when the guide is the
+    posterior.
     """
     return smooth(log_weight)[1]
 
@@ -39,9 +40,11 @@ def smooth(log_weight: Floats) -> tuple[Floats, float]:
     shifted = weights - weights.max()
     count = int(min(shifted.size / 5, 3 * np.sqrt(shifted.size)))
     order = np.argsort(shifted, kind="stable")
-    tail, cutoff = order[-count:], max(shifted[order[-count - 1]], np.log(np.finfo(float).tiny))
+    tail, cutoff = order[-count:], shifted[order[-count - 1]]
+    if cutoff < np.log(np.finfo(float).tiny):  # weights that underflow: the estimator of Hill (1975) needs no more than logs
+        return _normalised(weights), float(np.mean(shifted[tail] - cutoff))
     excess = np.exp(shifted[tail]) - np.exp(cutoff)
-    if excess[-1] <= 0 or excess[0] < 0:
+    if excess[-1] <= 0:
         return _normalised(weights), float("nan")
     k, scale = fit_pareto(np.maximum(excess, np.finfo(float).tiny))
     probability = (np.arange(count) + 0.5) / count

@@ -83,9 +83,10 @@ class GradientCheck:
     @property
     def relative_error(self) -> float:
         """The length of the bias over the length of the gradient, both in units of the guide's standard deviations and
-        with the expected share of the noise taken off; NaN if the gradient is lost in the noise.
+        with the expected share of the noise taken off; NaN if the gradient is lost in the noise. The bias is that of
+        the components where there is one for certain: the noise of the others may be many times as large.
         """
-        bias = sum(((c.estimate - c.reference) ** 2 - c.se**2 - c.reference_se**2) * c.unit**2 for c in self.components)
+        bias = sum(((c.estimate - c.reference) ** 2 - c.se**2 - c.reference_se**2) * c.unit**2 for c in self.wrong)
         size = sum((c.reference**2 - c.reference_se**2) * c.unit**2 for c in self.components)
         noise = sum((c.reference_se * c.unit) ** 2 for c in self.components)
         return math.sqrt(max(bias, 0.0) / size) if size > 10 * noise else math.nan
@@ -141,7 +142,7 @@ def _verdict(check: GradientCheck) -> list[str]:
             f" (z = {worst.z:.1f})."
         )
     if math.isfinite(check.relative_error):
-        lines.append(f"Over all of them, its error is {_share(check.relative_error)} the gradient.")
+        lines.append(f"Its error in these is {_share(check.relative_error)} the gradient.")
     return lines
 
 
@@ -182,7 +183,7 @@ def _capital(text: str) -> str:
 def _share(ratio: float) -> str:
     if ratio >= 2:
         return f"{ratio:.0f} times as long as"
-    return f"{100 * ratio:.0f}% of the length of" if ratio >= 0.1 else f"{100 * ratio:.1f}% of the length of"
+    return f"{100 * ratio:.0f}% of the length of" if ratio >= 0.1 else f"{100 * ratio:.2g}% of the length of"
 
 
 def _value(mean: float, se: float) -> str:

@@ -227,6 +227,16 @@ def test_belief_needs_everything_to_agree(shown: Fit) -> None:
     assert not believed(unknown)
 
 
+def test_weights_that_rounding_made_equal_are_not_believed(shown: Fit) -> None:
+    """The weights are equal, as when the guide is the posterior, because differences are lost in a huge log density."""
+    equal = dataclasses.replace(shown.posterior, log_weight=np.full(4000, -7e20))
+    lost = dataclasses.replace(shown, posterior=equal, elbo=-7e20)
+    assert np.isnan(lost.khat)
+    assert any("Nothing here can be believed" in sentence and "-7e+20" in sentence for sentence in lost.advice)
+    exact = dataclasses.replace(lost, posterior=dataclasses.replace(equal, log_weight=np.full(4000, -7.0)), elbo=-7.0)
+    assert not any("Nothing" in sentence for sentence in exact.advice)
+
+
 def test_a_guide_that_cannot_follow_a_dependence_is_not_believed() -> None:
     """Correlation 0.65 under independent coordinates: each is 1.3 times as wide as its guide, k-hat is near 0.65."""
     text = "x ~ Normal(0, 1)\ny ~ Normal(0.855 * x, 1)\nobserve 0 ~ Normal(0, 1)"

@@ -55,6 +55,13 @@ def test_undefined_is_not_a_number(weights: np.ndarray) -> None:
     assert np.isnan(pareto_khat(weights))
 
 
+@pytest.mark.parametrize("spread", [300.0, 3000.0])
+def test_weights_that_underflow_are_as_uneven_as_can_be(spread: float) -> None:
+    """Few draws have all the weight: a fit that is far off, not one whose k-hat is undefined."""
+    log_weight = np.random.default_rng(3).exponential(spread, 4000) - 1e5
+    assert pareto_khat(log_weight) == pytest.approx(spread, rel=0.3)
+
+
 def test_words_follow_the_thresholds() -> None:
     words = [khat_in_words(k).split(":")[0] for k in (0.1, 0.6, 0.9, float("nan"))]
     assert words == ["good", "usable", "poor", "not defined here"]
