@@ -18,7 +18,7 @@ from ppl.emit.statements import Emitter, line_of, support_of, value_of
 from ppl.emit.together import members_of
 from ppl.emit.writer import tuple_text
 from ppl.language.distributions import named
-from ppl.regions.model import Integrated, Marginal
+from ppl.regions.model import Counted, Integrated, Marginal
 from ppl.regions.scope import Scope
 from ppl.regions.state import defined, names_in
 
@@ -48,12 +48,38 @@ class MarginalEmitter:
                     w.line(f"return sum_{m.term}(at, data, size, main).expectation(at)")
             for line in b.unpack:
                 w.line(line)
-            with w.block(f"def one({', '.join(map(b.instance, loops))}):"):
-                b.iterations(loops)
-                self.one(m, b.position(loops))
-            w.line(f"return surface.total(one{''.join(', ' + r for r in b.ranges(loops))}{b.rows(loops)})")
+            if m.count is not None:
+                self.counted(m, m.count)
+            else:
+                with w.block(f"def one({', '.join(map(b.instance, loops))}):"):
+                    b.iterations(loops)
+                    self.one(m, b.position(loops))
+                w.line(f"return surface.total(one{''.join(', ' + r for r in b.ranges(loops))}{b.rows(loops)})")
         w.line()
         w.line()
+
+    def counted(self, m: Marginal, c: Counted) -> None:
+        """The expectation of a term over a count: the chance that an iteration counts, and the term given the sum."""
+        b, w = self.around, self.around.w
+        part, total = term_slice(b.facts.regions, b.scope, m), c.reduction.final.name
+        part.variables = [v for v in part.variables if v.name != total]
+        self.imports(part, {})
+        read = self.reads(part)
+        with w.block(f"def one({', '.join(f'g{t.guard}' for v in m.variables for t in v.guards)}):"):
+            w.line(f"return {b.printer().expr(c.holds)}")
+        live = b.live_printer({})
+        w.line(f"probabilities = marginal.chance(one, {', '.join(self.variable(v, live) for v in m.variables)})")
+        with w.block("def given(k):"):
+            emitter = Emitter(b.facts, replace(b.printer(), read=read), w)
+            start = live.expr(c.reduction.init, None, 6)
+            w.line(f"{b.names[total]} = {'k' if start == '0' else f'{start} + k'}")
+            w.line("out, path = {}, None" if any_decides(part) else "out = {}")
+            for s in part.recomputed:
+                emitter.statement(s)
+            emitter.block(part.body)
+            w.line(f'return out["t{m.term}"]')
+        number = emitter.range(b.scope.loops[c.loop])[1]
+        w.line(f"return marginal.counted(given, probabilities, {number}, {c.then.value}, {c.orelse.value}, at.rows)")
 
     def one(self, m: Marginal, position: dict[int, str]) -> None:
         b, w = self.around, self.around.w
@@ -177,7 +203,8 @@ class MarginalEmitter:
             + ", ".join(f"{guards[t.guard].guard.text} (:{guards[t.guard].guard.span.line})" for t in v.guards)
             for v in m.variables
         ]
-        text = f"The term of line {line}, integrated over {' and '.join(parts)}."
+        how = "" if m.count is None else ", for the number of iterations that they let count"
+        text = f"The term of line {line}, integrated over {' and '.join(parts)}{how}."
         return text.replace("\\", "\\\\").replace('"""', "'''")
 
 
@@ -192,5 +219,7 @@ def reads_of_term(facts: Facts, scope: Scope, m: Marginal) -> set[str]:
         thresholds = (x for t in v.guards for x in (t.slope, t.rest))
         for e in (*draw_of(scope, v.latent).args, *v.latent.indices, *thresholds):
             out |= leaves(e)
+    if m.count is not None:
+        out |= leaves(m.count.reduction.init)
     part = term_slice(facts.regions, scope, m)
     return out | {v.name for v in part.variables} | set(part.arrays)

@@ -21,7 +21,7 @@ from ppl.emit.writer import Writer
 from ppl.language.distributions import named
 from ppl.regions.flow import analyse
 from ppl.regions.model import GuardInfo, Regions
-from ppl.regions.scope import scope_of
+from ppl.regions.scope import Scope, scope_of
 
 
 def emit(regions: Regions, file: str) -> str:
@@ -58,7 +58,11 @@ def emit(regions: Regions, file: str) -> str:
     if regions.sums:
         PrefixEmitter(boundaries).write(regions.sums)
     top = Writer()
-    header(top, regions, file, names, [values_of_state(m) for m in found.values()], bool(boundaries.forks))
+    constants = [values_of_state(m) for m in found.values()]
+    if any(m.count is not None for m in regions.marginals):
+        found_noise = table(integrated_noise(regions, scope))
+        constants.insert(0, f"NOISE = {{{found_noise}}}  # noise that is not drawn where these terms are integrated")
+    header(top, regions, file, names, constants, bool(boundaries.forks))
     return top.text() + w.text()
 
 
@@ -143,6 +147,18 @@ def header(
     w.line()
     outcomes(w, regions, names)
     loops(w, regions, names)
+
+
+def integrated_noise(regions: Regions, scope: Scope) -> dict[str, list[int]]:
+    """Noise that is integrated out of all that it decides, these terms: no boundary is evaluated at a draw of it."""
+    known = {m.term: m for m in regions.marginals}
+    jumping = {t: {b.guard for i in regions.guards for b in i.boundaries if t in b.terms} for t in known}
+    out: dict[str, list[int]] = {}
+    for site in (s.name for s in regions.program.sites if s.noise):
+        terms = [t for t, d in scope.flow.terms.items() if site in d.sites]
+        if all(t in known and jumping[t] <= known[t].guards() for t in terms):
+            out[site] = terms
+    return out
 
 
 def table(terms: Mapping[str, Sequence[int]]) -> str:

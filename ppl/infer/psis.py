@@ -41,8 +41,10 @@ def smooth(log_weight: Floats) -> tuple[Floats, float]:
     count = int(min(shifted.size / 5, 3 * np.sqrt(shifted.size)))
     order = np.argsort(shifted, kind="stable")
     tail, cutoff = order[-count:], shifted[order[-count - 1]]
-    if cutoff < np.log(np.finfo(float).tiny):  # weights that underflow: the estimator of Hill (1975) needs no more than logs
-        return _normalised(weights), float(np.mean(shifted[tail] - cutoff))
+    if cutoff < np.log(
+        np.finfo(float).tiny
+    ):  # weights that underflow: the estimator of Hill (1975) needs no more than logs
+        return _normalised(weights), float(shifted[tail].mean() - cutoff)
     excess = np.exp(shifted[tail]) - np.exp(cutoff)
     if excess[-1] <= 0:
         return _normalised(weights), float("nan")

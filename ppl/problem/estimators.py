@@ -107,6 +107,14 @@ def integrable(code: ModuleType, guide: Guide) -> frozenset[str]:
     return frozenset(t for t, sites in found.items() if all(s not in code.SITES or guide.independent(s) for s in sites))
 
 
+def unread(code: ModuleType, guide: Guide, estimator: str, marginalise: bool) -> frozenset[str]:
+    """Noise that nothing in an estimate reads: it is integrated out of all that it decides."""
+    if estimator != "combined" or not marginalise:
+        return frozenset()
+    integrated, found = integrable(code, guide), getattr(code, "NOISE", {})
+    return frozenset(name for name, terms in found.items() if integrated.issuperset(terms))
+
+
 def score(
     code: ModuleType, guide: Guide, terms: tuple[str, ...], params: Params, drawn: Point,
     noise: Mapping[str, Array], data: Mapping[str, Any], size: Mapping[str, int],

@@ -19,7 +19,7 @@ from jax.typing import ArrayLike, DTypeLike
 from ppl.diagnostics import Span
 from ppl.language.budget import BOUNDARY_BUDGET, Budget
 from ppl.problem import assemble
-from ppl.problem.estimators import ESTIMATORS, density, surrogate
+from ppl.problem.estimators import ESTIMATORS, density, surrogate, unread
 from ppl.problem.guides import Params
 from ppl.problem.noise import NOISE, shared
 from ppl.problem.program import Values
@@ -153,6 +153,7 @@ class Problem(Replays):
             raise ValueError("samples must be at least 1")
         budgets = self.budgets(boundary_budget)
         loops = {} if minibatch is None else self.batched(minibatch)
+        ignored = unread(self._code, family, estimator, marginalise)
 
         def loss(params: Params, key: Array, data: Mapping[str, Any], boundaries: ArrayLike | None) -> Array:
             dtype, rows = self._dtype(params), blocks.iterations(samples)
@@ -165,7 +166,7 @@ class Problem(Replays):
             def subsets(key: Array) -> dict[int, Batch]:
                 return {k: batches.draw(jax.random.fold_in(key, k), n, minibatch or n, dtype) for k, n in loops.items()}
 
-            draws = self._base_draws(family, key, samples, dtype, data, noise)
+            draws = self._base_draws(family, key, samples, dtype, data, noise, ignored)
             chosen = jax.vmap(subsets)(jax.random.split(jax.random.fold_in(key, SUBSETS), samples))
             draws, chosen = _own_part((draws, chosen), samples_axis)
             # Terms without a latent are computed in jax's default precision.

@@ -212,17 +212,19 @@ class BoundProgram:
 
     def _base_draws(
         self, family: Guide, key: Array, n: int, dtype: DTypeLike, data: Mapping[str, Any],
-        noise: str = "independent",
+        noise: str = "independent", unread: frozenset[str] = frozenset(),
     ) -> tuple[dict[str, Array], dict[str, Array]]:  # fmt: skip
-        """`n` draws of the guide's noise and of the program's, axis 0 the draws.
+        """`n` draws of the guide's noise and of the program's, axis 0 the draws; zeros for noise that is `unread`.
 
         Noise of the program that is drawn from its distribution itself is independent whatever `noise` is.
         """
         k_normal, k_drawn, k_chance = jax.random.split(key, 3)
         behind = family.noise()
-        normal_draws = normals(k_normal, n, {**behind, **self._normal_noise}, dtype, noise)
+        read = {k: shape for k, shape in self._normal_noise.items() if k not in unread}
+        normal_draws = normals(k_normal, n, {**behind, **read}, dtype, noise)
         eps = {k: normal_draws[k] for k in behind}
-        own = {k: normal_draws[k] for k in self._normal_noise}
+        none = {k: jnp.zeros((n, *shape), dtype) for k, shape in self._normal_noise.items() if k in unread}
+        own = {**{k: normal_draws[k] for k in read}, **none}
         drawn = jax.vmap(lambda k: self._code.noise(k, data, self.sizes, dtype))(jax.random.split(k_drawn, n))
         if getattr(self._code, "SUBSETS", False):
             drawn[CHANCE] = chances(k_chance, n, dtype)

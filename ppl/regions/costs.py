@@ -10,7 +10,7 @@ from ppl.language.budget import AUTO, Budget
 from ppl.record import record
 from ppl.regions.budget import elements, families
 from ppl.regions.flow import analyse
-from ppl.regions.model import Boundary, GuardInfo, Regions
+from ppl.regions.model import Boundary, GuardInfo, Marginal, Regions
 from ppl.regions.modes import modes_of
 from ppl.regions.scope import scope_of
 from ppl.regions.work import REVERSE, Sizes, Slice, Step, Workload, symbolic, total, workload
@@ -142,12 +142,19 @@ def _inside(regions: Regions, work: Workload, sizes: Sizes) -> tuple[float, floa
     whole = max(1.0, work.all().operations(sizes))
     ranges = {s.term: len(s.cuts) + 1.0 for s in regions.sums}
     once, more = 0.0, 0.0
-    outcomes = {m.term: math.prod(len(v.guards) + 1 for v in m.variables) for m in regions.marginals}
+    outcomes = {m.term: _outcomes(m, sizes) for m in regions.marginals}
     for s in work.steps:
         own = _once(s, ranges, sizes) / whole
         once += own
         more += own * (outcomes[s.term] - 1) if s.term in outcomes else 0.0
     return once, more
+
+
+def _outcomes(m: Marginal, sizes: Sizes) -> float:
+    """How many times a term is evaluated for its expectation."""
+    if m.count is not None:
+        return sizes.iterations((m.count.loop,)) + 1
+    return math.prod(len(v.guards) + 1 for v in m.variables)
 
 
 def _once(s: Step, ranges: Mapping[int, float], sizes: Sizes) -> float:

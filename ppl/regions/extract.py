@@ -104,7 +104,7 @@ def extract(
     report_refused(plan.asked, guards, (s.name for s in program.sites), sink)
     body = hoist(program.body, {k: f.loops for k, f in forms.items() if f.hoisted})
     lines_of_terms = term_lines(program)
-    sums = sorted_sums(scope, guards, integrable, scored)
+    sums = sorted_sums(scope, guards, [m for m in integrable if m.count is None], scored)
     loops = {s.id: s for _, s in ir.blocks(body) if isinstance(s, ir.Loop)}
     return Regions(program, body, elaborated.definitions, guards, loops, lines_of_terms, tuple(sorted(scored)),
                    names, integrable, sums, batch_loops(program, guards, scope.live))  # fmt: skip

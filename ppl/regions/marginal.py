@@ -24,6 +24,7 @@ from ppl.core.show import show
 from ppl.diagnostics import counted
 from ppl.record import record
 from ppl.regions import lines
+from ppl.regions.counts import counts
 from ppl.regions.model import GuardInfo, Integrated, Latent, Marginal, Threshold
 from ppl.regions.scope import Scope
 from ppl.regions.search import can_move
@@ -51,6 +52,9 @@ def marginals(scope: Scope, infos: Sequence[GuardInfo], scored: frozenset[int]) 
             variables = _Analysis(scope, infos, s).variables()
             if variables:
                 found.append(Marginal(s.id, scope.flow.term_loops[s.id], variables))
+            elif isinstance(s, ir.Term) and not scope.flow.term_loops[s.id]:
+                count = counts(scope, infos, s)
+                found += [] if count is None else [count]
     return tuple(found)
 
 
@@ -90,8 +94,14 @@ def _told(scope: Scope, info: GuardInfo, reached: set[int], found: list[Marginal
     return replace(
         info, status=MARGINALISED, direction=direction,
         kind=info.kind if info.boundaries else "affine", effect="local",
-        reason=f"integrated out of {where}, by the probabilities of its outcomes{otherwise}",
+        reason=f"integrated out of {where}, by {_weights(found)}{otherwise}",
     )  # fmt: skip
+
+
+def _weights(found: list[Marginal]) -> str:
+    counts = sum(m.count is not None for m in found)
+    outcomes = "the probabilities of its outcomes"
+    return outcomes if not counts else "the probabilities of the count that it reads" if counts == len(found) else f"{outcomes} or of a count"
 
 
 def _lines(scope: Scope, terms: set[int]) -> str:

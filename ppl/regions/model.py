@@ -107,12 +107,26 @@ class Integrated:
 
 
 @record
+class Counted:
+    """A sum over the iterations of `loop`: each adds `then` if `holds`, or else `orelse`, numbers. They are alike, and
+    independent given the latents."""
+
+    loop: int
+    reduction: ir.Reduction
+    holds: ir.Expr
+    then: ir.Lit
+    orelse: ir.Lit
+
+
+@record
 class Marginal:
-    """A term of the log density, decided in `loops`, and the latents that can be integrated out of it."""
+    """A term of the log density, decided in `loops`, and the latents that can be integrated out of it. With `count`,
+    the term reads these, which are those of one iteration, through a sum over all iterations."""
 
     term: int
     loops: tuple[int, ...]
     variables: tuple[Integrated, ...]
+    count: Counted | None = None
 
     def guards(self) -> frozenset[int]:
         return frozenset(t.guard for v in self.variables for t in v.guards)

@@ -13,6 +13,7 @@ of the term.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -24,13 +25,15 @@ from jax import Array, lax
 from jax.scipy import special
 from jax.typing import ArrayLike
 
-from ppl.runtime import samplers
+from ppl.runtime import samplers, surface
 from ppl.runtime.control import Guard
 from ppl.runtime.densities import Density, normal
 from ppl.runtime.point import Draw, Index, Point
 from ppl.runtime.supports import Transform
 
 Threshold = tuple[ArrayLike, ArrayLike]  # slope and rest of a guard
+NEGLIGIBLE = 1e-4  # a relative error of a probability that is lost in the noise of any estimate
+RAREST = 1e-12  # the probability below which an infinite term is left out of an expectation over counts
 
 
 class Variable(Protocol):
@@ -120,6 +123,85 @@ def expectation(
         h = jnp.sum(term.log_density if isinstance(term, Draw) else term)
         total = total + p * (h if finite else jnp.where(p > 0, h, 0.0))
     return total
+
+
+def chance(
+    holds: Callable[..., Any], *variables: tuple[Variable, tuple[Threshold, ...]]
+) -> tuple[Array, Array]:  # fmt: skip
+    """The probabilities that a condition holds and that it does not, over independent variables as in `expectation`.
+
+    Each is a sum of its own, so that the smaller one is as precise as the other.
+    """
+    spaces = [outcomes(z, thresholds) for z, thresholds in variables]
+    yes, no = jnp.asarray(0.0), jnp.asarray(0.0)
+    for choice in itertools.product(*spaces):
+        p = math.prod((q for q, _ in choice), start=jnp.asarray(1.0))
+        found = holds(*(Guard(on, on) for _, ons in choice for on in ons))
+        yes, no = yes + jnp.where(found, p, 0.0), no + jnp.where(found, 0.0, p)
+    return yes, no
+
+
+def counted(
+    given: Callable[[Array], Array], probabilities: tuple[Array, Array], n: int, then: float, orelse: float,
+    rows: int | None,
+) -> Array:  # fmt: skip
+    """The mean of a term that reads a sum of `n` numbers, each `then` or `orelse`, independently, with `probabilities`.
+
+    ``given(sum)`` is the term. `rows`: how many sums of a long range to evaluate at a time. A count that is rarer than
+    RAREST, and at which the term is infinite, counts for nothing: no number of draws that can be drawn would meet it.
+    """
+    counts = np.arange(n + 1)
+    sums = jnp.asarray(then * counts + orelse * (n - counts))
+    infinite = lax.stop_gradient(lax.map(_infinite_at(given), sums, batch_size=rows))
+    stand_in = sums[jnp.argmin(infinite)]
+    weigh = binomial(n, *probabilities)
+
+    def one(k: Array) -> Array:
+        weight = weigh(k)
+        value = jnp.sum(given(jnp.where(infinite[k], stand_in, sums[k])))  # the same for all draws, if the term is
+        beyond = jnp.where(weight < RAREST, 0.0, lax.stop_gradient(jnp.sum(given(sums[k]))))
+        return jnp.where(infinite[k], beyond, weight * value)
+
+    return surface.total(one, (0, n + 1), rows=rows)
+
+
+def _infinite_at(given: Callable[[Array], Array]) -> Callable[[Array], Array]:
+    def infinite(total: Array) -> Array:
+        return ~jnp.isfinite(jnp.sum(given(total)))
+
+    return infinite
+
+
+def binomial(n: int, p: Array, q: Array) -> Callable[[Array], Array]:
+    """The probability of k out of `n`, as a function of k, with the chance p of each and q = 1 - p.
+
+    Of many it is computed in proportion to its value at ``p = k / n`` (Loader 2000, Fast and accurate computation of
+    binomial probabilities): there, ``k log p + (n - k) log q`` is so large that its rounding would show.
+    """
+    dtype = p.dtype
+    tiny = jnp.finfo(dtype).tiny
+    k, log = np.arange(n + 1.0), np.log
+    choose = np.concatenate([[0.0], np.cumsum(log((n - k[:-1]) / k[1:]))])
+    if n * float(jnp.finfo(dtype).eps) < NEGLIGIBLE:
+        log_p, log_q = jnp.log(jnp.maximum(p, tiny)), jnp.log(jnp.maximum(q, tiny))
+        constant = jnp.asarray(choose, dtype)
+        return lambda k: jnp.exp(constant[k] + k * log_p + (n - k) * log_q)
+    constant = jnp.asarray(choose + k * log(np.maximum(k, 1) / n) + (n - k) * log(np.maximum(n - k, 1) / n), dtype)
+
+    def many(k: Array) -> Array:
+        hits, others = jnp.asarray(k, dtype), jnp.asarray(n - k, dtype)
+        beyond = jnp.where(p < q, n * p - hits, others - n * q)  # n p - k, from the smaller of the two
+        return jnp.exp(constant[k] + of(hits, p, beyond) + of(others, q, -beyond))
+
+    def of(m: Array, chance: Array, more: Array) -> Array:
+        """``m log(n chance / m)``, where `more` is ``n chance - m``."""
+        most = jnp.maximum(m, 1.0)
+        near = jnp.abs(more) < 0.5 * most
+        small = jnp.log1p(jnp.where(near, more, 0.0) / most)
+        large = jnp.log(n * jnp.maximum(chance, tiny) / most)
+        return jnp.where(m > 0, m * jnp.where(near, small, large), 0.0)
+
+    return many
 
 
 @jax.custom_jvp

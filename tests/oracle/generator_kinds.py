@@ -10,13 +10,14 @@ from typing import Any
 
 import numpy as np
 from generator_nests import Nests
+from generator_states import States
 from generator_words import Names
 
 FIRST = 10**6  # seeds from here on are of these kinds, in turn
-LATER, LAST, NESTED = 2 * 10**6, 3 * 10**6, 4 * 10**6  # and from here on of those that came later
+LATER, LAST, NESTED, MEETING = 2 * 10**6, 3 * 10**6, 4 * 10**6, 5 * 10**6  # and from here on of those that came later
 
 
-class Kinds(Nests):
+class Kinds(Nests, States):
     """Mixed into the generator, whose words it uses. `budget_of_boundaries` is what the estimator is given."""
 
     budget_of_boundaries: int | None = 64
@@ -402,8 +403,14 @@ LAST_SUBJECTS: Mapping[str, Callable[[Any], None]] = {"under data": Kinds.under_
 
 NESTED_SUBJECTS: Mapping[str, Callable[[Any], None]] = {"nested loops": Kinds.nested_loops}
 
+MEETING_SUBJECTS: Mapping[str, Callable[[Any], None]] = {
+    "pairs": Kinds.pairs, "extremes": Kinds.extremes, "clipped state": Kinds.clipped, "streaks": Kinds.streaks,
+    "absent": Kinds.absent,
+}  # fmt: skip
+
 GENERATIONS = (
     (FIRST, SUBJECTS), (LATER, LATER_SUBJECTS), (LAST, LAST_SUBJECTS), (NESTED, NESTED_SUBJECTS),
+    (MEETING, MEETING_SUBJECTS),
 )  # fmt: skip  # with the first seed of each
 
 
