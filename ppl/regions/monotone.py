@@ -31,6 +31,28 @@ def direction(scope: Scope, p: poly.Poly, latent: Latent) -> int:
     return found.pop() if len(found) == 1 else 0
 
 
+def moves(scope: Scope, p: poly.Poly, latent: Latent) -> bool:
+    """Whether the slope of `p` along `latent` is certainly zero on a null set only, whatever the data."""
+    if direction(scope, p, latent):
+        return True
+    moving = {m: [(a, k) for a, k in m if not scope.independent(a, latent)] for m in p}
+    moving = {m: found for m, found in moving.items() if found}
+    atoms = {a for found in moving.values() for a, _ in found}
+    if len(atoms) != 1:
+        return False
+    (a,) = atoms
+    highest = max(moving, key=lambda m: dict(m)[a])
+    if len(highest) > 1 or sum(dict(m)[a] == dict(highest)[a] for m in moving) > 1:
+        return False  # what it is multiplied by may be zero
+    match a:
+        case ir.Var() | ir.Cell():
+            return bool(_atom(scope, a, latent))
+        case ir.Op(args=(inner,)) if not inner.type.dims and a.op in FUNCTIONS and FUNCTIONS[a.op].kind == "smooth":
+            return moves(scope, scope.normal(inner), latent)
+        case _:
+            return False
+
+
 def _atom(scope: Scope, a: ir.Expr, latent: Latent) -> int:
     match a:
         case ir.Var():

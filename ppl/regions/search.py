@@ -8,7 +8,7 @@ from ppl.core import ir, poly
 from ppl.language.distributions import named
 from ppl.regions.lines import latent_of
 from ppl.regions.model import Latent, Search
-from ppl.regions.monotone import direction, saturates
+from ppl.regions.monotone import direction, moves, saturates
 from ppl.regions.scope import Scope
 
 MAX_DEGREE = 8
@@ -31,6 +31,9 @@ def searches(scope: Scope, guard: ir.Guard, normal: poly.Poly) -> list[tuple[Lat
     if not movable:
         return []
     local = arguments(scope, found)
+    state = any(scope.flow.of(x).smooth.intersection(movable) for x in found.opaque)
+    if local is not None and state and not any(moves(scope, normal, a) for a in local):
+        local = None  # where data leave these without a slope, what moves the state moves the guard
     if local is None:
         steady = next((s for s in movable if is_steady(scope, normal, s)), None)
         lines = movable if steady is None else [steady]
