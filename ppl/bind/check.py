@@ -100,14 +100,15 @@ class Checker:
         info = self.regions.guards[self.regions.guards[s.index].representative]
         for b in info.boundaries:
             slope = slope_of(b)
-            if slope is None or ev.is_empty(ev.types[b.line.site]):
+            if not slope or ev.is_empty(ev.types[b.line.site]):
                 continue  # without an element nothing moves
-            v = ev.quiet().value(slope)
-            if v is None or domains.worst(v == 0, active) is None:
+            zero = [False if v is None else v == 0 for v in map(ev.quiet().value, slope)]
+            flat = np.all(np.broadcast_arrays(*zero), axis=0)
+            if domains.worst(flat, active) is None:
                 continue
             others = [ev.quiet().value(e) for e in factors(info.normal)]
             moved = np.any(np.broadcast_arrays(*(True if x is None else x != 0 for x in others)), axis=0)
-            found = domains.worst((v == 0) & moved, active)
+            found = domains.worst(flat & moved, active)
             if found is None:
                 continue
             if info.asked in ("", COORDINATE):
@@ -115,11 +116,11 @@ class Checker:
                 continue
             line = show(b.line.expr(ir.REAL))
             message = (
-                f"in `{info.guard.text}`{place(ev.space, found[0])} the factor `{self.written(slope)}` of `{line}` is "
-                f"0, so the line asked for crosses no boundary there"
+                f"in `{info.guard.text}`{place(ev.space, found[0])} the factor `{self.written(slope[0])}` of `{line}` "
+                f"is 0, so the line asked for crosses no boundary there"
             )
             hint = "leave the choice of the line to the compiler, which takes several here"
-            self.findings.add("PPL402", message, info.guard.span, (slope,), key=show(slope), hint=hint)
+            self.findings.add("PPL402", message, info.guard.span, slope, key=show(slope[0]), hint=hint)
 
     def written(self, slope: ir.Expr) -> str:
         """A factor as the source would have it."""

@@ -13,6 +13,7 @@ from ppl.core.rewrite import rebuild
 from ppl.record import record
 from ppl.regions.frozen import known_before, resolve, tested_again
 from ppl.regions.model import Latent
+from ppl.regions.monotone import is_null
 from ppl.regions.scope import Scope
 
 MOST_CASES = 4  # conditions in a slope, of which all combinations are looked at
@@ -101,8 +102,9 @@ def sound(scope: Scope, slope: poly.Poly, rest: poly.Poly) -> tuple[bool, float]
     """Whether the line crosses all of the boundary, and how likely the slope is zero once data is bound.
 
     ``slope * z + rest = 0`` is missed only where slope and rest vanish together. That is a null set of the boundary
-    unless they have a common factor, which they cannot have if one is constant or they share no latent; and unless the
-    slope is zero wherever some guard holds, as in ``max(y, 0) * z``.
+    unless they have a common factor, which they cannot have if one is constant or they share no latent; and unless one
+    of them is zero wherever some guard holds, as in ``max(y, 0) * z``, or for some data or indices, as ``w[i] - w[j]``
+    where i is j. Data that make all of a slope zero are looked for once they are bound (ppl.regions.vanishing).
     """
     if poly.is_constant(slope):
         return True, 0.0
@@ -116,10 +118,28 @@ def sound(scope: Scope, slope: poly.Poly, rest: poly.Poly) -> tuple[bool, float]
         return True, 0.0
     if switched_off(scope, slope, rest):
         return False, 0.0
-    if not rest_random:
-        return False, 0.0  # a datum that is zero would make the guard a product
+    if not both_nonzero(scope, slope, rest):
+        return False, 0.0
     sites = [frozenset[str]().union(*(scope.flow.of(x).sites for x in poly.atoms(p))) for p in (slope, rest)]
     return not sites[0] & sites[1], 0.0
+
+
+def both_nonzero(scope: Scope, slope: poly.Poly, rest: poly.Poly) -> bool:
+    """Whether a slope that latents move and the rest are zero on null sets only, whatever guards and discrete latents
+    decide in them: where the rest is zero, the guard is a product. Of a slope, data may still make all parts zero."""
+    decided = [x for x in poly.atoms(poly.add(slope, rest)) if isinstance(x, ir.Select) and x.random]
+    decided = [x for x in decided if x == poly.indicator(x.condition)]
+    if len(decided) > 2 * MOST_CASES:
+        return False
+    for outcomes in itertools.product((0.0, 1.0), repeat=len(decided)):
+        case: dict[ir.Expr, poly.Poly] = {x: poly.constant(o) for x, o in zip(decided, outcomes, strict=True)}
+        a, b = poly.substitute(slope, case), poly.substitute(rest, case)
+        products = {tuple(x for x in m if x[0].random): 1.0 for m in a}
+        if not any(x.random for x in poly.atoms(a)):
+            continue  # such a slope is zero everywhere or, but for data that make it so, nowhere
+        if not is_null(scope, products) or not b or not (poly.is_constant(b) or is_null(scope, b)):
+            return False
+    return True
 
 
 def vanishes(scope: Scope, slope: poly.Poly) -> float:

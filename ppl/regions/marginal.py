@@ -101,7 +101,13 @@ def _told(scope: Scope, info: GuardInfo, reached: set[int], found: list[Marginal
 def _weights(found: list[Marginal]) -> str:
     counts = sum(m.count is not None for m in found)
     outcomes = "the probabilities of its outcomes"
-    return outcomes if not counts else "the probabilities of the count that it reads" if counts == len(found) else f"{outcomes} or of a count"
+    return (
+        outcomes
+        if not counts
+        else "the probabilities of the count that it reads"
+        if counts == len(found)
+        else f"{outcomes} or of a count"
+    )
 
 
 def _lines(scope: Scope, terms: set[int]) -> str:

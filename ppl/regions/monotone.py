@@ -11,6 +11,7 @@ from ppl.regions.scope import Scope
 
 POSITIVE_SUPPORTS = ("Exponential", "Gamma", "InverseGamma", "HalfNormal", "HalfCauchy", "LogNormal", "Weibull", "Beta")
 BOUNDED = tuple(name for name, f in KNOWN.items() if f.bounded and f.rises)
+ANALYTIC = tuple(name for name, f in FUNCTIONS.items() if f.kind == "elementwise" and f.arity == (1,))
 POSITIVE_VALUES = tuple(name for name, f in KNOWN.items() if f.values.positive)
 
 
@@ -47,10 +48,33 @@ def moves(scope: Scope, p: poly.Poly, latent: Latent) -> bool:
     match a:
         case ir.Var() | ir.Cell():
             return bool(_atom(scope, a, latent))
-        case ir.Op(args=(inner,)) if not inner.type.dims and a.op in FUNCTIONS and FUNCTIONS[a.op].kind == "smooth":
+        case ir.Op(args=(inner,)) if not inner.type.dims and (a.op in ANALYTIC or a.op == "abs"):
             return moves(scope, scope.normal(inner), latent)
         case _:
             return False
+
+
+def is_null(scope: Scope, p: poly.Poly) -> bool:
+    """Whether `p` is certainly zero on a null set only, whatever the data: some coordinate moves it."""
+    return any(moves(scope, p, a) for a in _coordinates(scope, p))
+
+
+def _coordinates(scope: Scope, p: poly.Poly) -> list[Latent]:
+    """The coordinates of latents that are written in `p`."""
+    sites = {s.name for s in scope.program.sites if s.support != "int"}
+    found: dict[Latent, None] = {}
+    seen: set[str] = set()
+    queue = list(poly.atoms(p))
+    while queue:
+        for x in ir.walk(queue.pop()):
+            if isinstance(x, ir.Var) and x.name in sites and not x.type.dims:
+                found.setdefault(Latent(x.name, ()))
+            elif isinstance(x, ir.Cell) and x.array in sites and not any(i.random for i in x.indices):
+                found.setdefault(Latent(x.array, x.indices))
+            elif isinstance(x, ir.Var) and x.random and x.name in scope.definitions and x.name not in seen:
+                seen.add(x.name)
+                queue.append(scope.definitions[x.name])
+    return list(found)
 
 
 def _atom(scope: Scope, a: ir.Expr, latent: Latent) -> int:

@@ -13,16 +13,22 @@ from ppl.regions.mates import parts
 from ppl.regions.model import Boundary
 
 
-def slope_of(b: Boundary) -> ir.Expr | None:
-    """The slope of a guard along the one line that crosses it, if data can make it zero where latents move the rest."""
+def slope_of(b: Boundary) -> tuple[ir.Expr, ...]:
+    """Data that make the slope of a guard along the one line that crosses it zero if all of them are, where latents
+    move the rest; () if none can."""
     slope, rest = b.slope, b.rest
     if b.search is not None:
         if len(b.search.arguments) > 1 or len(b.search.coefficients) != 2:
-            return None
+            return ()
         rest, slope = b.search.coefficients
-    if isinstance(slope, ir.Lit) or slope.random or (rest is not None and not rest.random):
-        return None
-    return slope
+    if isinstance(slope, ir.Lit) or (rest is not None and not rest.random):
+        return ()
+    if not slope.random:
+        return (slope,)
+    p = poly.to_poly(slope)
+    given = {m: c for m, c in p.items() if not any(a.random for a, _ in m)}
+    coefficients = [*parts(p).values(), *([given] if given else [])]
+    return () if any(map(poly.is_constant, coefficients)) else tuple(map(poly.to_expr, coefficients))
 
 
 def factors(normal: poly.Poly) -> tuple[ir.Expr, ...]:

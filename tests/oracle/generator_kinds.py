@@ -14,7 +14,13 @@ from generator_states import States
 from generator_words import Names
 
 FIRST = 10**6  # seeds from here on are of these kinds, in turn
-LATER, LAST, NESTED, MEETING = 2 * 10**6, 3 * 10**6, 4 * 10**6, 5 * 10**6  # and from here on of those that came later
+LATER, LAST, NESTED, MEETING, FLAT = (
+    2 * 10**6,
+    3 * 10**6,
+    4 * 10**6,
+    5 * 10**6,
+    6 * 10**6,
+)  # and from here on of those that came later
 
 
 class Kinds(Nests, States):
@@ -410,7 +416,7 @@ MEETING_SUBJECTS: Mapping[str, Callable[[Any], None]] = {
 
 GENERATIONS = (
     (FIRST, SUBJECTS), (LATER, LATER_SUBJECTS), (LAST, LAST_SUBJECTS), (NESTED, NESTED_SUBJECTS),
-    (MEETING, MEETING_SUBJECTS),
+    (MEETING, MEETING_SUBJECTS), (FLAT, {"flat": Kinds.flat}),
 )  # fmt: skip  # with the first seed of each
 
 

@@ -213,3 +213,44 @@ class States:
         )  # fmt: skip
         self.emit("}")
         self.names.values.append("s")
+
+    # ------------------------------------------------------------------- flat
+
+    def flat(self) -> None:
+        """Values that data, branches or steps hold still, against state, sums and elements that others move."""
+        n = int(self.rng.integers(2, 4))
+        self.numbers_in_data(n, self.chance(0.5))
+        self.data["d"] = [float(v) for v in self.rng.choice([0.0, 1.0, 0.6], n)]
+        self.emit("data d: real[n]")
+        self.budget = 0
+        z = self.own_latents(n)
+        (x,) = self.latents("real")
+        own = self.either(f"d[i] * {z}[i]", f"d[i] * sin({z}[i])", f"(if {z}[i] > 0.2 then {z}[i] else 0.1)",
+                          f"0.4 * floor({z}[i])", f"exp(relu({z}[i])) - 1", f"(if {z}[i] > 0 then 1 else -0.3)",
+                          f"d[i] * {z}[i] * {z}[i]", f"clamp({z}[i], 0, 0.7)", f"{z}[i]")  # fmt: skip
+        start = self.either(x, x, "0.2", f"0.5 * {x} + {z}[0]")
+        carried = self.chance(0.6)
+        if carried:
+            self.emit(f"s = 1.0 * {start}")
+        else:
+            self.emit(f"s = 0.2 * {x}")
+            self.emit(f"for j in 0..n {{ s = s + {self.either('t[j]', '0.3')} * {self.either(x, f'{z}[j]')} }}")
+        self.emit("for i in 0..n {")
+        self.emit(f"    v = {own}")
+        guard = self.either(
+            f"v {self.op()} s", f"s + v {self.op()} {self.either('0.2', 't[i]')}", f"v - 0.5 * s {self.op()} 0.1"
+        )
+        moved = self.either(f"factor {self.weight()}", self.term("i", "s", x))
+        if carried:
+            kept = self.either(
+                "s = v", "s = 0.5 * s + 0.2", "s = 0.5 * s + v", "s = 0.6 * s", f"s = {z}[i]", "s = max(s, v)"
+            )
+            if self.chance(0.5):
+                self.emit(f"    if {guard} {{ {moved} }}")
+                self.emit(f"    {kept}")
+            else:
+                self.emit(f"    if {guard} {{ {moved}; {kept} }}")
+        else:
+            self.emit(f"    if {guard} {{ {moved} }}")
+        self.emit("}")
+        self.names.values.append("s")
