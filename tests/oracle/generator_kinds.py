@@ -416,7 +416,7 @@ MEETING_SUBJECTS: Mapping[str, Callable[[Any], None]] = {
 
 GENERATIONS = (
     (FIRST, SUBJECTS), (LATER, LATER_SUBJECTS), (LAST, LAST_SUBJECTS), (NESTED, NESTED_SUBJECTS),
-    (MEETING, MEETING_SUBJECTS), (FLAT, {"flat": Kinds.flat}),
+    (MEETING, MEETING_SUBJECTS), (FLAT, {"flat": Kinds.flat, "products": Kinds.products}),
 )  # fmt: skip  # with the first seed of each
 
 

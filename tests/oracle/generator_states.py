@@ -254,3 +254,31 @@ class States:
             self.emit(f"    if {guard} {{ {moved} }}")
         self.emit("}")
         self.names.values.append("s")
+
+    # --------------------------------------------------------------- products
+
+    def products(self) -> None:
+        """Products of latents with what data, outcomes, branches or equal indices may make zero, on either side."""
+        n = int(self.rng.integers(2, 4))
+        self.numbers_in_data(n, self.chance(0.5))
+        self.data["d"] = [float(v) for v in self.rng.choice([0.0, 1.0, -0.6], n)]
+        self.emit("data d: real[n]")
+        self.budget = 0
+        x, y = self.latents("real", self.either("real", "real", "positive"))
+        third = self.chance(0.6)
+        z = self.latents("real")[0] if third else f"({y} - 0.3)"
+        w = self.own_latents(2) if n == 2 and self.chance(0.4) else None
+        pair = f"({w}[i] - {w}[j])" if w else f"(t[i] - t[j]) * {x}"
+        some = self.either(f"d[i] * {x}", f"(if {y} > 0.2 then {x} else 0)", pair, f"i * {x}", f"({x} - 0.2)", x)
+        rest = self.either(f"d[i] * {z}", f"(if {z} > 0.3 then {z} - 0.3 else 0)", f"{z}", f"{z} * {z} - 0.2", f"i * {z}",
+                           f"max({z}, 0)", "d[i]", f"sin(d[i] * {z})", f"{w}[j] - {w}[i]" if w else f"t[i] * {z}")  # fmt: skip
+        guard = self.either(f"{some} * {y} {self.op()} {rest}", f"{rest} + {y} * {some} {self.op()} 0.2")
+        effect = self.term("i", x, z)
+        self.emit("for i in 0..n {")
+        if "[j]" in guard:
+            self.emit(f"    for j in 0..n {{ if {guard} {{ {effect} }} }}")
+        elif self.chance(0.3):
+            self.emit(f"    if {guard} {{ {effect} }} else if {y} {self.op()} t[i] {{ {self.term('i', y)} }}")
+        else:
+            self.emit(f"    if {guard} {{ {effect} }}")
+        self.emit("}")
