@@ -270,8 +270,11 @@ class States:
         w = self.own_latents(2) if n == 2 and self.chance(0.4) else None
         pair = f"({w}[i] - {w}[j])" if w else f"(t[i] - t[j]) * {x}"
         some = self.either(f"d[i] * {x}", f"(if {y} > 0.2 then {x} else 0)", pair, f"i * {x}", f"({x} - 0.2)", x)
-        rest = self.either(f"d[i] * {z}", f"(if {z} > 0.3 then {z} - 0.3 else 0)", f"{z}", f"{z} * {z} - 0.2", f"i * {z}",
-                           f"max({z}, 0)", "d[i]", f"sin(d[i] * {z})", f"{w}[j] - {w}[i]" if w else f"t[i] * {z}")  # fmt: skip
+        apart = f"{w}[j] - {w}[i]" if w else f"t[i] * {z}"
+        rest = self.either(
+            f"d[i] * {z}", f"(if {z} > 0.3 then {z} - 0.3 else 0)", z, f"{z} * {z} - 0.2", f"i * {z}", f"max({z}, 0)",
+            "d[i]", f"sin(d[i] * {z})", apart,
+        )  # fmt: skip
         guard = self.either(f"{some} * {y} {self.op()} {rest}", f"{rest} + {y} * {some} {self.op()} 0.2")
         effect = self.term("i", x, z)
         self.emit("for i in 0..n {")
