@@ -104,7 +104,7 @@ def source_names(program: ir.Program, sources: Mapping[str, str]) -> Iterator[tu
     for _, s in ir.blocks(program.body):
         own = words.get(s.span.file, set[str]())
         for name in _made_in(s):
-            renamed = re.fullmatch(r"(.+)_\d+", name)
+            renamed = re.fullmatch(r"(.+?)(_in|_\d+|_in_\d+)", name)
             if renamed is not None and name not in own and renamed[1] in own:
                 yield name, renamed[1]
             elif name not in own and isinstance(s, ir.Let) and sum(1 for _ in ir.walk(s.value)) <= MAX_WRITTEN:
