@@ -99,11 +99,10 @@ class Checker:
         else moves the guard there either."""
         info = self.regions.guards[self.regions.guards[s.index].representative]
         for b in info.boundaries:
-            slope = slope_of(b)
-            if not slope or ev.is_empty(ev.types[b.line.site]):
+            ways = slope_of(b)
+            if not ways or ev.is_empty(ev.types[b.line.site]):
                 continue  # without an element nothing moves
-            zero = [False if v is None else v == 0 for v in map(ev.quiet().value, slope)]
-            flat = np.all(np.broadcast_arrays(*zero), axis=0)
+            flat = np.any(np.broadcast_arrays(*(self.vanish(slope, ev) for slope in ways)), axis=0)
             if domains.worst(flat, active) is None:
                 continue
             others = [ev.quiet().value(e) for e in factors(info.normal)]
@@ -114,13 +113,16 @@ class Checker:
             if info.asked in ("", COORDINATE):
                 self.shared.add(info.guard.index)
                 continue
-            line = show(b.line.expr(ir.REAL))
-            message = (
-                f"in `{info.guard.text}`{place(ev.space, found[0])} the factor `{self.written(slope[0])}` of `{line}` "
-                f"is 0, so the line asked for crosses no boundary there"
-            )
+            line, factor = show(b.line.expr(ir.REAL)), self.written(ways[0][0])
+            where = f"in `{info.guard.text}`{place(ev.space, found[0])}"
+            message = f"{where} the factor `{factor}` of `{line}` is 0, so the line asked for crosses no boundary there"
             hint = "leave the choice of the line to the compiler, which takes several here"
-            self.findings.add("PPL402", message, info.guard.span, slope, key=show(slope[0]), hint=hint)
+            self.findings.add("PPL402", message, info.guard.span, ways[0], key=show(ways[0][0]), hint=hint)
+
+    def vanish(self, values: tuple[ir.Expr, ...], ev: Evaluator) -> Array:
+        """Where all of some values are zero, or are not known, as data that a loop carries."""
+        zero = (True if v is None else v == 0 for v in map(ev.quiet().value, values))
+        return np.all(np.broadcast_arrays(*zero), axis=0)
 
     def written(self, slope: ir.Expr) -> str:
         """A factor as the source would have it."""

@@ -21,6 +21,7 @@ from ppl.core.reads import expressions_of
 from ppl.core.rewrite import rebuild
 from ppl.regions.model import Counted, GuardInfo, Integrated, Latent, Marginal, Threshold
 from ppl.regions.scope import Scope
+from ppl.regions.search import can_move
 
 MOST_OUTCOMES = 64  # of the guards in a condition, all of which are evaluated
 _LOGIC = ("and", "or", "not")
@@ -125,8 +126,8 @@ def _threshold(scope: Scope, info: GuardInfo, loop: ir.Loop) -> tuple[Latent, Th
     if len(own) != 1 or not isinstance(own[0], ir.Cell) or own[0].indices != (loop.var,):
         return None
     split = poly.split_affine(info.normal, own[0])
-    if split is None or not split[0] or any(x.random for x in poly.atoms(split[0])):
-        return None
+    if split is None or not split[0] or not poly.is_constant(split[0]):
+        return None  # a slope of data may be zero, and the chance jump
     if g.mask is not None and g.mask.random and not all(map(poly.is_simple, poly.atoms(split[1]))):
         return None  # the threshold may be undefined where the guard is not asked
     slope, rest = map(poly.to_expr, split)
@@ -138,7 +139,7 @@ def _is_alike(scope: Scope, v: Integrated, variables: tuple[Integrated, ...]) ->
     noise = frozenset(x.latent.site for x in variables)
     draws = [s for _, s in ir.blocks(scope.program.body) if isinstance(s, ir.Sample) and s.site == v.latent.site]
     filled = any(isinstance(s, ir.Fill) and s.array == v.latent.site for _, s in ir.blocks(scope.program.body))
-    if len(draws) != 1 or filled:
+    if len(draws) != 1 or filled or not can_move(scope, v.latent.site):
         return False
     (draw,) = draws
     read = (*draw.args, *(e for t in v.guards for e in (t.slope, t.rest)))

@@ -127,19 +127,28 @@ def sound(scope: Scope, slope: poly.Poly, rest: poly.Poly) -> tuple[bool, float]
 def both_nonzero(scope: Scope, slope: poly.Poly, rest: poly.Poly) -> bool:
     """Whether a slope that latents move and the rest are zero on null sets only, whatever guards and discrete latents
     decide in them: where the rest is zero, the guard is a product. Of a slope, data may still make all parts zero."""
-    decided = [x for x in poly.atoms(poly.add(slope, rest)) if isinstance(x, ir.Select) and x.random]
-    decided = [x for x in decided if x == poly.indicator(x.condition)]
-    if len(decided) > 2 * MOST_CASES:
+    if len(outcomes_in(slope, rest)) > 2 * MOST_CASES:
         return False
-    for outcomes in itertools.product((0.0, 1.0), repeat=len(decided)):
-        case: dict[ir.Expr, poly.Poly] = {x: poly.constant(o) for x, o in zip(decided, outcomes, strict=True)}
-        a, b = poly.substitute(slope, case), poly.substitute(rest, case)
+    for a, b in zip(by_outcomes(slope, rest), by_outcomes(rest, slope), strict=True):
         products = {tuple(x for x in m if x[0].random): 1.0 for m in a}
         if not any(x.random for x in poly.atoms(a)):
             continue  # such a slope is zero everywhere or, but for data that make it so, nowhere
         if not is_null(scope, products) or not b or not (poly.is_constant(b) or is_null(scope, b)):
             return False
     return True
+
+
+def outcomes_in(*values: poly.Poly) -> list[ir.Expr]:
+    """The outcomes of guards and discrete latents by which values are chosen, as 0 or 1."""
+    atoms = dict.fromkeys(x for p in values for x in poly.atoms(p) if isinstance(x, ir.Select) and x.random)
+    return [x for x in atoms if x == poly.indicator(x.condition)]
+
+
+def by_outcomes(p: poly.Poly, *others: poly.Poly) -> Iterator[poly.Poly]:
+    """`p` under every combination of the outcomes in it and in `others`."""
+    decided = sorted(outcomes_in(p, *others), key=repr)
+    for outcomes in itertools.product((0.0, 1.0), repeat=len(decided)):
+        yield poly.substitute(p, {x: poly.constant(o) for x, o in zip(decided, outcomes, strict=True)})
 
 
 def vanishes(scope: Scope, slope: poly.Poly) -> float:

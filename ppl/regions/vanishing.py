@@ -8,14 +8,14 @@ guards for which data ask it.
 from __future__ import annotations
 
 from ppl.core import ir, poly
-from ppl.regions.lines import element
+from ppl.regions.lines import by_outcomes, element
 from ppl.regions.mates import parts
 from ppl.regions.model import Boundary
 
 
-def slope_of(b: Boundary) -> tuple[ir.Expr, ...]:
-    """Data that make the slope of a guard along the one line that crosses it zero if all of them are, where latents
-    move the rest; () if none can."""
+def slope_of(b: Boundary) -> tuple[tuple[ir.Expr, ...], ...]:
+    """Data that make the slope of a guard along the one line that crosses it zero, where latents move the rest: if all
+    of one alternative are zero. There is one for each way in which outcomes choose the slope."""
     slope, rest = b.slope, b.rest
     if b.search is not None:
         if len(b.search.arguments) > 1 or len(b.search.coefficients) != 2:
@@ -24,11 +24,14 @@ def slope_of(b: Boundary) -> tuple[ir.Expr, ...]:
     if isinstance(slope, ir.Lit) or (rest is not None and not rest.random):
         return ()
     if not slope.random:
-        return (slope,)
-    p = poly.to_poly(slope)
-    given = {m: c for m, c in p.items() if not any(a.random for a, _ in m)}
-    coefficients = [*parts(p).values(), *([given] if given else [])]
-    return () if any(map(poly.is_constant, coefficients)) else tuple(map(poly.to_expr, coefficients))
+        return ((slope,),)
+    out: dict[tuple[ir.Expr, ...], None] = {}
+    for p in by_outcomes(poly.to_poly(slope)):
+        given = {m: c for m, c in p.items() if not any(a.random for a, _ in m)}
+        coefficients = [*parts(p).values(), *([given] if given else [])]
+        if p and not any(map(poly.is_constant, coefficients)):
+            out.setdefault(tuple(map(poly.to_expr, coefficients)))
+    return tuple(out)
 
 
 def factors(normal: poly.Poly) -> tuple[ir.Expr, ...]:

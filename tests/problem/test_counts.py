@@ -74,6 +74,8 @@ LOOP = "x ~ Normal(0, 1); y ~ Normal(0, 1); noise e: real[4] ~ Normal(0, 1); k =
         ("for i in 0..4 { if e[i] > x { s = s + y } }; observe 2 ~ Normal(s, 1)", []),
         ("z: real[4] ~ Normal(0, 1); for i in 0..4 { if z[i] > x { k = k + 1 } }; factor 0.1 * k", []),  # each its own
         ("noise f: real[4] ~ Normal([1, 2, 3, 4], 1); for i in 0..4 { if f[i] > x { k = k + 1 } }; factor 0.1 * k", []),
+        ("data c: real = 0; for i in 0..4 { if c * e[i] > x { k = k + 1 } }; factor 0.1 * k", []),  # it may be zero
+        ("noise g: real[4] ~ Gamma(2, 1); for i in 0..4 { if g[i] > x { k = k + 1 } }; factor 0.1 * k", []),
         ("for i in 0..4 { if e[i] > x * e[0] { k = k + 1 } }; factor 0.1 * k", []),
         ("for i in 0..4 { if e[i] > x { k = k + 1 } else { k = 0 } }; factor 0.1 * k", []),  # no sum
     ],
