@@ -154,7 +154,7 @@ def _moving(scope: Scope, p: Parts) -> frozenset[str]:
     for m, c in p.items():
         ((atom, power), *more) = m
         latent = latent_of(scope, atom)
-        others = scope.flow.many(x for n in p for x, _ in n if x != atom)
+        others = scope.flow.many(x for n in p if n != m for x, _ in n)  # with the same atom, they might cancel
         if latent is not None and power == 1 and not more and poly.is_constant(c) and latent.site not in others.smooth:
             out.add(latent.site)
     return frozenset(out)
