@@ -118,10 +118,8 @@ def sound(scope: Scope, slope: poly.Poly, rest: poly.Poly) -> tuple[bool, float]
         return True, 0.0
     if switched_off(scope, slope, rest):
         return False, 0.0
-    if not both_nonzero(scope, slope, rest):
-        return False, 0.0
     sites = [frozenset[str]().union(*(scope.flow.of(x).sites for x in poly.atoms(p))) for p in (slope, rest)]
-    return not sites[0] & sites[1], 0.0
+    return not sites[0] & sites[1] and both_nonzero(scope, slope, rest), 0.0
 
 
 def both_nonzero(scope: Scope, slope: poly.Poly, rest: poly.Poly) -> bool:

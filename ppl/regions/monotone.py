@@ -9,6 +9,8 @@ from ppl.language.functions import FUNCTIONS
 from ppl.regions.model import Latent
 from ppl.regions.scope import Scope
 
+MOST_FACTORS = 5  # latents that another is multiplied by, of which every order may be looked at
+MOST_TRIED = 16  # latents of which one that moves a value is looked for
 POSITIVE_SUPPORTS = ("Exponential", "Gamma", "InverseGamma", "HalfNormal", "HalfCauchy", "LogNormal", "Weibull", "Beta")
 BOUNDED = tuple(name for name, f in KNOWN.items() if f.bounded and f.rises)
 ANALYTIC = tuple(name for name, f in FUNCTIONS.items() if f.kind == "elementwise" and f.arity == (1,))
@@ -42,9 +44,11 @@ def moves(scope: Scope, p: poly.Poly, latent: Latent) -> bool:
     if len(atoms) != 1:
         return False
     (a,) = atoms
-    highest = max(moving, key=lambda m: dict(m)[a])
-    if len(highest) > 1 or sum(dict(m)[a] == dict(highest)[a] for m in moving) > 1:
-        return False  # what it is multiplied by may be zero
+    power = max(dict(m)[a] for m in moving)
+    leading = {tuple(x for x in m if x[0] != a): p[m] for m in moving if dict(m)[a] == power}
+    few = len(_coordinates(scope, leading)) <= MOST_FACTORS
+    if not poly.is_constant(leading) and not (few and is_null(scope, leading)):
+        return False
     match a:
         case ir.Var() | ir.Cell():
             return bool(_atom(scope, a, latent))
@@ -56,7 +60,8 @@ def moves(scope: Scope, p: poly.Poly, latent: Latent) -> bool:
 
 def is_null(scope: Scope, p: poly.Poly) -> bool:
     """Whether `p` is certainly zero on a null set only, whatever the data: some coordinate moves it."""
-    return any(moves(scope, p, a) for a in _coordinates(scope, p))
+    free = {m: c for m, c in p.items() if all(x.random for x, _ in m)}  # of data, which may be zero
+    return any(moves(scope, p, a) for a in _coordinates(scope, free)[:MOST_TRIED])
 
 
 def _coordinates(scope: Scope, p: poly.Poly) -> list[Latent]:
