@@ -150,6 +150,7 @@ def counted(
     ``given(sum)`` is the term. `rows`: how many sums of a long range to evaluate at a time. A count that is rarer than
     RAREST, and at which the term is infinite, counts for nothing: no number of draws that can be drawn would meet it.
     """
+    n = max(n, 0)  # a range may end before it begins
     counts = np.arange(n + 1)
     sums = jnp.asarray(then * counts + orelse * (n - counts))
     infinite = lax.stop_gradient(lax.map(_infinite_at(given), sums, batch_size=rows))

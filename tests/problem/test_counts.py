@@ -182,6 +182,14 @@ def test_a_count_that_never_comes_does_not_matter() -> None:
     assert float(likely.elbo_and_grad(samples=64)(params, jax.random.key(1))[0]) == -np.inf
 
 
+def test_a_range_that_ends_before_it_begins_counts_nothing() -> None:
+    text = "data m: int; x ~ Normal(0, 1); noise e: real[4] ~ Normal(0, 1); k = 0\nfor i in 2..m { if e[i] > x { k = k + 1 } }; "
+    model = ppl.compile(text + "observe 1.5 ~ Normal(k * x, 1)")
+    (one, other) = (model.bind({"m": m}).elbo_and_grad(samples=2) for m in (0, 2))
+    params = model.bind({"m": 0}).init_params()
+    assert float(one(params, jax.random.key(0))[0]) == float(other(params, jax.random.key(0))[0])
+
+
 def test_noise_that_is_integrated_out_of_everything_is_not_drawn() -> None:
     text = SURVEY.format(n=30, k=3, more=1)
     assert "NOISE = {}" in ppl.compile(PROGRAMS["beside another boundary"]).source_code
