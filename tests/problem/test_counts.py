@@ -183,7 +183,8 @@ def test_a_count_that_never_comes_does_not_matter() -> None:
 
 
 def test_a_range_that_ends_before_it_begins_counts_nothing() -> None:
-    text = "data m: int; x ~ Normal(0, 1); noise e: real[4] ~ Normal(0, 1); k = 0\nfor i in 2..m { if e[i] > x { k = k + 1 } }; "
+    text = "data m: int; x ~ Normal(0, 1); noise e: real[4] ~ Normal(0, 1); k = 0\n"
+    text += "for i in 2..m { if e[i] > x { k = k + 1 } }; "
     model = ppl.compile(text + "observe 1.5 ~ Normal(k * x, 1)")
     (one, other) = (model.bind({"m": m}).elbo_and_grad(samples=2) for m in (0, 2))
     params = model.bind({"m": 0}).init_params()
