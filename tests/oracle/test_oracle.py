@@ -33,7 +33,7 @@ DENSITY_SEEDS = range(30000, 30016)
 # 50002 and 50021: discrete latents; from FIRST on: one of several kinds that the general generator leaves out.
 GRADIENT_SEEDS = (
     *(31000, 31001, 31004, 31005, 31007, 31008, 31009, 50002, 50021), *(FIRST + k for k in (0, 1, 3, 4, 6)),
-    *(LATER, LAST, LAST + 2, NESTED + 1, NESTED + 2, NESTED + 9, MEETING, MEETING + 4, FLAT + 7, FLAT + 9),
+    *(LATER, LAST, LAST + 2, NESTED + 1, NESTED + 2, NESTED + 9, MEETING, MEETING + 4, FLAT + 4, FLAT + 7),
 )  # fmt: skip
 STAGES = (Stage(4_000, 32, 3.0, 3.0), Stage(40_000, 128, LIMIT))  # as in a long run, but for the last ones
 
