@@ -16,7 +16,7 @@ from ppl.bind.iterate import Range, pieces, range_of
 from ppl.bind.ranges import Ranges
 from ppl.bind.walk import Walk
 from ppl.bind.watch import Watch
-from ppl.core import ir
+from ppl.core import ir, poly
 from ppl.core.rewrite import rebuild
 from ppl.core.show import show
 from ppl.elaborate.discrete import MAX_OUTCOMES
@@ -24,6 +24,7 @@ from ppl.regions import Regions
 from ppl.regions.choice import COORDINATE
 from ppl.regions.vanishing import factors, slope_of
 
+SMALL, TINY = 1e-6, 1e-12  # of what a slope is made of, and at all: taken for zero, which costs work and is never wrong
 MAX_WRITTEN = 40  # parts of an expression in a message
 
 
@@ -120,9 +121,8 @@ class Checker:
             self.findings.add("PPL402", message, info.guard.span, ways[0], key=show(ways[0][0]), hint=hint)
 
     def vanish(self, values: tuple[ir.Expr, ...], ev: Evaluator) -> Array:
-        """Where all of some values are zero, or are not known, as data that a loop carries."""
-        zero = (True if v is None else v == 0 for v in map(ev.quiet().value, values))
-        return np.all(np.broadcast_arrays(*zero), axis=0)
+        """Where all of some values are zero but for rounding, or are not known, as data that a loop carries."""
+        return np.all(np.broadcast_arrays(*(_is_nearly_zero(e, ev.quiet()) for e in values)), axis=0)
 
     def written(self, slope: ir.Expr) -> str:
         """A factor as the source would have it."""
@@ -162,6 +162,16 @@ class Checker:
             ev.space.known[total.name] = total.value
         for c, rows in zip(s.collects, collected, strict=True):
             ev.space.known[c.final.name] = _array(rows, r)
+
+
+def _is_nearly_zero(e: ir.Expr, ev: Evaluator) -> Array | bool:
+    """Whether a value may be zero, compared with the parts that it is a sum of: the last digits of ``x[i] - mean(x)``
+    are no slope. True where it is not known."""
+    v = ev.value(e)
+    parts = [ev.value(poly.to_expr({m: c})) for m, c in poly.to_poly(e).items()]
+    if v is None or any(x is None for x in parts):
+        return True
+    return np.abs(v) <= TINY + SMALL * sum(np.abs(x) for x in parts if x is not None)
 
 
 class _Sum:

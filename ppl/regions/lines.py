@@ -124,14 +124,18 @@ def sound(scope: Scope, slope: poly.Poly, rest: poly.Poly) -> tuple[bool, float]
 
 def both_nonzero(scope: Scope, slope: poly.Poly, rest: poly.Poly) -> bool:
     """Whether a slope that latents move and the rest are zero on null sets only, whatever guards and discrete latents
-    decide in them: where the rest is zero, the guard is a product. Of a slope, data may still make all parts zero."""
+    decide in them: where the rest is zero, the guard is a product. Of a slope that is one product, data may still make
+    the coefficient zero."""
     if len(outcomes_in(slope, rest)) > 2 * MOST_CASES:
         return False
     for a, b in zip(by_outcomes(slope, rest), by_outcomes(rest, slope), strict=True):
-        products = {tuple(x for x in m if x[0].random): 1.0 for m in a}
         if not any(x.random for x in poly.atoms(a)):
             continue  # such a slope is zero everywhere or, but for data that make it so, nowhere
-        if not is_null(scope, products) or not b or not (poly.is_constant(b) or is_null(scope, b)):
+        if not is_null(scope, a):
+            products = {tuple(x for x in m if x[0].random) for m in a} - {()}
+            if len(products) > 1 or not is_null(scope, dict.fromkeys(products, 1.0)):
+                return False
+        if not b or not (poly.is_constant(b) or is_null(scope, b)):
             return False
     return True
 
