@@ -100,9 +100,13 @@ class Checker:
         else moves the guard there either."""
         info = self.regions.guards[self.regions.guards[s.index].representative]
         for b in info.boundaries:
+            if ev.is_empty(ev.types[b.line.site]):  # then it moves nothing, but others may
+                if len(factors(info.normal)) > 1 and info.asked in ("", COORDINATE):
+                    self.shared.add(info.guard.index)
+                continue
             ways = slope_of(b)
-            if not ways or ev.is_empty(ev.types[b.line.site]):
-                continue  # without an element nothing moves
+            if not ways:
+                continue
             flat = np.any(np.broadcast_arrays(*(self.vanish(slope, ev) for slope in ways)), axis=0)
             if domains.worst(flat, active) is None:
                 continue

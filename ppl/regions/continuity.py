@@ -123,6 +123,8 @@ class AtRoot:
 def is_equal(a: AtRoot, b: AtRoot) -> bool:
     """Whether two polynomials are the same but for rounding."""
     sizes = poly.add(a.sizes, b.sizes)
+    if not all(map(math.isfinite, sizes.values())):
+        return False
     return all(abs(c) <= ROUNDING * sizes.get(m, 0.0) for m, c in poly.add(a.value, b.value, -1.0).items())
 
 

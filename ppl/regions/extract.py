@@ -261,11 +261,12 @@ def lines_for(plan: Plan, base: GuardInfo, members: frozenset[int], terms: tuple
     direct = best(plan, base, members, terms, found)
     if not found and not base.loops:
         return behind_loop(plan, base, members, terms)
-    first = lines.at_first(scope, base.normal)
+    first = lines.at_first(scope, base.normal, base.loops)
     settled = direct is not None and (direct.effect != "global" or is_named(base.asked, direct.line))
     if first is None or settled:
         return () if direct is None else (direct,)
-    rest = best(plan, base, members, terms, list(lines.through_state(scope, base.normal, base.guard.mask)))
+    through = list(lines.through_state(scope, base.normal, base.loops, base.guard.mask))
+    rest = best(plan, base, members, terms, through)
     if rest is None:
         return () if direct is None else (direct,)
     if not any(a.random for a in poly.atoms(first)):

@@ -196,11 +196,13 @@ def is_decided(scope: Scope, e: ir.Expr) -> bool:
     return bool(d.guards) or d.kinks or any(scope.site(s).support == "int" for s in d.sites)
 
 
-def through_state(scope: Scope, normal: poly.Poly, mask: ir.Expr | None) -> Iterator[Candidate]:
-    """Coordinates that a guard on carried state reads through the previous iteration, for all but the first; the guard
-    is reached where `mask` holds."""
+def through_state(
+    scope: Scope, normal: poly.Poly, loops: tuple[int, ...], mask: ir.Expr | None
+) -> Iterator[Candidate]:  # fmt: skip
+    """Coordinates that a guard on carried state reads through the previous iteration, for all but the first, of the
+    innermost of its `loops`; the guard is reached where `mask` holds."""
     for p in poly.atoms(normal):
-        if not isinstance(p, ir.Var) or p.name not in scope.entries:
+        if not isinstance(p, ir.Var) or p.name not in scope.entries or not is_innermost(scope.entries[p.name], loops):
             continue
         loop = scope.entries[p.name]
         carry = next(c for c in loop.carries if c.entry.name == p.name)
@@ -270,10 +272,15 @@ def after_loop(scope: Scope, normal: poly.Poly) -> Iterator[tuple[Candidate, pol
             yield Candidate(Latent(latent.site, where), taken, None, None, "last", 0.0), empty
 
 
-def at_first(scope: Scope, normal: poly.Poly) -> poly.Poly | None:
-    """The normal form in the first iteration of the loop whose carried state it reads; None without such state."""
+def is_innermost(loop: ir.Loop, loops: tuple[int, ...]) -> bool:
+    """Whether iterations of a guard in `loops` are the first or not as those of `loop` are."""
+    return loops[-1:] == (loop.id,)
+
+
+def at_first(scope: Scope, normal: poly.Poly, loops: tuple[int, ...]) -> poly.Poly | None:
+    """The normal form in the first iteration of the innermost of `loops`; None if it reads no state of that loop."""
     for p in poly.atoms(normal):
-        if isinstance(p, ir.Var) and p.name in scope.entries:
+        if isinstance(p, ir.Var) and p.name in scope.entries and is_innermost(scope.entries[p.name], loops):
             loop = scope.entries[p.name]
             replacements: dict[ir.Expr, poly.Poly] = {c.entry: scope.normal(c.init) for c in loop.carries}
             replacements[loop.var] = scope.normal(loop.lo)
