@@ -22,6 +22,7 @@ from ppl.core.show import show
 from ppl.elaborate.discrete import MAX_OUTCOMES
 from ppl.regions import Regions
 from ppl.regions.choice import COORDINATE
+from ppl.regions.model import NOWHERE
 from ppl.regions.vanishing import factors, slope_of
 
 SMALL, TINY = 1e-6, 1e-12  # of what a slope is made of, and at all: taken for zero, which costs work and is never wrong
@@ -100,6 +101,8 @@ class Checker:
         else moves the guard there either."""
         info = self.regions.guards[self.regions.guards[s.index].representative]
         for b in info.boundaries:
+            if b.line == NOWHERE:
+                continue  # of a discrete latent
             if ev.is_empty(ev.types[b.line.site]):  # then it moves nothing, but others may
                 if len(factors(info.normal)) > 1 and info.asked in ("", COORDINATE):
                     self.shared.add(info.guard.index)
