@@ -81,6 +81,8 @@ def _told(scope: Scope, info: GuardInfo, reached: set[int], found: list[Marginal
     terms = {m.term for m in found}
     if not terms or info.status not in ("boundary", "fixed"):
         return info
+    if info.status == "fixed" and any(m.count is not None for m in found):
+        return info  # noise alone decides it, in all iterations alike
     where = _lines(scope, terms)
     if not reached <= terms:
         if info.status == "fixed":

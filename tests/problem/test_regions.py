@@ -112,8 +112,8 @@ def test_effects() -> None:
     local = family + "for i in 0..n { observe 1.0 ~ Normal(if i < c then 1 else 2, 1) }\n"
     assert guards(local)["i < c"][3] == "local"
     total = "data n: int = 4\nt ~ Normal(0, 1)\nnoise a: real[n] ~ Normal(0, 1)\ns = 0\n"
-    total += "for i in 0..n { if a[i] > t { s = s + 1 } }\nobserve 2 ~ Binomial(n, (s + 0.5) / (n + 1))\n"
-    assert guards(total)["a[i] > t"][2:] == ("a[i] (noise)", "incremental")
+    total += "for i in 0..n { if a[i] > t + i { s = s + 1 } }\nobserve 2 ~ Binomial(n, (s + 0.5) / (n + 1))\n"
+    assert guards(total)["a[i] > t + i"][2:] == ("a[i] (noise)", "incremental")
     carried = "var z: real[4]\nz[0] ~ Normal(0, 1)\non = 1\nfor t in 1..4 { if z[t - 1] < 0 { on = 0 }\n"
     carried += "z[t] ~ Normal(on, 1) }\n"
     assert guards(carried)["z[t - 1] < 0"][3] == "modes"
