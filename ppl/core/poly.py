@@ -6,6 +6,7 @@ the same polynomial are equal; the converse fails only for identities of the ato
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from itertools import islice
 
@@ -87,7 +88,7 @@ def to_poly(e: Expr, expand: Expand = no_expand, memo: Memo | None = None) -> Po
     """
     memo = {} if memo is None else memo
     match e:
-        case Lit():
+        case Lit() if math.isfinite(e.value):
             return constant(float(e.value))
         case Var():
             if e.name not in memo:
