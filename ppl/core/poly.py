@@ -44,6 +44,11 @@ def no_expand(_: Var | Index) -> Expr | None:
     return None
 
 
+CANCELLED = (
+    8 * 2.0**-52
+)  # a coefficient this small, compared with what it is the sum of, is rounding: ``0.1 + 0.2 - 0.3``
+
+
 def constant(value: float) -> Poly:
     return {ONE: value} if value != 0 else {}
 
@@ -55,8 +60,9 @@ def atom(e: Expr) -> Poly:
 def add(a: Poly, b: Poly, scale: float = 1.0) -> Poly:
     out = dict(a)
     for m, c in b.items():
-        total = out.get(m, 0.0) + scale * c
-        if total == 0:
+        old, more = out.get(m, 0.0), scale * c
+        total = old + more
+        if abs(total) <= CANCELLED * (abs(old) + abs(more)):
             out.pop(m, None)
         else:
             out[m] = total
@@ -65,11 +71,13 @@ def add(a: Poly, b: Poly, scale: float = 1.0) -> Poly:
 
 def mul(a: Poly, b: Poly) -> Poly:
     out: dict[Monomial, float] = {}
+    sizes: dict[Monomial, float] = {}
     for m1, c1 in a.items():
         for m2, c2 in b.items():
             m = product(m1, m2)
             out[m] = out.get(m, 0.0) + c1 * c2
-    return {m: c for m, c in out.items() if c != 0}
+            sizes[m] = sizes.get(m, 0.0) + abs(c1 * c2)
+    return {m: c for m, c in out.items() if abs(c) > CANCELLED * sizes[m]}
 
 
 def product(a: Monomial, b: Monomial) -> Monomial:
