@@ -44,9 +44,8 @@ def no_expand(_: Var | Index) -> Expr | None:
     return None
 
 
-CANCELLED = (
-    8 * 2.0**-52
-)  # a coefficient this small, compared with what it is the sum of, is rounding: ``0.1 + 0.2 - 0.3``
+# A coefficient this small, compared with what it is the sum of, is rounding: ``0.1 + 0.2 - 0.3``.
+CANCELLED = 8 * 2.0**-52
 
 
 def constant(value: float) -> Poly:

@@ -13,7 +13,7 @@ from ppl.core.rewrite import rebuild
 from ppl.record import record
 from ppl.regions.frozen import known_before, resolve, tested_again
 from ppl.regions.model import Latent
-from ppl.regions.monotone import is_null
+from ppl.regions.monotone import is_rarely_zero
 from ppl.regions.scope import Scope
 
 MOST_CASES = 4  # conditions in a slope, of which all combinations are looked at
@@ -131,11 +131,11 @@ def both_nonzero(scope: Scope, slope: poly.Poly, rest: poly.Poly) -> bool:
     for a, b in zip(by_outcomes(slope, rest), by_outcomes(rest, slope), strict=True):
         if not any(x.random for x in poly.atoms(a)):
             continue  # such a slope is zero everywhere or, but for data that make it so, nowhere
-        if not is_null(scope, a):
+        if not is_rarely_zero(scope, a):
             products = {tuple(x for x in m if x[0].random) for m in a} - {()}
-            if len(products) > 1 or not is_null(scope, dict.fromkeys(products, 1.0)):
+            if len(products) > 1 or not is_rarely_zero(scope, dict.fromkeys(products, 1.0)):
                 return False
-        if not b or not (poly.is_constant(b) or is_null(scope, b)):
+        if not b or not (poly.is_constant(b) or is_rarely_zero(scope, b)):
             return False
     return True
 

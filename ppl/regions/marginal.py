@@ -101,15 +101,10 @@ def _told(scope: Scope, info: GuardInfo, reached: set[int], found: list[Marginal
 
 
 def _weights(found: list[Marginal]) -> str:
-    counts = sum(m.count is not None for m in found)
-    outcomes = "the probabilities of its outcomes"
-    return (
-        outcomes
-        if not counts
-        else "the probabilities of the count that it reads"
-        if counts == len(found)
-        else f"{outcomes} or of a count"
-    )
+    """What a guard is integrated out by, in words."""
+    outcomes, count = "the probabilities of its outcomes", "the probabilities of the count that it reads"
+    return " and ".join(t for t, counted in ((outcomes, False), (count, True))
+                        if any((m.count is not None) == counted for m in found))  # fmt: skip
 
 
 def _lines(scope: Scope, terms: set[int]) -> str:

@@ -9,7 +9,7 @@ from ppl.core import ir, poly
 from ppl.core.reads import expressions_of
 from ppl.regions.lines import at_iteration, is_decided, is_made_in, latent_of
 from ppl.regions.model import Boundary, GuardInfo, Latent
-from ppl.regions.monotone import is_null, moves
+from ppl.regions.monotone import is_rarely_zero, moves
 from ppl.regions.scope import Scope
 
 Parts = Mapping[poly.Monomial, poly.Poly]  # products of random atoms, each with the data that it is multiplied by
@@ -80,7 +80,7 @@ def _has_own_coordinate(scope: Scope, info: GuardInfo) -> bool:
             continue
         moved = [m for m in value if any(x == atom for x, _ in m)]
         split = poly.split_affine(info.normal, atom)
-        steady = moves(scope, info.normal, line) or (split is not None and is_null(scope, split[0]))
+        steady = moves(scope, info.normal, line) or (split is not None and is_rarely_zero(scope, split[0]))
         alone = moved == [((atom, 1),)] and steady  # whatever outcomes make of the rest, they do not change the slope
         others = {x for m in value for x, _ in m} - {atom}
         enough = alone if decided else steady or len(moved) == len(value)

@@ -47,7 +47,7 @@ def moves(scope: Scope, p: poly.Poly, latent: Latent) -> bool:
     power = max(dict(m)[a] for m in moving)
     leading = {tuple(x for x in m if x[0] != a): p[m] for m in moving if dict(m)[a] == power}
     few = len(_coordinates(scope, leading)) <= MOST_FACTORS
-    if not poly.is_constant(leading) and not (few and is_null(scope, leading)):
+    if not poly.is_constant(leading) and not (few and is_rarely_zero(scope, leading)):
         return False
     match a:
         case ir.Var() | ir.Cell():
@@ -58,8 +58,8 @@ def moves(scope: Scope, p: poly.Poly, latent: Latent) -> bool:
             return False
 
 
-def is_null(scope: Scope, p: poly.Poly) -> bool:
-    """Whether `p` is certainly zero on a null set only, whatever the data: some coordinate moves it."""
+def is_rarely_zero(scope: Scope, p: poly.Poly) -> bool:
+    """Whether `p` is certainly zero on a null set only, whatever the data: a coordinate moves it."""
     free = {m: c for m, c in p.items() if all(x.random for x, _ in m)}  # of data, which may be zero
     return any(moves(scope, p, a) for a in _coordinates(scope, free)[:MOST_TRIED])
 
