@@ -145,7 +145,12 @@ class Checker:
     def loop(self, s: ir.Loop, ev: Evaluator) -> None:
         r = range_of(s, ev)
         inits = [ev.value(x.init, ev.mask(s.mask)) for x in (*s.carries, *s.reductions)][len(s.carries) :]
-        if r is None or self.walk.too_much(s, ev):
+        if r is None:
+            return
+        if self.walk.too_much(s, ev):
+            message = f"its iterations compute {self.walk.work(s, ev)} numbers from data; the limit is 2 * 10^9"
+            hint = "compute once, before the loop, what is the same in all its iterations"
+            self.findings.add("PPL701", message, s.span, (s.lo, s.hi), sizes=True, hint=hint)
             return
         sums = [_Sum(s, x, init, r, ev) for x, init in zip(s.reductions, inits, strict=True)]
         collected: list[list[Array] | None] = [None if x.final.random else [] for x in s.collects]

@@ -11,7 +11,7 @@ from ppl.bind.iterate import pieces, range_of, width_of
 from ppl.bind.timing import Timing
 from ppl.core import ir
 
-MAX_WORK = 2 * 10**9  # elements computed for one loop; beyond, it is left unchecked
+MAX_WORK = 2 * 10**9  # elements computed for one loop; beyond, it cannot be checked, and is refused
 
 
 @dataclass
@@ -26,8 +26,11 @@ class Walk:
             self.widths[loop.id] = width_of(loop, ev, self.guards)
         return self.widths[loop.id]
 
+    def work(self, loop: ir.Loop, ev: Evaluator) -> int:
+        return self.extents[loop.id].total * self.width(loop, ev)
+
     def too_much(self, loop: ir.Loop, ev: Evaluator) -> bool:
-        return self.extents[loop.id].total * self.width(loop, ev) > MAX_WORK
+        return self.work(loop, ev) > MAX_WORK
 
     def run(
         self,

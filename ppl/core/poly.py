@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from itertools import islice
 
 from ppl.core.ir import (
@@ -32,12 +33,20 @@ from ppl.core.show import show
 Monomial = tuple[tuple[Expr, int], ...]  # atoms with their powers, in the order of their text
 Poly = Mapping[Monomial, float]
 Expand = Callable[[Var | Index], Expr | None]  # the definition of a variable, or of an element of one
-Memo = dict[str, "Poly"]  # normal forms of variables already expanded
 
 _SAFE_OPS = ("add", "sub", "mul", "neg", "and", "or", "not", "lt", "le", "gt", "ge", "eq", "ne", "to_real")
 MAX_NODES = 100  # of an expression that is divided by
 MAX_MONOMIALS = 64  # beyond, an expression is an atom: the normal form must not explode on (a+b+c)^9
 ONE: Monomial = ()
+
+
+@dataclass
+class Memo:
+    """Normal forms of variables already expanded, and the names of variables and arrays that may be undefined where a
+    branch not taken reads them."""
+
+    forms: dict[str, Poly] = field(default_factory=dict[str, Poly])
+    partial: frozenset[str] = frozenset()
 
 
 def no_expand(_: Var | Index) -> Expr | None:
@@ -93,15 +102,15 @@ def to_poly(e: Expr, expand: Expand = no_expand, memo: Memo | None = None) -> Po
 
     Each variable is expanded once, so the work is linear in the program even where definitions repeat each other.
     """
-    memo = {} if memo is None else memo
+    memo = Memo() if memo is None else memo
     match e:
         case Lit() if math.isfinite(e.value):
             return constant(float(e.value))
         case Var():
-            if e.name not in memo:
+            if e.name not in memo.forms:
                 definition = expand(e)
-                memo[e.name] = atom(e) if definition is None else to_poly(definition, expand, memo)
-            return memo[e.name]
+                memo.forms[e.name] = atom(e) if definition is None else to_poly(definition, expand, memo)
+            return memo.forms[e.name]
         case Index(base=Var()):
             definition = expand(e)
             return atom(e) if definition is None else to_poly(definition, expand, memo)
@@ -152,14 +161,14 @@ def settle(e: Expr, expand: Expand, memo: Memo) -> None:
     queue: list[tuple[Var, bool]] = [(x, False) for x in walk(e) if isinstance(x, Var)]
     while queue:
         v, ready = queue.pop()
-        if v.name in memo:
+        if v.name in memo.forms:
             continue
         definition = expand(v)
         if ready or definition is None:
             to_poly(v, expand, memo)
             continue
         queue.append((v, True))
-        queue += [(x, False) for x in walk(definition) if isinstance(x, Var) and x.name not in memo]
+        queue += [(x, False) for x in walk(definition) if isinstance(x, Var) and x.name not in memo.forms]
 
 
 def _inverse(p: Poly, random: bool) -> Poly | None:
@@ -179,16 +188,23 @@ def _select(e: Select, expand: Expand, memo: Memo) -> Poly:
     if e.then == literal(1) and e.orelse == literal(0):
         return atom(indicator(e.condition))
     a, b = to_poly(e.then, expand, memo), to_poly(e.orelse, expand, memo)
-    if not all(is_simple(x) for p in (a, b) for x in atoms(p)):
+    if not all(is_simple(x, memo.partial) for p in (a, b) for x in atoms(p)):
         return atom(e)  # a function value may be undefined on the side that is not taken
     return _bounded(add(b, mul(atom(indicator(e.condition)), add(a, b, -1.0))), e)
 
 
-def is_simple(e: Expr) -> bool:
+def is_simple(e: Expr, partial: frozenset[str]) -> bool:
     """Whether an atom is finite whatever branch is taken."""
+    if reads(e, partial):
+        return False
     return isinstance(e, Var | Cell | DataRef | LoopVar | GuardRef) or (
         isinstance(e, Index | Select) and all(not isinstance(x, Op) or x.op in _SAFE_OPS for x in walk(e))
     )
+
+
+def reads(e: Expr, names: frozenset[str]) -> bool:
+    """Whether an expression names one of some variables and arrays."""
+    return any((x.name if isinstance(x, Var) else x.array if isinstance(x, Cell) else "") in names for x in walk(e))
 
 
 def _bounded(p: Poly, e: Expr) -> Poly:

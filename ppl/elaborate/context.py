@@ -165,7 +165,7 @@ class Context:
         default_factory=dict[ElementKey, list[tuple[ir.Expr, "Element"]]]
     )
     sides: dict[object, ir.Expr] = field(default_factory=dict[object, ir.Expr])  # of poles, see ppl/elaborate/poles.py
-    memo: poly.Memo = field(default_factory=dict[str, poly.Poly])
+    memo: poly.Memo = field(default_factory=poly.Memo)
     statements: int = 0
     next_id: int = 0
 

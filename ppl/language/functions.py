@@ -64,13 +64,14 @@ _TABLE = (
 
 FUNCTIONS: Mapping[str, Builtin] = MappingProxyType({f.name: f for f in _TABLE})
 
-# Functions that may be infinite or undefined, or overflow, at operands that a branch not taken can have: there they are
-# evaluated at other operands, so that no NaN reaches a gradient.
-GUARDED = frozenset(
-    {n for n, f in FUNCTIONS.items() if f.singular}
-    | {"exp", "expm1", "sinh", "cosh", "square", "hypot", "log_sum_exp", "prod", "dot"}
-    | {"cholesky", "solve", "solve_lower", "inverse", "log_det"}
-)
+# Functions that may be infinite or undefined at finite operands.
+PARTIAL = frozenset(n for n, f in FUNCTIONS.items() if f.singular) | {
+    "cholesky", "solve", "solve_lower", "inverse", "log_det"
+}  # fmt: skip
+
+# Functions that may be so, or overflow, at operands that a branch not taken can have: there they are evaluated at other
+# operands, so that no NaN reaches a gradient.
+GUARDED = PARTIAL | {"exp", "expm1", "sinh", "cosh", "square", "hypot", "log_sum_exp", "prod", "dot"}
 
 # Functions that are finite at the ends of their domain and undefined beyond: on a boundary, which is rounded, they are
 # taken at the nearest point of it.

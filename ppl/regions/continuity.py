@@ -96,7 +96,7 @@ def is_continuous(
     named = aliases(scope, keys)
     on = Side(scope, {k: not flipped for k, flipped in members.items()}, roots, normals)
     off = Side(scope, {k: flipped for k, flipped in members.items()}, roots, normals)
-    memo: poly.Memo = {}
+    memo = poly.Memo(partial=scope.memo.partial)
     for e, is_mask in occurrences(scope, keys, named):
         if is_mask or e.type.base == "bool" or e.type.dims:
             return False

@@ -128,7 +128,7 @@ def _threshold(scope: Scope, info: GuardInfo, loop: ir.Loop) -> tuple[Latent, Th
     split = poly.split_affine(info.normal, own[0])
     if split is None or not split[0] or not poly.is_constant(split[0]):
         return None  # a slope of data may be zero, and the chance jump
-    if g.mask is not None and g.mask.random and not all(map(poly.is_simple, poly.atoms(split[1]))):
+    if g.mask is not None and g.mask.random and not all(map(scope.is_simple, poly.atoms(split[1]))):
         return None  # the threshold may be undefined where the guard is not asked
     slope, rest = map(poly.to_expr, split)
     return Latent(own[0].array, own[0].indices), Threshold(g.index, slope, rest)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from ppl.core import ir
 from ppl.language.distributions import DENSITY_FUNCTIONS
-from ppl.language.functions import FUNCTIONS, GUARDED
+from ppl.language.functions import FUNCTIONS, GUARDED, PARTIAL
 from ppl.record import record
 
 
@@ -16,20 +16,22 @@ class Depends:
     """`smooth`: sites whose value moves it; `sites`: those and the sites that decide it through guards; `guards`: the
     guards whose outcome decides it, those behind other guards included. `masks`: the guards that decide whether it is
     computed at all: on a branch not taken, `log(w)` is evaluated at a stand-in for `w`, and what it makes is no value
-    of the other path. `kinks`: whether a function like `max` is in it, which chooses without a guard."""
+    of the other path. `kinks`: whether a function like `max` is in it, which chooses without a guard. `partial`:
+    whether it may be undefined, as a logarithm is."""
 
     smooth: frozenset[str] = frozenset()
     sites: frozenset[str] = frozenset()
     guards: frozenset[int] = frozenset()
     masks: frozenset[int] = frozenset()
     kinks: bool = False
+    partial: bool = False
 
     def __or__(self, other: Depends) -> Depends:
         if other is NOTHING or other == self:
             return self
         return Depends(
             self.smooth | other.smooth, self.sites | other.sites, self.guards | other.guards, self.masks | other.masks,
-            self.kinks or other.kinks,
+            self.kinks or other.kinks, self.partial or other.partial,
         )  # fmt: skip
 
     def decided(self) -> Depends:
@@ -51,6 +53,11 @@ class Flow:
     term_loops: dict[int, tuple[int, ...]] = field(default_factory=dict[int, tuple[int, ...]])
     changed: bool = False
 
+    @property
+    def partial(self) -> frozenset[str]:
+        """The variables and arrays that may be undefined."""
+        return frozenset(name for name, d in self.variables.items() if d.partial)
+
     def of(self, e: ir.Expr | None) -> Depends:
         """What an expression depends on."""
         if e is None:
@@ -71,6 +78,8 @@ class Flow:
                 return self.many(e.args).decided()
             case ir.Op() if e.op in FUNCTIONS and FUNCTIONS[e.op].kind == "kink":
                 return replace(self.many(e.args), kinks=True)
+            case ir.Op() if is_partial(e):
+                return replace(self.many(e.args), partial=True)
             case _:
                 return self.many(ir.children(e))
 
@@ -154,6 +163,17 @@ def guarded(e: ir.Expr) -> bool:
         return False
     divides = e.op == "div" and not isinstance(e.args[1], ir.Lit)
     return divides or e.op in GUARDED or e.op in DENSITY_FUNCTIONS
+
+
+def is_partial(e: ir.Op) -> bool:
+    """Whether an operation may be undefined where its operands are finite."""
+    match e:
+        case ir.Op(op="div", args=(_, ir.Lit())):
+            return False
+        case ir.Op(op="pow", args=(_, ir.Lit(value=int() as n))) if n >= 0:
+            return False
+        case _:
+            return e.op == "div" or e.op in PARTIAL or e.op in DENSITY_FUNCTIONS
 
 
 def _term(flow: Flow, id: int, d: Depends, loops: tuple[int, ...]) -> None:

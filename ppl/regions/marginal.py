@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from ppl.core import ir
+from ppl.core import ir, poly
 from ppl.core.reads import expressions_of
 from ppl.core.show import show
 from ppl.diagnostics import counted
@@ -192,7 +192,7 @@ class _Analysis:
         for c in lines.candidates(self.scope, info.normal):
             if c.rest is None or c.slope.random or c.vanishes or not can_move(self.scope, c.latent.site):
                 continue
-            if info.guard.mask is not None and info.guard.mask.random and not _total(c.rest):
+            if info.guard.mask is not None and info.guard.mask.random and not _total(c.rest, self.scope.memo.partial):
                 continue  # the threshold may be undefined where the guard is not asked
             yield c
 
@@ -256,5 +256,5 @@ class _Analysis:
         )
 
 
-def _total(e: ir.Expr) -> bool:
-    return all(not isinstance(x, ir.Op) or x.op in _TOTAL for x in ir.walk(e))
+def _total(e: ir.Expr, partial: frozenset[str]) -> bool:
+    return not poly.reads(e, partial) and all(not isinstance(x, ir.Op) or x.op in _TOTAL for x in ir.walk(e))

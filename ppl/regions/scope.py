@@ -41,6 +41,10 @@ class Scope:
         poly.settle(e, self.expand, self.memo)
         return poly.to_poly(e, self.expand, self.memo)
 
+    def is_simple(self, e: ir.Expr) -> bool:
+        """Whether an atom of a normal form is finite whatever branch is taken."""
+        return poly.is_simple(e, self.memo.partial)
+
     def site(self, name: str) -> ir.Site:
         return next(s for s in self.program.sites if s.name == name)
 
@@ -256,5 +260,6 @@ def scope_of(
                     home[c.final.name] = here
             case _:
                 pass
+    memo = poly.Memo(partial=flow.partial)
     live = live_variables(program.body, program.guards)
-    return Scope(program, definitions, flow, loops, home, entries, decided, live, {}, {}, masks, optimize)
+    return Scope(program, definitions, flow, loops, home, entries, decided, live, memo, {}, masks, optimize)

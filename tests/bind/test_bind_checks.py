@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import golden
+import numpy as np
 import pytest
 from binding import bound
 
@@ -87,6 +88,11 @@ BAD = {
     "too many iterations": (
         "data n: int\nm ~ Normal(0, 1)\nfor i in 0..n { for j in 0..n { factor m * j } }", {"n": 20000},
         "PPL701", "400000000 iterations", 3, True,
+    ),
+    "too many numbers to check": (
+        "data n: int\ndata x: real[n]\nz: real[n] ~ Normal(0, 1)\n"
+        "for i in 0..n {\n  w = x * x[i]\n  factor if z[i] > w[i] then 1 else 0\n}", {"x": np.ones(50_000)},
+        "PPL701", "2500000000 numbers from data", 4, True,
     ),
     "too many iterations whatever the data": (
         "m ~ Normal(0, 1)\nfor i in 0..20000 { for j in 0..20000 { factor m * j } }", {},
