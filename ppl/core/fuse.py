@@ -174,6 +174,22 @@ def _produced(loop: ir.Loop) -> dict[str, tuple[ir.Expr, ir.Expr]]:
     return made
 
 
+def _places(loop: ir.Loop, made: Mapping[str, tuple[ir.Expr, ir.Expr]]) -> dict[str, ir.Expr]:
+    """array -> index of the one element that each iteration makes or draws."""
+    drawn: dict[str, set[tuple[ir.Expr, ...]]] = {}
+    for _, s in ir.blocks(loop.body):
+        if isinstance(s, ir.Sample):
+            drawn.setdefault(s.site, set()).add(s.indices)
+    places = {name: index for name, (index, _) in made.items()}
+    for site, found in drawn.items():
+        match list(found):
+            case [(index,)]:
+                places[site] = index
+            case _:
+                pass
+    return places
+
+
 def _consumer(f: Fusion, body: Sequence[ir.Statement], k: int) -> int | None:
     """The next statement that reads what loop `k` makes, if it is a loop that can take it in."""
     first = body[k]
@@ -183,6 +199,8 @@ def _consumer(f: Fusion, body: Sequence[ir.Statement], k: int) -> int | None:
         return None
     outputs = {*made, *(r.final.name for r in first.reductions), *(c.final.name for c in first.collects)}
     outputs |= {s.array for _, s in ir.blocks(first.body) if isinstance(s, ir.Fill)}
+    outputs |= {s.site for _, s in ir.blocks(first.body) if isinstance(s, ir.Sample)}
+    places = _places(first, made)
     for j in range(k + 1, len(body)):
         s = body[j]
         if not any(_reads(f, s, name) for name in outputs):
@@ -191,13 +209,11 @@ def _consumer(f: Fusion, body: Sequence[ir.Statement], k: int) -> int | None:
             continue
         if not isinstance(s, ir.Loop) or s.lo != first.lo or s.hi != first.hi or s.mask != first.mask:
             return None
-        return j if _aligned(f, first, s, made, outputs) else None
+        return j if _aligned(f, first, s, places, outputs) else None
     return None
 
 
-def _aligned(
-    f: Fusion, first: ir.Loop, second: ir.Loop, made: dict[str, tuple[ir.Expr, ir.Expr]], outputs: set[str]
-) -> bool:
+def _aligned(f: Fusion, first: ir.Loop, second: ir.Loop, places: Mapping[str, ir.Expr], outputs: set[str]) -> bool:
     """Whether `second` reads only the elements that the same iteration of `first` makes."""
     found = False
     for e in expressions_of(second, f.guards):
@@ -205,9 +221,9 @@ def _aligned(
             if isinstance(x, ir.Var) and x.name in outputs:
                 return False
             if isinstance(x, ir.Cell) and x.array in outputs:
-                if x.array not in made or len(x.indices) != 1:
+                if x.array not in places or len(x.indices) != 1:
                     return False
-                mine = rebuild(made[x.array][0], lambda v: second.var if v == first.var else None)
+                mine = rebuild(places[x.array], lambda v: second.var if v == first.var else None)
                 difference = ir.Op("sub", (x.indices[0], mine), ir.INT, False)
                 if poly.to_poly(difference, lambda v: f.definitions.get(v.name) if isinstance(v, ir.Var) else None):
                     return False

@@ -132,25 +132,30 @@ def absolute(p: poly.Poly) -> poly.Poly:
     return {m: abs(c) for m, c in p.items()}
 
 
-def at_root(scope: Scope, p: poly.Poly, roots: Roots, expand: poly.Expand, memo: poly.Memo) -> AtRoot | None:
+def at_root(
+    scope: Scope, p: poly.Poly, roots: Roots, expand: poly.Expand, memo: poly.Memo, within: bool = False
+) -> AtRoot | None:
     """`p` on the boundary, also inside its functions: ``exp(a * (x - c))`` is 1 at ``x = c``.
 
     None where that is no number: in ``x / x`` and ``x * pow(x, -1.5)`` what vanishes would hide what is unbounded. A
-    logarithm may stay: where its coefficient vanishes, the product does.
+    logarithm may stay where its coefficient vanishes, as the product does, but not `within` a function:
+    ``x * exp(-log(x))`` does not.
     """
     sites = {latent.site for a in roots if (latent := latent_of(scope, a)) is not None}
     known: dict[ir.Expr, poly.Poly] = dict(roots)
     sizes = {a: absolute(q) for a, q in roots.items()}
     for a in poly.atoms(p):
-        if a in known or not isinstance(a, ir.Op) or not scope.flow.of(a).smooth & sites:
+        moved = scope.flow.of(a)
+        if a in known or not moved.smooth & sites or not (isinstance(a, ir.Op) or moved.partial):
             continue
-        if len(a.args) != 1 or a.args[0].type.dims:
+        if not isinstance(a, ir.Op) or len(a.args) != 1 or a.args[0].type.dims:
             return None
-        inner = at_root(scope, poly.to_poly(a.args[0], expand, memo), roots, expand, memo)
+        inner = at_root(scope, poly.to_poly(a.args[0], expand, memo), roots, expand, memo, True)
         if inner is None:
             return None
         known[a] = sizes[a] = poly.atom(ir.Op(a.op, (poly.to_expr(inner.value),), a.type, a.random))
-        if poly.is_constant(inner.value) and not (a.op == "log" and is_equal(inner, AtRoot({}, {}))):
+        stays = not within and a.op == "log" and is_equal(inner, AtRoot({}, {}))
+        if poly.is_constant(inner.value) and not stays:
             folded = value_at(a.op, poly.value(inner.value))
             if folded is None:
                 return None

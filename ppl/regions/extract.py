@@ -123,7 +123,8 @@ def normalise(scope: Scope, g: ir.Guard) -> Normalised:
     scale = 1.0 if kept else lead
     canonical = tuple((m, float(f"{c / scale:.12g}")) for m, c in items)
     home = scope.decided.get(g.index, g.loops)
-    needed = max((scope.loops_needed(a) for a in poly.atoms(p)), key=len, default=())
+    read = [x for a in poly.atoms(p) for x in (scope.loops_needed(a), scope.loops_that_fill(a, home))]
+    needed = max(read, key=len, default=())
     movable = len(needed) < len(home) and all(map(scope.is_simple, poly.atoms(p)))
     null = any(is_free(scope, p, a) for a in poly.atoms(p))
     return Normalised(p, canonical, lead < 0 and not kept, needed if movable else home, movable, null, kept)

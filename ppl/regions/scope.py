@@ -21,6 +21,7 @@ class Scope:
     flow: Flow
     loops: Mapping[int, ir.Loop]
     home: Mapping[str, tuple[int, ...]]  # variable or loop variable -> loops around its definition
+    fills: Mapping[str, tuple[tuple[int, ...], ...]]  # array -> loops around each of its assignments
     entries: Mapping[str, ir.Loop]  # carried variable at the start of an iteration -> its loop
     decided: Mapping[int, tuple[int, ...]]  # guard -> loops around its decision
     live: frozenset[str]  # variables that some term or guard reads, directly or not
@@ -48,7 +49,7 @@ class Scope:
     def site(self, name: str) -> ir.Site:
         return next(s for s in self.program.sites if s.name == name)
 
-    def loops_needed(self, e: ir.Expr, seen: frozenset[str] = frozenset()) -> tuple[int, ...]:
+    def loops_needed(self, e: ir.Expr) -> tuple[int, ...]:
         """The innermost loop nest that `e` refers to."""
         out: tuple[int, ...] = ()
         for x in ir.walk(e):
@@ -61,6 +62,14 @@ class Scope:
                 here = self.home.get(x.array, ())
             out = max(out, here, key=len)
         return out
+
+    def loops_that_fill(self, e: ir.Expr, around: tuple[int, ...]) -> tuple[int, ...]:
+        """Those of the loops `around` a place whose iterations assign elements that `e` may read there: before such a
+        loop, these have no value."""
+        arrays = {x.array for x in ir.walk(e) if isinstance(x, ir.Cell)}
+        nests = (nest for a in arrays for nest in self.fills.get(a, ()))
+        shared = (tuple(x for x, y in zip(around, nest, strict=False) if x == y) for nest in nests)
+        return max(shared, key=len, default=())
 
     # ----------------------------------------------------------- independence
 
@@ -199,13 +208,27 @@ class Scope:
         inside = [c.init for c in loop.carries]
         for s in loop.body:
             inside += expressions_of(s, self.program.guards)
+        made = self.made_outside(loop)
         for x in (x for e in inside for x in ir.walk(e)):
+            if (
+                isinstance(x, ir.Cell)
+                and x.array != latent.site
+                and x.array in made
+                and not self.independent(x, latent)
+            ):
+                return False
             if not isinstance(x, ir.Var | ir.GuardRef) or latent.site not in self.flow.of(x).sites:
                 continue
             home = self.home.get(x.name, ()) if isinstance(x, ir.Var) else self.decided.get(x.index, ())
             if loop.id not in home and not self.independent(x, latent):
                 return False
         return all(self.independent(x, latent) for c in loop.carries for x in ir.walk(c.init) if isinstance(x, ir.Cell))
+
+    def made_outside(self, loop: ir.Loop) -> set[str]:
+        """The arrays with elements that are assigned or drawn outside of a loop."""
+        within = {id(s) for _, s in ir.blocks(loop.body)}
+        outside = (s for _, s in ir.blocks(self.program.body) if id(s) not in within)
+        return {s.array if isinstance(s, ir.Fill) else s.site for s in outside if isinstance(s, ir.Fill | ir.Sample)}
 
     def is_stored(self, loop: ir.Loop, site: str) -> bool:
         """Whether iterations leave what moves with a site in arrays, or in latents whose supports move with it."""
@@ -232,6 +255,7 @@ def scope_of(
     program: ir.Program, definitions: Mapping[str, ir.Expr], flow: Flow, optimize: frozenset[str] = frozenset()
 ) -> Scope:
     home: dict[str, tuple[int, ...]] = {}
+    fills: dict[str, tuple[tuple[int, ...], ...]] = {}
     entries: dict[str, ir.Loop] = {}
     decided: dict[int, tuple[int, ...]] = {}
     loops: dict[int, ir.Loop] = {}
@@ -247,6 +271,8 @@ def scope_of(
                 decided[s.index] = here
                 if s.mask is not None and any(guarded(x) for x in ir.walk(program.guards[s.index].value)):
                     masks[f"guard {s.index}"] = s.mask
+            case ir.Fill():
+                fills[s.array] = (*fills.get(s.array, ()), here)
             case ir.Loop():
                 loops[s.id] = s
                 inside = (*here, s.id)
@@ -262,4 +288,4 @@ def scope_of(
                 pass
     memo = poly.Memo(partial=flow.partial)
     live = live_variables(program.body, program.guards)
-    return Scope(program, definitions, flow, loops, home, entries, decided, live, memo, {}, masks, optimize)
+    return Scope(program, definitions, flow, loops, home, fills, entries, decided, live, memo, {}, masks, optimize)

@@ -2,25 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 
 from ppl.core import ir, poly, squarefree
 from ppl.core.reads import assigned, reached
 from ppl.diagnostics import Span
 from ppl.language.distributions import DENSITY_FUNCTIONS, DensityFunction, named
-from ppl.regions.continuity import AtRoot, Roots, at_root, expressions_of_value, is_equal, root_of
+from ppl.regions.continuity import ROUNDING, AtRoot, Roots, at_root, expressions_of_value, is_equal, root_of
 from ppl.regions.lines import latent_of
 from ppl.regions.scope import Scope
 
 # Where a function of one argument is infinite.
 POLES: Mapping[str, tuple[float, ...]] = MappingProxyType({
     "log": (0.0,), "log2": (0.0,), "log10": (0.0,), "lgamma": (0.0,), "digamma": (0.0,), "inv": (0.0,),
-    "log_diff_exp": (0.0,), "log1m_exp": (0.0,), "logit": (0.0, 1.0), "inv_Phi": (0.0, 1.0), "log1p": (-1.0,),
+    "log1m_exp": (0.0,), "logit": (0.0, 1.0), "inv_Phi": (0.0, 1.0), "log1p": (-1.0,),
     "log1m": (1.0,), "atanh": (-1.0, 1.0),
 })  # fmt: skip
 # Functions that are zero where their argument is.
-ZERO_AT_ZERO = ("sqrt", "square", "abs", "sin", "tan", "sinh", "tanh", "asin", "atan", "asinh", "expm1", "erf", "neg")
+ZERO_AT_ZERO = (
+    "sqrt",
+    "square",
+    "abs",
+    "sin",
+    "tan",
+    "sinh",
+    "tanh",
+    "asin",
+    "atan",
+    "asinh",
+    "expm1",
+    "erf",
+    "neg",
+)
+# Functions that choose one of their arguments.
+EXTREMES: Mapping[str, Callable[[Sequence[float]], float]] = MappingProxyType({
+    "min": min, "max": max, "clamp": lambda x: min(max(x[0], x[1]), x[2]),
+})  # fmt: skip
 # Where the density of a distribution may be zero or infinite in an argument.
 INFINITE_AT_ENDS = ("LogNormal", "Gamma", "InverseGamma", "Beta", "Weibull")  # log densities, at ends of the support
 EDGES: Mapping[str, tuple[float, ...]] = MappingProxyType({"positive": (0.0,), "unit": (0.0, 1.0)})
@@ -108,6 +126,12 @@ def _is_pole(e: ir.Op, equals: Equals) -> bool:
             return equals(below, 0.0)
         case ir.Op(op="pow", args=(base, ir.Lit(value=power))):
             return power < 0 and equals(base, 0.0)
+        case ir.Op(op="log_diff_exp", args=(a, b)):
+            return equals(_difference(a, b), 0.0)
+        case ir.Op(op="lbeta"):
+            return any(equals(x, 0.0) for x in e.args)
+        case ir.Op(op="lchoose", args=(n, k)):
+            return any(equals(x, -1.0) for x in (n, k, _difference(n, k)))
         case _ if e.op in DENSITY_FUNCTIONS:
             return _density_is_unbounded(e, DENSITY_FUNCTIONS[e.op], equals)
         case _:
@@ -122,7 +146,13 @@ def _density_is_unbounded(e: ir.Op, f: DensityFunction, equals: Equals) -> bool:
         return True
     if f.part == "lpdf" and d.name not in INFINITE_AT_ENDS:
         return False
-    return any(not isinstance(b, str) and equals(e.args[0], b) for b in d.support.bounds)
+    arguments = {p.name: a for p, a in zip(d.params, e.args[1:], strict=True)}
+    ends = (arguments[b] if isinstance(b, str) else b for b in d.support.bounds)
+    return any(equals(_difference(e.args[0], b), 0.0) if isinstance(b, ir.Expr) else equals(e.args[0], b) for b in ends)
+
+
+def _difference(a: ir.Expr, b: ir.Expr) -> ir.Expr:
+    return ir.Op("sub", (a, b), ir.REAL, a.random or b.random)
 
 
 def _equals(scope: Scope, e: ir.Expr, value: float, roots: Roots | None, normal: poly.Poly) -> bool:
@@ -132,6 +162,8 @@ def _equals(scope: Scope, e: ir.Expr, value: float, roots: Roots | None, normal:
         return False
     if value == 0 and isinstance(e, ir.Op) and e.op in ZERO_AT_ZERO:
         return _equals(scope, e.args[0], 0.0, roots, normal)
+    if isinstance(e, ir.Op) and e.op in EXTREMES:
+        return _extreme_equals(scope, e, value, roots, normal)
     if roots is None:
         p = poly.add(scope.normal(e), poly.constant(value), -1.0)
         return bool(p) and squarefree.have_common_factor(p, normal)
@@ -140,3 +172,17 @@ def _equals(scope: Scope, e: ir.Expr, value: float, roots: Roots | None, normal:
         return False
     there = at_root(scope, scope.normal(e), roots, scope.expand, scope.memo)
     return there is not None and is_equal(there, AtRoot(poly.constant(value), poly.constant(abs(value))))
+
+
+def _extreme_equals(scope: Scope, e: ir.Op, value: float, roots: Roots | None, normal: poly.Poly) -> bool:
+    """Whether the smallest or largest of some values has this value: if they are not all numbers on the boundary, one
+    that has it may be. A value that stays there has it beside the boundary too."""
+    if any(isinstance(a, ir.Lit) and a.value == value for a in e.args):
+        return False
+    there = [
+        None if roots is None else at_root(scope, scope.normal(a), roots, scope.expand, scope.memo) for a in e.args
+    ]
+    numbers = [poly.value(x.value) for x in there if x is not None and poly.is_constant(x.value)]
+    if len(numbers) == len(e.args) and abs(EXTREMES[e.op](numbers) - value) > ROUNDING:
+        return False
+    return any(_equals(scope, a, value, roots, normal) for a in e.args)
