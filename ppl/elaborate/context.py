@@ -71,7 +71,13 @@ class Facts:
     widened: set[Span] = field(default_factory=set[Span])  # int variables that are assigned a real somewhere
     random: set[tuple[Span, str]] = field(default_factory=set[tuple[Span, str]])  # carried state that becomes random
     poles: dict[Span, frozenset[int]] = field(default_factory=dict[Span, frozenset[int]])  # see ppl/elaborate/poles.py
+    assigned: set[str] = field(default_factory=set[str])  # arrays of latents with elements that are assigned
     changed: bool = False
+
+    def assign(self, names: set[str]) -> None:
+        if not names <= self.assigned:
+            self.assigned |= names
+            self.changed = True
 
     def pole(self, span: Span, key: int) -> None:
         known = self.poles.get(span, frozenset[int]())
@@ -156,6 +162,7 @@ class Context:
     made: list[tuple[ir.Expr, Span]] = field(default_factory=list[tuple[ir.Expr, Span]])  # indices that loops make
     guide: tuple[ir.GuidePart, ...] = ()
     library: frozenset[str] = frozenset()  # those of the standard library, which see no data of the program
+    trusted: set[str] = field(default_factory=set[str])  # arrays that were taken for latents alone
     drawing: bool = False  # in a function that draws: see `samplers`
     customs: dict[str, ir.Custom] = field(default_factory=dict[str, ir.Custom])
     # Elements of discrete latents: to read one in the loops where it is drawn is to read its outcome, not the array.
@@ -212,6 +219,13 @@ class Context:
         return self.next_id
 
     # ----------------------------------------------------------------- blocks
+
+    def latent(self, e: ir.Expr) -> ir.Site | None:
+        """The latent that a name or an element is, whichever element: an array may have some that are assigned."""
+        site = self.sites.get(e.name if isinstance(e, ir.Var) else e.array if isinstance(e, ir.Cell) else "")
+        if site is not None and isinstance(e, ir.Cell):
+            self.trusted.add(site.name)
+        return None if site is None or site.name in self.facts.assigned else site
 
     def let(self, name: str, value: ir.Expr, span: Span) -> ir.Expr:
         """`value`, bound to a fresh variable unless it is already atomic."""

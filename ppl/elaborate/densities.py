@@ -76,9 +76,8 @@ def _both(a: ir.Expr, b: ir.Expr) -> ir.Expr:
 
 def is_from(ctx: Context, y: ir.Expr, kind: str, limits: tuple[ir.Expr, ...]) -> bool:
     """Whether `y` is a latent with this very support."""
-    name = y.name if isinstance(y, ir.Var) else y.array if isinstance(y, ir.Cell) else ""
-    site = ctx.sites.get(name)
-    return site is not None and site.support == kind and ctx.site_bounds[name] == limits
+    site = ctx.latent(y)
+    return site is not None and site.support == kind and ctx.site_bounds[site.name] == limits
 
 
 # ------------------------------------------------------------------ of the program

@@ -47,6 +47,7 @@ def elaborate(name: str, module: ast.Module, imported: Sequence[ast.Module], sin
         counters = dict.fromkeys(drawn_names(module.statements), 1)
         ctx = Context(sink, facts, table, counters=counters, library=library)
         run(ctx, module, imported)
+        facts.assign(ctx.trusted & {s.array for _, s in ir.blocks(tuple(ctx.block)) if isinstance(s, ir.Fill)})
         if not facts.changed and len(sink.items) == len(found_before):
             poles.look(ctx)
         if not facts.changed:

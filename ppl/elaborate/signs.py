@@ -327,8 +327,8 @@ class _Splitter:
 
     def continuous(self, a: ir.Expr) -> bool:
         """Whether an atom is a latent, which equals a given number with probability zero only."""
-        name = a.name if isinstance(a, ir.Var) else a.array if isinstance(a, ir.Cell) else ""
-        return name in self.ctx.sites and self.ctx.sites[name].support != "int"
+        site = self.ctx.latent(a)
+        return site is not None and site.support != "int"
 
     @staticmethod
     def reduced(m: poly.Monomial, a: ir.Expr, power: int) -> poly.Monomial:

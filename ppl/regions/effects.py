@@ -17,6 +17,8 @@ def effect_of(
     scope: Scope, members: frozenset[int], loops: tuple[int, ...], terms: tuple[int, ...], latent: Latent
 ) -> str:
     """local, modes, incremental or global (see `Boundary.effect`) for guards decided in `loops` that reach `terms`."""
+    if latent.site in scope.chained:
+        return "global"
     if not loops:
         return "local" if len(terms) < len(scope.flow.terms) else "global"
     loop = scope.loops[loops[-1]]

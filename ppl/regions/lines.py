@@ -36,19 +36,12 @@ def latent_of(scope: Scope, e: ir.Expr) -> Latent | None:
     match e:
         case ir.Var() if e.name in names and not e.type.dims:
             return Latent(e.name, ())
-        case ir.Cell() if e.array in names and not any(x.random for x in e.indices) and not may_be_filled(scope, e):
+        case ir.Cell() if e.array in names and not any(x.random for x in e.indices):
+            if e.array in scope.chained or scope.may_be_assigned(e):
+                return None
             return Latent(e.array, e.indices)
         case _:
             return None
-
-
-def may_be_filled(scope: Scope, e: ir.Cell) -> bool:
-    """Whether an element may be one that is assigned, not sampled."""
-    return any(
-        isinstance(s, ir.Fill) and s.array == e.array
-        and not any(scope.never(i, j) for i, j in zip(e.indices, s.indices, strict=True))
-        for _, s in ir.blocks(scope.program.body)
-    )  # fmt: skip
 
 
 def candidates(scope: Scope, normal: poly.Poly) -> Iterator[Candidate]:

@@ -74,8 +74,9 @@ def _coordinates(scope: Scope, p: poly.Poly) -> list[Latent]:
         for x in ir.walk(queue.pop()):
             if isinstance(x, ir.Var) and x.name in sites and not x.type.dims:
                 found.setdefault(Latent(x.name, ()))
-            elif isinstance(x, ir.Cell) and x.array in sites and not any(i.random for i in x.indices):
-                found.setdefault(Latent(x.array, x.indices))
+            elif isinstance(x, ir.Cell) and x.array in sites - scope.chained:
+                if not any(i.random for i in x.indices) and not scope.may_be_assigned(x):
+                    found.setdefault(Latent(x.array, x.indices))
             elif isinstance(x, ir.Var) and x.random and x.name in scope.definitions and x.name not in seen:
                 seen.add(x.name)
                 queue.append(scope.definitions[x.name])

@@ -22,6 +22,7 @@ class Scope:
     loops: Mapping[int, ir.Loop]
     home: Mapping[str, tuple[int, ...]]  # variable or loop variable -> loops around its definition
     fills: Mapping[str, tuple[tuple[int, ...], ...]]  # array -> loops around each of its assignments
+    chained: frozenset[str]  # arrays of latents of which elements are assigned what others decide
     entries: Mapping[str, ir.Loop]  # carried variable at the start of an iteration -> its loop
     decided: Mapping[int, tuple[int, ...]]  # guard -> loops around its decision
     live: frozenset[str]  # variables that some term or guard reads, directly or not
@@ -71,6 +72,11 @@ class Scope:
         shared = (tuple(x for x, y in zip(around, nest, strict=False) if x == y) for nest in nests)
         return max(shared, key=len, default=())
 
+    def may_be_assigned(self, e: ir.Cell) -> bool:
+        """Whether an element may be one that is assigned, not drawn."""
+        assigned = (s.indices for _, s in ir.blocks(self.program.body) if isinstance(s, ir.Fill) and s.array == e.array)
+        return not all(self.different_element(e.indices, other) for other in assigned)
+
     # ----------------------------------------------------------- independence
 
     def independent(self, e: ir.Expr, latent: Latent) -> bool:
@@ -114,7 +120,7 @@ class Scope:
                 known = self.unmoved.get((e.name, latent))
                 return self._find_independence(e, latent) if known is None else known
             case ir.Cell():
-                if not all(self._independent(i, latent) for i in e.indices):
+                if e.array in self.chained or not all(self._independent(i, latent) for i in e.indices):
                     return False
                 if e.array == latent.site:
                     return self.different_element(e.indices, latent.indices)
@@ -287,5 +293,10 @@ def scope_of(
             case _:
                 pass
     memo = poly.Memo(partial=flow.partial)
+    latents = {s.name for s in program.sites if s.support != "int"}
+    assigned = (s for _, s in ir.blocks(program.body) if isinstance(s, ir.Fill) and s.array in latents)
+    chained = frozenset(s.array for s in assigned if s.array in (flow.of(s.value) | flow.of(s.mask)).sites)
     live = live_variables(program.body, program.guards)
-    return Scope(program, definitions, flow, loops, home, fills, entries, decided, live, memo, {}, masks, optimize)
+    return Scope(
+        program, definitions, flow, loops, home, fills, chained, entries, decided, live, memo, {}, masks, optimize
+    )
