@@ -16,7 +16,7 @@ from ppl.regions.scope import Scope
 
 Roots = Mapping[ir.Expr, poly.Poly]
 
-ROUNDING = 1e-12  # relative
+ROUNDING = 32 * 2.0**-52  # relative
 MAX_CONDITION = 50  # nodes; a longer condition stays under its name
 
 

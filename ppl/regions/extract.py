@@ -118,10 +118,11 @@ def normalise(scope: Scope, g: ir.Guard) -> Normalised:
     p = scope.normal(g.value)
     items = poly.ordered(p)
     lead = items[0][1] if items else 1.0
-    # Twins may be written with constants that differ in the last digit, 0.1 + 0.2 and 0.3.
+    # Twins may be written with constants that differ in the last digit, 0.1 + 0.2 and 0.3: those whose digits are
+    # not rounded alike are mates. Milliseconds since 1970 differ in the thirteenth.
     kept = g.levels or g.outcomes is not None  # neither sign nor scale is free
     scale = 1.0 if kept else lead
-    canonical = tuple((m, float(f"{c / scale:.12g}")) for m, c in items)
+    canonical = tuple((m, float(f"{c / scale:.15g}")) for m, c in items)
     home = scope.decided.get(g.index, g.loops)
     read = [x for a in poly.atoms(p) for x in (scope.loops_needed(a), scope.loops_that_fill(a, home))]
     needed = max(read, key=len, default=())

@@ -238,7 +238,7 @@ class _Analysis:
         if not own:
             return None
         factor = poly.ordered(own)[0][1]
-        return rest, factor, {m: float(f"{c / factor:.12g}") for m, c in own.items()}
+        return rest, factor, {m: float(f"{c / factor:.15g}") for m, c in own.items()}
 
     def is_alike(self, e: ir.Expr) -> bool:
         """Whether an atom of a bound is the same in all iterations, on every path."""
