@@ -13,7 +13,7 @@ from ppl.bind.guide import guide_of
 from ppl.bind.measure import Known, measure
 from ppl.bind.model import Bound, Value
 from ppl.bind.numbers import Numbers
-from ppl.bind.ranges import ranges_of
+from ppl.bind.ranges import ranges_of, with_assigned
 from ppl.bind.timing import timing
 from ppl.bind.walk import Walk
 from ppl.diagnostics import Diagnostics
@@ -39,7 +39,7 @@ def bind(regions: Regions, sizes: Sequence[SameSize], values: Mapping[str, Value
     found, ev = measured.extents, numbers.evaluator
     walk = Walk(found, timing(program.body, found), program.guards)
     filled = fills(program, measured.shapes, ev, walk, findings)
-    ranges = ranges_of(program)
+    ranges = with_assigned(ranges_of(program), program, walk, ev.at(top()))
     checker = Checker(regions, walk, filled, findings, ranges)
     checker.block(program.body, ev.at(top()))
     samplers.check(program, numbers, findings)

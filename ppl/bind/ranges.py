@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -11,9 +12,11 @@ from ppl.bind.evaluate import Evaluator
 from ppl.bind.functions import Array, apply
 from ppl.bind.iterate import range_of
 from ppl.bind.sums import Sum, summed, sums_of
+from ppl.bind.walk import Walk
 from ppl.core import ir
 from ppl.core.extent import Extent
 from ppl.core.functions import KNOWN
+from ppl.core.reads import assigned, reached
 from ppl.language.distributions import named
 from ppl.language.functions import FUNCTIONS
 
@@ -40,11 +43,13 @@ ANY = Interval(np.array([-INF]), np.array([INF]))
 
 @dataclass(frozen=True)
 class Ranges:
-    """Intervals of the expressions of one program. `draws`: a draw of each site."""
+    """Intervals of the expressions of one program. `draws`: a draw of each site; `assigned`: what other elements of its
+    array are assigned, see `with_assigned`."""
 
     guards: tuple[ir.Guard, ...]
     draws: Mapping[str, ir.Sample]
     sums: Mapping[str, Sum]
+    assigned: Mapping[str, Interval]
 
     def of(self, e: ir.Expr, ev: Evaluator) -> Interval:
         """An interval that holds `e`; the whole line where nothing better is known."""
@@ -59,7 +64,8 @@ class Ranges:
             case _ if summed(e) in self.sums:
                 return self.total(self.sums[summed(e)], ev)
             case ir.Cell() if e.array in self.draws:
-                return self.site(self.draws[e.array], ev)
+                drawn = self.site(self.draws[e.array], ev)
+                return union(drawn, self.assigned[e.array]) if e.array in self.assigned else drawn
             case ir.Index(base=ir.Var() as v) if v.name in ev.definitions:
                 return self.joint(ev.definitions[v.name], ev)
             case ir.Outcome():
@@ -215,5 +221,50 @@ def ranges_of(program: ir.Program) -> Ranges:
             draws.setdefault(s.site, s)
     filled = {s.array for _, s in ir.blocks(program.body) if isinstance(s, ir.Fill)}
     return Ranges(
-        program.guards, {k: s for k, s in draws.items() if k not in filled or s.outcome is not None}, sums_of(program)
-    )
+        program.guards, {k: s for k, s in draws.items() if k not in filled or s.outcome is not None}, sums_of(program),
+        {},
+    )  # fmt: skip
+
+
+def with_assigned(ranges: Ranges, program: ir.Program, walk: Walk, ev: Evaluator) -> Ranges:
+    """The same, with the values that elements of arrays of discrete latents are assigned."""
+    statements = [s for _, s in ir.blocks(program.body)]
+    drawn = Counter(s.site for s in statements if isinstance(s, ir.Sample) and s.outcome is not None)
+    filled = Counter(s.array for s in statements if isinstance(s, ir.Fill))
+    mixed = {name for name, n in drawn.items() if filled[name] > n}
+    found: dict[str, Interval] = {}
+
+    def visit(s: ir.Statement, at: Evaluator) -> None:
+        if not isinstance(s, ir.Fill) or s.array not in mixed:
+            return
+        active = np.ones(at.space.size, bool) if s.mask is None else at.truth(s.mask)[0]
+        for e in _new_values(s.value, s.array, at.definitions):
+            x = ANY if _reads(e, s.array, at.definitions) else ranges.of(e, at)
+            lo, hi = (np.broadcast_to(end, active.shape)[active] for end in (x.lo, x.hi))
+            one = Interval(lo.min(keepdims=True), hi.max(keepdims=True)) if lo.size else None
+            if one is not None:
+                found[s.array] = union(found[s.array], one) if s.array in found else one
+
+    def fills(loop: ir.Loop) -> set[str]:
+        return {s.array for _, s in ir.blocks(loop.body) if isinstance(s, ir.Fill)} & mixed
+
+    walk.run(program.body, ev, visit, lambda loop: found.update(dict.fromkeys(fills(loop), ANY)),
+             lambda loop: bool(fills(loop)))  # fmt: skip
+    return replace(ranges, assigned=found)
+
+
+def _new_values(e: ir.Expr, array: str, definitions: Mapping[str, ir.Expr]) -> Iterator[ir.Expr]:
+    """What an element may be assigned, but for another element of its array."""
+    match e:
+        case ir.Select():
+            yield from (x for arm in (e.then, e.orelse) for x in _new_values(arm, array, definitions))
+        case ir.Var() if e.name in definitions:
+            yield from _new_values(definitions[e.name], array, definitions)
+        case ir.Cell() if e.array == array:
+            pass
+        case _:
+            yield e
+
+
+def _reads(e: ir.Expr, array: str, definitions: Mapping[str, ir.Expr]) -> bool:
+    return any(isinstance(x, ir.Cell) and x.array == array for x in reached((e,), assigned(definitions)))
