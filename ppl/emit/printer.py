@@ -171,8 +171,7 @@ class Printer:
         if e.op == "to_int":
             return f"jnp.where({args}, 1, 0)"
         if e.op in DENSITY_FUNCTIONS:
-            function = DENSITY_FUNCTIONS[e.op].function
-            return f"{function}({args})" if mask is None else f"{function}.masked({self.expr(mask)}, {args})"
+            return self._density(e, mask, args)
         if e.op == "pow" and e.type.base == "int":
             return f"({self.expr(e.args[0], mask, _CALL)} ** {self.expr(e.args[1], mask, _CALL)})"
         if mask is not None and e.op in GUARDED:
@@ -181,6 +180,21 @@ class Printer:
                 args += f", on_boundary={self.on_boundary}"
             return f'fn.masked({self.expr(mask)}, "{e.op}", {args})'
         return f"fn.{e.op}({args})"
+
+    def _density(self, e: ir.Op, mask: ir.Expr | None, args: str) -> str:
+        f = DENSITY_FUNCTIONS[e.op]
+        if mask is None:
+            return f"{f.function}({args})"
+        bounds, kind = f.distribution.support.bounds, f.distribution.support.kind
+        if self.on_boundary and mask.random and e.random and f.part == "lpdf" and bounds:
+            given = {p.name: a for p, a in zip(f.distribution.params, e.args[1:], strict=True)}
+            first, last = (
+                self.expr(given[b], mask) if isinstance(b, str) else repr(b) for b in (bounds[0], bounds[-1])
+            )
+            ends = f"{'None' if kind == 'upper' else first}, {'None' if kind == 'lower' else last}"
+            y, rest = self.expr(e.args[0], mask), [self.expr(a, mask) for a in e.args[1:]]
+            args = ", ".join([f"fn.in_support({y}, {ends}, on_boundary={self.on_boundary})", *rest])
+        return f"{f.function}.masked({self.expr(mask)}, {args})"
 
 
 def element(array: str, places: Sequence[str], by_loops: bool = True) -> str:

@@ -523,6 +523,12 @@ def masked(mask: ArrayLike, function: str, *operands: ArrayLike, on_boundary: bo
     return call(*(jnp.where(mask, real(x), s) for x, s in zip(operands, safe, strict=True)))
 
 
+def in_support(x: ArrayLike, lo: ArrayLike | None, hi: ArrayLike | None, *, on_boundary: bool) -> ArrayLike:
+    """`x` or, of values on a boundary, the nearest point of the support [lo, hi], which rounding may have put them out
+    of. The shape is that of `x`."""
+    return jnp.clip(real(x), lo, hi) if on_boundary else x
+
+
 def divide(mask: ArrayLike, a: ArrayLike, b: ArrayLike) -> Array:
     """``a / b`` where `mask` holds, 0 elsewhere; what `a` and `b` hold elsewhere has no effect on any gradient."""
     return jnp.where(mask, real(a), 0.0) / jnp.where(mask, real(b), 1.0)
