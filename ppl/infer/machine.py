@@ -24,7 +24,7 @@ from ppl.infer.loop import CHUNK, initial_state, make_chunk
 from ppl.infer.problem import ProblemLike
 from ppl.infer.run import Machine, Run, begin, loop_arguments
 from ppl.infer.settings import Settings, SettingsError
-from ppl.infer.start import PRIOR_DRAWS, place_starts
+from ppl.infer.start import PRIOR_DRAWS, place_starts, start_draws
 from ppl.infer.streams import any_keys, make_streams, typed
 
 BLOCK = 256  # draws from each lane per call of the one compiled drawing function
@@ -107,7 +107,7 @@ def _starts(problem: ProblemLike, settings: Settings) -> Function:
     """
 
     def start(key: jax.Array) -> tuple[jax.Array, jax.Array, dict[str, jax.Array], dict[str, jax.Array]]:
-        drawn = problem.prior_draws(key, PRIOR_DRAWS + settings.starts + 1)
+        drawn = start_draws(problem, key, settings.starts + 1)
         params, unit = place_starts(problem.init_params(settings.guide), drawn, settings.starts + 1)
         latents, taken = problem.prior_path({k: u[:PRIOR_DRAWS] for k, u in drawn.items()})
         units = rows_of(jax.tree.map(lambda x: x[None], unit))

@@ -22,8 +22,8 @@ Floats = NDArray[np.floating[Any]]
 def pareto_khat(log_weight: Floats) -> float:
     """k-hat of log weights log p - log q: the shape of a generalised Pareto distribution fitted to the largest.
 
-    NaN where undefined: fewer than FEWEST draws, or weights whose largest are all equal, as when the guide is the
-    posterior.
+    NaN where undefined: fewer than FEWEST draws, or weights that are all equal, as when the guide is the posterior.
+    0 where only the largest are: weights with a bound that the draws reach.
     """
     return smooth(log_weight)[1]
 
@@ -46,12 +46,13 @@ def smooth(log_weight: Floats) -> tuple[Floats, float]:
     ):  # weights that underflow: the estimator of Hill (1975) needs no more than logs
         return _normalised(weights), float(shifted[tail].mean() - cutoff)
     excess = np.exp(shifted[tail]) - np.exp(cutoff)
-    if excess[-1] <= 0:
-        return _normalised(weights), float("nan")
+    if excess[-1] <= 0:  # a flat top: no weight is larger than those seen
+        return _normalised(weights), 0.0
     k, scale = fit_pareto(np.maximum(excess, np.finfo(float).tiny))
     probability = (np.arange(count) + 0.5) / count
     if np.isfinite(k):
-        quantile = -scale * np.log1p(-probability) if k == 0 else scale * np.expm1(-k * np.log1p(-probability)) / k
+        with np.errstate(over="ignore"):  # an infinite quantile is cut at the largest weight
+            quantile = -scale * np.log1p(-probability) if k == 0 else scale * np.expm1(-k * np.log1p(-probability)) / k
         shifted = shifted.copy()
         shifted[tail] = np.minimum(np.log(quantile + np.exp(cutoff)), 0.0)
     return _normalised(shifted), float(k)

@@ -17,6 +17,7 @@ import jax.numpy as jnp
 
 PRIOR_DRAWS = 512
 WIDTHS = (1.0, 0.1, 0.3, 0.03)  # initial scales of guides, in prior standard deviations, in turn
+SWEEPS = 200  # steps of a chain of draws
 SCALE_UNIT = 0.3  # scales change this much more slowly than places move: a wide guide sees past local optima
 
 Params = Any
@@ -26,7 +27,7 @@ class HasPrior(Protocol):
     """The part of a problem that this module uses."""
 
     def init_params(self, guide: str, dtype: Any = None) -> Params: ...
-    def prior_draws(self, key: jax.Array, n: int) -> dict[str, jax.Array]: ...
+    def prior_draws(self, key: jax.Array, n: int, *, sweeps: int | None = None) -> dict[str, jax.Array]: ...
 
 
 def starting_points(problem: HasPrior, guide: str, starts: int, key: jax.Array) -> tuple[Params, Params]:
@@ -36,7 +37,12 @@ def starting_points(problem: HasPrior, guide: str, starts: int, key: jax.Array) 
     (long chains), draws find the other optima of a density with several. Widths differ: a guide as wide as the prior
     smooths small optima away, and sometimes the good one with them; a narrow one finds what is near.
     """
-    return place_starts(problem.init_params(guide), problem.prior_draws(key, PRIOR_DRAWS + starts), starts)
+    return place_starts(problem.init_params(guide), start_draws(problem, key, starts), starts)
+
+
+def start_draws(problem: HasPrior, key: jax.Array, starts: int) -> dict[str, jax.Array]:
+    """PRIOR_DRAWS + `starts` draws to start from: those of a long chain need not have its length."""
+    return problem.prior_draws(key, PRIOR_DRAWS + starts, sweeps=SWEEPS)
 
 
 def place_starts(base: Params, draws: Mapping[str, jax.Array], starts: int) -> tuple[Params, Params]:

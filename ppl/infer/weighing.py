@@ -124,11 +124,24 @@ def moments(values: Array, weights: Array) -> Moments:
     there = ~np.isnan(values)
     share = weights[:, None] * there
     total = share.sum(axis=0)
-    filled = np.where(there, values, 0.0)
-    with np.errstate(invalid="ignore"):
-        mean = (share * filled).sum(axis=0) / total
-        var = (share * np.where(there, values - mean, 0.0) ** 2).sum(axis=0) / total
+    mean, var = _mean_and_variance(values, np.zeros_like(values), share)
     return Moments(0.0, total / weights.sum(), mean, var)
+
+
+def _mean_and_variance(means: Array, variances: Array, share: Array) -> tuple[Array, Array]:
+    """Of a mixture of rows (n, elements), each as much as its share (n, elements) says. They are looked at from one of
+    the means, so that the variance of what is constant is zero and not that of its last digit."""
+    there = share > 0
+    start = np.take_along_axis(means, np.argmax(there, axis=0)[None], axis=0)[0]
+    total = share.sum(axis=0)
+
+    def over(x: Array) -> Array:
+        return np.where(there, share * x, 0.0).sum(axis=0) / total
+
+    with np.errstate(invalid="ignore"):
+        gap = means - start
+        centre = over(gap)
+        return start + centre, over(variances + (gap - centre) ** 2)
 
 
 def mixture(parts: Sequence[Moments]) -> Moments:
@@ -139,14 +152,7 @@ def mixture(parts: Sequence[Moments]) -> Moments:
     mean, var = (np.stack([getattr(p, f) for p in parts]) for f in ("mean", "var"))
     share = weight * np.stack([p.exists for p in parts])
     share = np.where(share > 0, share, 0.0)
-    total = share.sum(axis=0)
-
-    def over(x: Array) -> Array:
-        with np.errstate(invalid="ignore"):
-            return np.where(share > 0, share * x, 0.0).sum(axis=0) / total
-
-    centre = over(mean)
-    return Moments(whole, total, centre, over(var + (mean - centre) ** 2))
+    return Moments(whole, share.sum(axis=0), *_mean_and_variance(mean, var, share))
 
 
 class Regions:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -44,17 +45,21 @@ class Replays(BoundProgram):
             hint = f"write `fn {name}_rng(...)`, which draws from it; fits and `--method nuts` need none"
             raise PplError([Diagnostic("PPL813", text, span, hint)], self.sources)
 
-    def prior_draws(self, key: Array, n: int, dtype: DTypeLike | None = None) -> dict[str, Array]:
+    def prior_draws(
+        self, key: Array, n: int, dtype: DTypeLike | None = None, *, sweeps: int | None = None
+    ) -> dict[str, Array]:
         """As `prior`, with the draws of the noise that each was given: what `replay` takes. In place of draws that
         there is no way to make, see `known_prior`, there are zeros: somewhere to start from, and nothing else.
 
         Every draw is given its own key, so the program's draws are a fixed point of "draw each site given the others";
-        sweeps find it, each one step further down the program. Chains longer than 200 steps are cut there.
+        sweeps find it, each one step further down the program. A chain of draws takes as many as it is long; `sweeps`
+        cuts it there, for draws that need not be exact.
         """
         kind = jnp.result_type(float) if dtype is None else dtype
         like = {k: jnp.zeros(s, int if k in self._outcomes else kind) for k, s in self._shapes.items()}
         reach = {s.name: 1e8 if s.support in ("real", "int", "ordered") else 50 for s in self.sites}
         data = self._data(like)
+        most = 1 + sum(math.prod(shape) for shape in self._shapes.values()) if sweeps is None else sweeps
 
         def one(k: Array) -> dict[str, Array]:
             k_sites, k_noise = jax.random.split(k)
@@ -84,7 +89,7 @@ class Replays(BoundProgram):
             if not like:
                 return noise
             first = (like, jnp.array(0), jnp.array(False))
-            return {**jax.lax.while_loop(lambda s: ~s[2] & (s[1] < 200), step, first)[0], **noise}
+            return {**jax.lax.while_loop(lambda s: ~s[2] & (s[1] < most), step, first)[0], **noise}
 
         return jax.vmap(one)(jax.random.split(key, n))
 

@@ -110,7 +110,7 @@ def smc(target: Target, key: Array, chains: int, draws: int) -> Run:
     def move(key: Array, state: Any, log_density: Any, step_size: Array, inverse_mass_matrix: Array) -> Any:
         return hmc(key, state, log_density, step_size, inverse_mass_matrix, LEAPS)
 
-    def advance(p: _Particles, key: Array) -> _Particles:
+    def advance(p: _Particles, key: Array, last: Array) -> _Particles:
         flat, _ = ravel_pytree(p.scale)
         parameters = {"step_size": p.step_size[None], "inverse_mass_matrix": (flat**2)[None]}
         algorithm = blackjax.adaptive_tempered_smc(
@@ -122,7 +122,7 @@ def smc(target: Target, key: Array, chains: int, draws: int) -> Run:
         scale = jax.tree.map(lambda v: jnp.maximum(jnp.std(v, axis=0), 1e-8), state.particles)
         size = p.step_size * jnp.exp(jnp.clip(rate - 0.75, -0.5, 0.25))
         new = _Particles(state, size, scale, p.log_evidence + info.log_likelihood_increment, rate)
-        arrived = p.state.tempering_param >= 1
+        arrived = (p.state.tempering_param >= 1) & ~last
         return jax.tree.map(lambda old, fresh: jnp.where(arrived, old, fresh), p, new)
 
     def begin(x: Position) -> _Particles:
@@ -131,16 +131,19 @@ def smc(target: Target, key: Array, chains: int, draws: int) -> Run:
         scale = jax.tree.map(lambda v: jnp.maximum(jnp.std(v, axis=0), 1e-8), x)
         return _Particles(state, zero + 0.7 / dimension**0.25, scale, zero, zero)
 
-    step = jax.jit(jax.vmap(advance))
+    step = jax.jit(jax.vmap(advance, in_axes=(0, 0, None)))
     particles = jax.vmap(begin)(x)
     for t in range(MAX_TEMPERATURES):
         if np.all(np.asarray(particles.state.tempering_param) >= 1):
             break
-        particles = step(particles, jax.random.split(jax.random.fold_in(k_run, t), chains))
+        particles = step(particles, jax.random.split(jax.random.fold_in(k_run, t), chains), False)
     else:
         reached = float(np.min(np.asarray(particles.state.tempering_param)))
         text = f"after {MAX_TEMPERATURES} temperatures the particles are still at {reached:.3g} of the likelihood"
         raise InferenceError([Diagnostic("PPL822", text)], target.problem.sources)
+    # A step weighs its particles for the next temperature once they have moved at its own: those that have arrived
+    # are resampled by these weights, and moved, once more.
+    particles = step(particles, jax.random.split(jax.random.fold_in(k_run, MAX_TEMPERATURES), chains), True)
     positions = particles.state.particles
     lp = jax.jit(jax.vmap(jax.vmap(target.log_density)))(positions)
     stats = {"lp": np.asarray(lp), "acceptance_rate": np.tile(np.asarray(particles.acceptance)[:, None], (1, draws))}

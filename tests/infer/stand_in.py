@@ -187,7 +187,7 @@ class StandIn:
 
         return jax.vmap(one)(u)
 
-    def prior_draws(self, key: Array, n: int) -> dict[str, Array]:
+    def prior_draws(self, key: Array, n: int, *, sweeps: int | None = None) -> dict[str, Array]:
         return self.prior(key, n)
 
     def prior(self, key: Array, n: int) -> dict[str, Array]:
