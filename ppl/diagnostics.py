@@ -122,6 +122,7 @@ CODES: dict[str, str] = {
     "PPL811": "observation that cannot be replicated",
     "PPL812": "replicates that are drawn given the data",
     "PPL813": "prior that cannot be drawn from",
+    "PPL814": "whole numbers that need 64 bits",
     "PPL821": "quantity that a sampler cannot move",
     "PPL822": "sampler that did not start, move or arrive",
 }

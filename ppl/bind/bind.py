@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+
 from ppl.bind import divisors, samplers
 from ppl.bind.blame import Findings
 from ppl.bind.check import Checker
@@ -39,6 +41,9 @@ def bind(regions: Regions, sizes: Sequence[SameSize], values: Mapping[str, Value
     found, ev = measured.extents, numbers.evaluator
     walk = Walk(found, timing(program.body, found), program.guards)
     filled = fills(program, measured.shapes, ev, walk, findings)
+    for d in program.data:
+        if d.type.base == "int":
+            findings.whole_numbers(d.name, np.asarray(values[d.name]), d.span)
     ranges = with_assigned(ranges_of(program), program, walk, ev.at(top()))
     checker = Checker(regions, walk, filled, findings, ranges)
     checker.block(program.body, ev.at(top()))
@@ -55,4 +60,4 @@ def bind(regions: Regions, sizes: Sequence[SameSize], values: Mapping[str, Value
     with deep_recursion():
         taken = budgets(regions, Known(found, numbers), measured.shapes, AUTO)
     return Bound(static, arrays, measured.counts, measured.shapes, measured.values, taken, guide,
-                 frozenset(checker.shared))  # fmt: skip
+                 frozenset(checker.shared), findings.wide)  # fmt: skip

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from ppl.bind.model import Wide
 from ppl.core import ir
 from ppl.core.reads import reached
 from ppl.core.show import show
@@ -13,7 +14,9 @@ from ppl.diagnostics import DataError, Diagnostics, PplError, Span, excerpt, in_
 
 if TYPE_CHECKING:
     from ppl.bind.evaluate import Space
+    from ppl.bind.functions import Array
 
+MAX_INT = 2**31 - 1  # of 32 bits
 MAX_WRITTEN = 12  # parts of an expression that a message has for a variable that the source does not name
 
 
@@ -26,6 +29,7 @@ class Findings:
         self.sizes = frozenset(name for x in typed for d in x.type.dims for name in self.data_in(d))
         self.blames_data = False
         self.seen: set[tuple[str, Span, object]] = set()
+        self.wide: Wide | None = None
         self.guards = program.guards
         self.names: dict[str, str] = {}
         for name, text in source_names(program, sink.sources):
@@ -47,6 +51,13 @@ class Findings:
         names = {n for e in blamed for n in self.data_in(e, loops)} - {n for e in innocent for n in self.data_in(e)}
         self.blames_data |= bool(names if sizes else names - self.sizes)
         self.sink.error(code, self.in_source(message), span, hint and self.in_source(hint))
+
+    def whole_numbers(self, text: str, values: Array, span: Span) -> None:
+        """Notes the first that need more than 32 bits."""
+        ends = (int(values.min()), int(values.max())) if values.size else ()
+        for x in ends:
+            if self.wide is None and abs(x) > MAX_INT:
+                self.wide = Wide(f"`{self.in_source(text)}` has a value of {x}", span)
 
     def text(self, span: Span) -> str:
         """The source text of a span, on one line."""

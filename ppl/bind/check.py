@@ -13,10 +13,12 @@ from ppl.bind.evaluate import Evaluator, Mask
 from ppl.bind.fills import Filled
 from ppl.bind.functions import Array
 from ppl.bind.iterate import Range, pieces, range_of
+from ppl.bind.model import Wide
 from ppl.bind.ranges import Ranges
 from ppl.bind.walk import Walk
 from ppl.bind.watch import Watch
 from ppl.core import ir, poly
+from ppl.core.reads import assigned, reached
 from ppl.core.rewrite import rebuild
 from ppl.core.show import show
 from ppl.elaborate.discrete import MAX_OUTCOMES
@@ -26,6 +28,7 @@ from ppl.regions.model import NOWHERE
 from ppl.regions.vanishing import factors, slope_of
 
 SMALL, TINY = 1e-6, 1e-12  # of what a slope is made of, and at all: taken for zero, which costs work and is never wrong
+MAX_DOUBLED = 30  # times that a whole number may double in 32 bits
 MAX_WRITTEN = 40  # parts of an expression in a message
 
 
@@ -127,6 +130,23 @@ class Checker:
             hint = "leave the choice of the line to the compiler, which takes several here"
             self.findings.add("PPL402", message, info.guard.span, ways[0], key=show(ways[0][0]), hint=hint)
 
+    def growth(self, c: ir.Carry, loop: ir.Loop, ev: Evaluator) -> None:
+        """Whole numbers that a loop multiplies over and over grow beyond any size, as far as can be told."""
+        if c.entry.type.base != "int" or c.entry.type.dims or self.findings.wide is not None:
+            return
+        behind = assigned(self.regions.definitions)
+        for x in reached((c.out,), behind):
+            if not (isinstance(x, ir.Op) and x.op in ("mul", "pow") and x.type.base == "int"):
+                continue
+            again = [a for a in x.args if any(y == c.entry for y in reached((a,), behind))]
+            others = [self.ranges.of(a, ev.quiet()) for a in x.args if a not in again]
+            factor = max((float(np.max(np.maximum(-o.lo, o.hi))) for o in others), default=np.inf)
+            if again and (
+                len(again) > 1 or self.walk.extents[loop.id].longest * np.log2(max(factor, 1.0)) > MAX_DOUBLED
+            ):
+                text = f"`{self.findings.in_source(show(x))}` grows with each iteration, perhaps to more than 2^31"
+                self.findings.wide = Wide(text, loop.span)
+
     def vanish(self, values: tuple[ir.Expr, ...], ev: Evaluator) -> Array:
         """Where all of some values are zero but for rounding, or are not known, as data that a loop carries."""
         return np.all(np.broadcast_arrays(*(_is_nearly_zero(e, ev.quiet()) for e in values)), axis=0)
@@ -162,6 +182,7 @@ class Checker:
             active = inner.mask(s.mask)
             for c in s.carries:
                 inner.value(c.out, active)
+                self.growth(c, s, inner)
             for total in sums:
                 total.add(inner, active)
             for k, c in enumerate(s.collects):
@@ -172,6 +193,8 @@ class Checker:
                     rows.append(np.broadcast_to(v, (space.size, *v.shape[1:])))
         for total in sums:
             ev.space.known[total.name] = total.value
+            if total.value is not None and total.value.dtype.kind == "i":
+                self.findings.whole_numbers(total.name, total.value, s.span)
         for c, rows in zip(s.collects, collected, strict=True):
             ev.space.known[c.final.name] = _array(rows, r)
 

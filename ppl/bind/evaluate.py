@@ -72,6 +72,8 @@ class Watcher(Protocol):
 
     def no_elements(self, e: ir.Op, active: Mask) -> None: ...
 
+    def whole_number(self, e: ir.Op, values: Array, active: Mask) -> None: ...
+
 
 def both(a: Mask, b: Mask) -> Mask:
     return b if a is None else a if b is None else a & b
@@ -213,7 +215,10 @@ class Evaluator:
             return apply(e.op, args, e.type.base)
         rank = max(x.ndim for x in args)
         args = [x.reshape(x.shape[:1] + (1,) * (rank - x.ndim) + x.shape[1:]) for x in args]
-        return apply(e.op, args, e.type.base)
+        out = apply(e.op, args, e.type.base)
+        if self.watcher is not None and e.type.base == "int":
+            self.watcher.whole_number(e, out, active)
+        return out
 
     def select(self, e: ir.Select, active: Mask) -> Array | None:
         t, f = self.truth(e.condition, active)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeAlias
 
 from ppl.core import ir
+from ppl.diagnostics import Span
 from ppl.language.guides import line
 from ppl.record import record
 
@@ -58,13 +59,21 @@ class GuideBlock:
 
 
 @record
+class Wide:
+    """Whole numbers beyond 32 bits: in words, what of the program has them."""
+
+    text: str
+    span: Span
+
+
+@record
 class Bound:
     """`static`: the sizes that are Python ints when jax compiles, among them ``extent_<loop id>``, the longest run of a
     ragged loop. `arrays`: all other data. `counts`: instances of each guard. `shapes`: of sites and `var` arrays, and
     `values`, of what sites stand for. `budgets`: how many instances of boundaries are evaluated if nothing else is
     asked for, see `ppl.regions.costs.budgets`. `guide`: the blocks of the program's own guide, none if it
     has no such guide. `shared`: guards of which data make the slope along their line zero, see
-    `ppl.regions.vanishing`.
+    `ppl.regions.vanishing`. `wide`: whole numbers that need more than 32 bits, if there are any.
     """
 
     static: dict[str, int]
@@ -75,3 +84,4 @@ class Bound:
     budgets: tuple[int | None, ...] = ()
     guide: tuple[GuideBlock, ...] = ()
     shared: frozenset[int] = frozenset()
+    wide: Wide | None = None

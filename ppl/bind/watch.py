@@ -81,6 +81,11 @@ class Watch:
             )  # fmt: skip
         return ok
 
+    def whole_number(self, e: ir.Op, values: Array, active: Mask) -> None:
+        if active is not None and active.shape[0] == values.shape[0]:
+            values = values[active]
+        self.findings.whole_numbers(show(e), values, self.span)
+
     def may_leave(self, text: str, i: ir.Expr, n: int, active: Mask) -> None:
         """Reports an index that depends on a latent and is not certain to stay inside."""
         found = self.ranges.of(i, self.evaluator)

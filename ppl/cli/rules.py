@@ -175,6 +175,12 @@ RULES = {
         "starts from them, and no probabilities of conditions under the prior. A function NAME_rng beside it says how "
         "to draw. Fits and `--method nuts` need none."
     ),
+    "PPL814": (
+        "Whole numbers have 32 bits where --precision is 32, and end at 2147483647. These data have larger ones, or "
+        "make them, as `population[i] * cases[i]` does. With --precision 64 they fit (from Python, "
+        "`jax.config.update('jax_enable_x64', True)` before anything else); so do reals, at either precision: declare "
+        "`data population: real[n]`."
+    ),
     "PPL821": (
         "Samplers move along gradients. Discrete latents are summed out where they have at most 256 "
         "combinations of outcomes; noise that is drawn as it is cannot be moved. Fit the program instead: "

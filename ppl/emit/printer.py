@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ppl.core import ir
 from ppl.emit.writer import tuple_text
@@ -134,6 +134,8 @@ class Printer:
     def _op(self, e: ir.Op, mask: ir.Expr | None, level: int) -> str:
         if e.op == "sided":
             return self.expr(e.args[0], mask, level)
+        if any(a.type.base == "real" for a in e.args):  # beside these, what does not fit into 32 bits may be one
+            e = replace(e, args=tuple(_as_real(a) for a in e.args))
         if e.op == "not":
             inner = e.args[0]
             if isinstance(inner, ir.GuardRef):
@@ -223,6 +225,11 @@ def _steps(index: ir.Expr) -> bool:
             return True
         case _:
             return False
+
+
+def _as_real(e: ir.Expr) -> ir.Expr:
+    wide = isinstance(e, ir.Lit) and e.type == ir.INT and abs(e.value) >= 2**31
+    return ir.Lit(float(e.value), ir.REAL) if isinstance(e, ir.Lit) and wide else e
 
 
 def _is_whole(e: ir.Expr) -> bool:

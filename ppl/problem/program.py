@@ -86,6 +86,7 @@ class BoundProgram:
         self.data: dict[str, Any] = dict(bound.arrays)
         self._first = dict(bound.arrays)  # what it was bound to, where `observing` has put something else
         self.sizes = dict(bound.static)
+        self._wide = bound.wide
         self._code = code
         self._made: dict[tuple[str, str], dict[str, Any]] = {}
         self._batch_loops = compiled.regions.batches
@@ -284,7 +285,14 @@ class BoundProgram:
         return self._made[kinds]
 
     def _data(self, like: Mapping[str, ArrayLike], given: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """Data as arrays, reals in the precision of the sites."""
+        """Data as arrays, reals in the precision of the sites.
+
+        Raises PplError where whole numbers need more bits than jax has been told to use.
+        """
+        if self._wide is not None and not jax.config.read("jax_enable_x64"):
+            message = f"{self._wide.text}: whole numbers end at 2147483647 where they have 32 bits"
+            hint = "take 64 bits, `--precision 64` or `jax_enable_x64`, or declare the data as real"
+            raise PplError([Diagnostic("PPL814", message, self._wide.span, hint)], self.sources)
         real = _precision(like)
         out: dict[str, Any] = {}
         for k, v in (self.data if given is None else given).items():
