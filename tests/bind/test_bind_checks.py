@@ -89,6 +89,12 @@ BAD = {
         "data n: int\nm ~ Normal(0, 1)\nfor i in 0..n { for j in 0..n { factor m * j } }", {"n": 20000},
         "PPL701", "400000000 iterations", 3, True,
     ),
+    "an element that is assigned what leaves an array": (
+        "data k: int[3]\ndata seen: int[3]\nm: real[3] ~ Normal(0, 1)\nvar c: int[3]\n"
+        "for i in 0..3 { if seen[i] == 1 { c[i] = k[i] } else { c[i] ~ Categorical([0.2, 0.3, 0.5]) } }\n"
+        "for i in 0..3 { factor m[c[i]] }", {"k": [1, -1, 3], "seen": [1, 0, 1]},
+        "PPL603", "reaches from 0 to 3", 6, False,
+    ),
     "too many numbers to check": (
         "data n: int\ndata x: real[n]\nz: real[n] ~ Normal(0, 1)\n"
         "for i in 0..n {\n  w = x * x[i]\n  factor if z[i] > w[i] then 1 else 0\n}", {"x": np.ones(50_000)},

@@ -46,6 +46,18 @@ def test_what_rarely_exists_and_what_never_varies_says_nothing() -> None:
     assert (found.shift, found.stretch) == pytest.approx((0, 1), abs=1e-6)
 
 
+@pytest.mark.parametrize("value", [0.1, 3.3, 41.0, 1e7 + 0.1])
+def test_what_is_constant_does_not_move(value: float) -> None:
+    """Its variance is that of its last digit, as is what weights make of its mean."""
+    x = np.random.default_rng(4).normal(size=N)
+    log_weight = norm.logpdf(x, 0.05, 1) - norm.logpdf(x)
+    regions = Regions(np.stack([log_weight, log_weight]))
+    regions.add({"fixed": np.full((2, N), value), "x": np.stack([x, x + 5])})
+    others = regions.distinct({"fixed": np.full(N, value), "x": x})
+    found = weigh({"fixed": np.full(N, value), "x": x}, log_weight, others)
+    assert (found.others, found.shifted, found.stretched) == (1, "x", "x")
+
+
 def test_moments_of_parts_add_up_to_those_of_the_whole() -> None:
     rng = np.random.default_rng(3)
     values, weights = rng.normal(size=(600, 3)), rng.random(600)

@@ -55,6 +55,14 @@ def test_undefined_is_not_a_number(weights: np.ndarray) -> None:
     assert np.isnan(pareto_khat(weights))
 
 
+def test_a_flat_top_is_no_tail() -> None:
+    """Weights of discrete latents: the largest are all equal, and no larger ones are to come."""
+    weights, khat = smooth(np.log(np.repeat([1.0, 6.0], 500)))
+    assert khat == 0
+    np.testing.assert_allclose(np.exp(weights).sum(), 1)
+    np.testing.assert_allclose(np.exp(weights[-1]) / np.exp(weights[0]), 6)
+
+
 @pytest.mark.parametrize("spread", [300.0, 3000.0])
 def test_weights_that_underflow_are_as_uneven_as_can_be(spread: float) -> None:
     """Few draws have all the weight: a fit that is far off, not one whose k-hat is undefined."""

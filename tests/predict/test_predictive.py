@@ -67,6 +67,14 @@ def test_moments_under_the_prior_of_what_branches_observe() -> None:
     assert y[~high].min() > -4 and y[~high].max() < 2
 
 
+def test_a_chain_is_drawn_from_the_prior_to_its_end() -> None:
+    source = "var z: real[300]\nfor t in 0..300 { z[t] ~ Normal(if t == 0 then 0 else z[t - 1], 1) }\n"
+    z = np.asarray(ppl.compile(source).bind().prior(jax.random.key(0), 2000)["z"])
+    np.testing.assert_allclose(z.std(axis=0)[[99, 199, 299]], np.sqrt([100, 200, 300]), rtol=0.08)
+    steps = np.diff(z, axis=1)
+    np.testing.assert_allclose(steps.std(axis=0), 1, atol=0.08)
+
+
 def test_two_elements_are_replicated_independently() -> None:
     drawn = predict_prior(ppl.compile("data y: real[2]\nobserve y ~ Normal(0, 1)").bind({"y": [0.0, 0.0]}),
                           jax.random.key(0), DRAWS)  # fmt: skip

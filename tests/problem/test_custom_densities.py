@@ -86,6 +86,49 @@ def test_guards_inside_are_boundaries(source: str, log_joint: Callable[[float], 
     assert abs(float(plain["loc"]["x"]) - want[0]) > 0.05
 
 
+@pytest.mark.parametrize(
+    ("source", "log_joint"),
+    [
+        (
+            "x ~ Normal(0.2, 1)\nfactor log(0.2 + exp(Pareto_lpdf(2.3 + x, exp(0.7 * x), 1.5)))\n",
+            lambda x: np.log(0.2 + (1.5 * np.exp(1.05 * x) / (2.3 + x) ** 2.5 if 2.3 + x > np.exp(0.7 * x) else 0.0)),
+        ),
+        (
+            "x ~ Normal(0.2, 1)\nfactor log(0.2 + exp(Uniform_lpdf(x ^ 3, 0.3 * x - 0.4, 0.1 * x + 1.7)))\n",
+            lambda x: np.log(0.2 + (1 / (2.1 - 0.2 * x) if 0.3 * x - 0.4 < x**3 < 0.1 * x + 1.7 else 0.0)),
+        ),
+    ],
+    ids=["pareto", "uniform"],
+)
+def test_an_edge_that_rounding_has_on_either_side(source: str, log_joint: Callable[[float], float]) -> None:
+    """The root of a curved edge lies outside of the support about half of the time, and the density is zero there."""
+
+    def whole(x: float) -> float:
+        return float(log_joint(x) + stats.norm.logpdf(x, 0.2))
+
+    grid = np.linspace(-6, 6, 200_001)
+    jumps = np.flatnonzero(np.abs(np.diff([log_joint(x) for x in grid])) > 0.1)
+    cuts = tuple(float(grid[k : k + 2].mean()) for k in jumps)
+    assert cuts
+    problem = ppl.compile(source).bind()
+    params = {"loc": {"x": jnp.asarray(0.3)}, "log_scale": {"x": jnp.asarray(-0.3)}}
+    _, grad = average(problem, params)
+    want = one_latent.gradient(whole, 0.3, -0.3, cuts)
+    assert agrees(grad["loc"]["x"], want[0]) and agrees(grad["log_scale"]["x"], want[1])
+    plain = problem.elbo_and_grad(estimator="interior", samples=20000)(params, jax.random.key(1))[1]
+    assert max(abs(float(plain[k]["x"]) - w) for k, w in zip(("loc", "log_scale"), want, strict=True)) > 0.05
+
+
+def test_elements_that_are_assigned_are_no_draws() -> None:
+    """What reaches beyond the support of the elements that are drawn."""
+    source = "x ~ Normal(0.2, 1)\nvar z: real[2]\nz[0] ~ Exponential(1)\nz[1] = x\n"
+    model = ppl.compile(source + "for i in 0..2 { factor log(0.3 + exp(Exponential_lpdf(z[i], 1))) }\n")
+    assert [g["status"] for g in model.explain()["guards"]] == ["boundary"]
+    assert model.bind().log_joint({"x": -0.5, "z": jnp.asarray([0.4, -0.5])}) == pytest.approx(
+        stats.norm.logpdf(-0.5, 0.2) - 0.4 + np.log(0.3 + np.exp(-0.4)) + np.log(0.3), abs=1e-5
+    )
+
+
 def test_a_density_of_a_whole_vector_and_of_elements() -> None:
     source = "fn Pair_lpdf(y: real[], m: real) -> real { return -sum(square(y - m)) }\n"
     source += "fn One_lpdf(y: real, m: real) -> real { return -abs(y - m) }\n"

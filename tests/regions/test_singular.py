@@ -61,6 +61,24 @@ def test_unbounded_at_a_curve(guard: str, value: str) -> None:
 
 
 @pytest.mark.parametrize(("guard", "value"), [
+    ("x > y", "log_diff_exp(x, y)"), ("x > 0.3", "lbeta(x - 0.3, 2)"), ("x > 0.3", "lbeta(2, x - 0.3)"),
+    ("x > -1", "lchoose(5, x)"), ("x < 6", "lchoose(5, x)"), ("x > 0.3", "log(min(x - 0.3, 1))"),
+    ("x > 0.3", "log(min(x - 0.3, exp(y)))"), ("x > 0.3", "log(clamp(x - 0.3, -1, 1))"),
+    ("x > 0.3", "Uniform_lcdf(x, 0.3, 9)"), ("x > exp(y)", "Pareto_lcdf(x, exp(y), 2)"),
+])  # fmt: skip
+def test_unbounded_in_one_of_two_arguments(guard: str, value: str) -> None:
+    assert codes(f"x ~ Normal(0, 1)\ny ~ Normal(0, 1)\nfactor if {guard} then {value} else 0\n") == ["PPL403"]
+
+
+@pytest.mark.parametrize("value", [
+    "log(max(x - 0.3, 1e-3))", "log(clamp(x - 0.3, 1e-3, 1))", "log(min(x, 1))", "lchoose(5, x)", "lbeta(x, 2)",
+    "Uniform_lcdf(x, 0, 9)",
+])  # fmt: skip
+def test_finite_in_one_of_two_arguments(value: str) -> None:
+    assert codes(f"x ~ Normal(0, 1)\nfactor if x > 0.3 and x < 4 then {value} else 0\n") == []
+
+
+@pytest.mark.parametrize(("guard", "value"), [
     ("x * y > 0.3", "sqrt(x * y - 0.3)"), ("x * y > 0.3", "log(x * y)"), ("d < 1", "log(2 - d)"), ("d < 1", "acos(d)"),
     ("d < 1", "log(1.01 - d)"), ("d < 1", "log(d + 0.1)"), ("d < 1", "1 / (1 + d)"),
 ])  # fmt: skip

@@ -68,6 +68,16 @@ def test_against_closed_forms(method: str, tmp_path: Path) -> None:
     assert predicted.latents["z"].shape == (200,)
 
 
+def test_smc_arrives_at_the_posterior_itself() -> None:
+    """Of weak data, which one or two temperatures reach: the particles of the one before are not the posterior."""
+    found = sample(ppl.compile("m ~ Normal(0, 1)\nobserve 1.5 ~ Normal(m, 1.5)\n").bind(), "smc", seed=1, chains=8,
+                   draws=1000)  # fmt: skip
+    m = found.draws["m"].reshape(8, 1000)
+    se = m.mean(axis=1).std(ddof=1) / math.sqrt(8)
+    assert se < 0.02 and abs(m.mean() - 1.5 / 3.25) < 4 * se
+    assert m.std() == pytest.approx(math.sqrt(2.25 / 3.25), abs=0.025)  # one temperature before it is 0.88
+
+
 def test_refusals() -> None:
     many = ppl.compile(
         "k: int[9] ~ Bernoulli(0.5)\nx ~ Normal(0, 1)\nfor i in 0..9 { if k[i] == 1 { factor x } }"
