@@ -75,6 +75,7 @@ def place(
             s.span,
             f"declare an array before the loop, `var {name}: real[n]`, and sample `{name}[i] ~ ...`",
         )
+        ctx.env.setdefault(name, statements.Local(ERROR, span, (span,)))
         return
     if not new_name(ctx, name, span):
         return
