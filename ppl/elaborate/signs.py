@@ -11,20 +11,18 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-from ppl.core import ir, poly, squarefree, sturm
+from ppl.core import ir, poly, sturm
 from ppl.core.cases import cases
+from ppl.core.inverses import inverse
 from ppl.core.reads import assigned, leaf_sites, reached
 from ppl.core.rewrite import rebuild
 from ppl.elaborate.context import Context
-from ppl.record import record
+from ppl.elaborate.factors import PRODUCTS, Signs, repeated, written
 
 MAX_PARTS = 24  # a comparison with more components stays as it is (and is likely to be refused later)
 MAX_DEGREE = 8
-MAX_STEPS = 200  # in looking for the factors of a value
-MAX_POWER = 1000
 MAX_CHOICES = 6  # conditions on data in the slope of a latent, all outcomes of which are looked at
 ROUNDING = 1e-12
-PRODUCTS = ("mul", "div", "neg", "square", "pow", "inv", "to_real", "beside")
 FLAT = ("relu", "max", "min", "clamp", "floordiv", "mod")  # may be a constant where latents move
 LEVELS = ("floor", "ceil", "round", "sign", "step")
 POSITIVE = "positive"  # an operation that exists only between here and the caller; by a third operand it is masked
@@ -53,107 +51,6 @@ def parts_of(ctx: Context, value: ir.Expr, most: int = MAX_PARTS) -> ir.Expr | N
 def size(condition: ir.Expr) -> int:
     """How many guards a condition takes."""
     return sum(isinstance(x, ir.Op) and x.op == POSITIVE for x in ir.walk(condition))
-
-
-@record
-class Signs:
-    """A value that has the sign of the product of `odd` where none of `even` is zero, and else is zero."""
-
-    odd: tuple[poly.Poly, ...]
-    even: tuple[poly.Poly, ...]
-
-
-def written(ctx: Context, value: ir.Expr) -> Signs | None:
-    """The factors that a value is written as a product, quotient or power of; None if none of them is repeated.
-
-    At a repeated root a value has no slope, so its boundary would be lost. What is written as a power need not be found
-    again in a polynomial that was multiplied out, maybe with rounding.
-    """
-    powers: dict[tuple[tuple[poly.Monomial, float], ...], int] = {}
-    found: dict[tuple[tuple[poly.Monomial, float], ...], poly.Poly] = {}
-    sign, fixed = 1.0, poly.constant(1.0)
-    for e, power in _powers(ctx, value):
-        p = ctx.normal(e)
-        if poly.is_constant(p):
-            if not p:
-                return None
-            sign *= math.copysign(1.0, poly.value(p)) ** power
-            continue
-        if not any(squarefree.moves(a) for a in poly.atoms(p)):
-            for _ in range(2 - power % 2):
-                fixed = poly.mul(fixed, p)
-            if len(fixed) > poly.MAX_MONOMIALS:
-                return None
-            continue
-        terms = poly.ordered(p)
-        key = tuple((m, c / terms[0][1]) for m, c in terms)
-        if key in found and (found[key][terms[0][0]] > 0) != (terms[0][1] > 0) and power % 2:
-            sign = -sign
-        found.setdefault(key, p)
-        powers[key] = powers.get(key, 0) + power
-    if all(power == 1 for power in powers.values()):
-        return None
-    once = [found[key] for key, power in powers.items() if power == 1]
-    odd = [found[key] for key, power in powers.items() if power % 2 and power > 1]
-    rest = poly.mul(poly.constant(sign), fixed)
-    for k, p in enumerate(once):
-        if len(rest) * len(p) > poly.MAX_MONOMIALS:
-            odd += once[k:]
-            break
-        rest = poly.mul(rest, p)
-    if odd and len(rest) * len(odd[0]) <= len(odd[0]):  # a sign, or one datum
-        odd[0], rest = poly.mul(rest, odd[0]), poly.constant(1.0)
-    if rest != poly.constant(1.0) or not odd:
-        odd.append(rest)
-    return Signs(tuple(odd), tuple(found[key] for key, power in powers.items() if power % 2 == 0))
-
-
-def _powers(ctx: Context, value: ir.Expr) -> list[tuple[ir.Expr, int]]:
-    """The factors of a value as it is written, with their powers (without the signs of these, which do not matter)."""
-    out: list[tuple[ir.Expr, int]] = []
-    queue = [(value, 1)]
-    steps = 0
-    while queue:
-        e, power = queue.pop()
-        steps += 1
-        match e:
-            case _ if e.type.dims or steps > MAX_STEPS:
-                out.append((e, power))
-            case ir.Op(op="mul" | "div", args=(a, b)):
-                queue += [(b, power), (a, power)]
-            case ir.Op(op="neg", args=(a,)):
-                queue += [(ir.literal(-1), power), (a, power)]
-            case ir.Op(op="square", args=(a,)):
-                queue.append((a, 2 * power))
-            case ir.Op(op="pow", args=(a, ir.Lit(value=int() as n))) if n and abs(n) * power <= MAX_POWER:
-                queue.append((a, abs(n) * power))
-            case ir.Op(op="to_real" | "inv", args=(a,)) | ir.Op(op="beside", args=(a, _)):
-                queue.append((a, power))
-            case ir.Var() if e.name in ctx.definitions and _is_product(ctx.definitions[e.name]):
-                queue.append((ctx.definitions[e.name], power))
-            case _:
-                out.append((e, power))
-    return out
-
-
-def _is_product(e: ir.Expr) -> bool:
-    return isinstance(e, ir.Var) or (isinstance(e, ir.Op) and e.op in PRODUCTS)
-
-
-def repeated(p: poly.Poly) -> Signs | None:
-    """The factors of a polynomial; None if none is repeated, or to find out would take too long."""
-    try:
-        found = squarefree.decompose(p)
-    except squarefree.TooMuch:
-        return None
-    if found is None:
-        return None
-    odd = [f for f, power in found.factors if power % 2]
-    rest = found.rest
-    if poly.is_constant(rest):
-        rest = poly.constant(math.copysign(1.0, poly.value(rest)))
-    odd = [poly.mul(rest, odd[0]), *odd[1:]] if odd else [rest]
-    return Signs(tuple(odd), tuple(f for f, power in found.factors if power % 2 == 0))
 
 
 def positive(p: poly.Poly) -> ir.Expr:
@@ -472,64 +369,3 @@ def _at_literals(e: ir.Expr) -> bool:
 def rounded(r: float) -> float:
     """A root so that twins written differently agree."""
     return float(f"{r:.15g}")
-
-
-def normal_quantile(p: float) -> float:
-    from statistics import NormalDist  # only here: it is slow to load
-
-    return NormalDist().inv_cdf(p)
-
-
-def inverse_erf(t: float) -> float:
-    """By Newton's method, from the tail where that has digits."""
-    rest, scale = 1 - abs(t), 0.5 * math.sqrt(math.pi)  # the latter is 1 / the slope at zero
-    u = scale * abs(t) if rest > 0.9 else -normal_quantile(0.5 * rest) / math.sqrt(2)
-    for _ in range(3):
-        off = math.erf(u) - abs(t) if rest > 0.5 else rest - math.erfc(u)
-        u -= off * scale * math.exp(u * u)
-    return math.copysign(u, t)
-
-
-def inverse(f: str, t: float) -> float | None:
-    """The u with ``f(u) = t`` for an increasing function; -inf or inf where f is always above or below t."""
-    inf = math.inf
-    try:
-        match f:
-            case "exp":
-                return math.log(t) if t > 0 else -inf
-            case "expm1":
-                return math.log1p(t) if t > -1 else -inf
-            case "log":
-                return math.exp(t)
-            case "log1p":
-                return math.expm1(t)
-            case "log2":
-                return 2.0**t
-            case "log10":
-                return 10.0**t
-            case "sqrt":
-                return t * t if t >= 0 else -inf
-            case "inv_logit":
-                return -inf if t <= 0 else inf if t >= 1 else math.log(t) - math.log1p(-t)
-            case "logit":
-                return 1 / (1 + math.exp(-t)) if t > 0 else math.exp(t) / (1 + math.exp(t))
-            case "tanh":
-                return -inf if t <= -1 else inf if t >= 1 else math.atanh(t)
-            case "atan":
-                return -inf if t <= -math.pi / 2 else inf if t >= math.pi / 2 else math.tan(t)
-            case "sinh":
-                return math.asinh(t)
-            case "asinh":
-                return math.sinh(t)
-            case "log1p_exp":
-                return -inf if t <= 0 else t + math.log(-math.expm1(-t))
-            case "log_inv_logit":
-                return inf if t >= 0 else t - math.log(-math.expm1(t))
-            case "Phi":
-                return -inf if t <= 0 else inf if t >= 1 else normal_quantile(t)
-            case "erf":
-                return -inf if t <= -1 else inf if t >= 1 else inverse_erf(t)
-            case _:
-                return None
-    except OverflowError:
-        return math.copysign(inf, t)

@@ -11,9 +11,9 @@ import pytest
 from scipy import special
 
 from ppl.core import poly
+from ppl.core.inverses import inverse
 from ppl.core.sturm import sign_changes
 from ppl.driver import compile_source
-from ppl.elaborate.signs import inverse
 
 
 @pytest.mark.parametrize(("condition", "places"), [
