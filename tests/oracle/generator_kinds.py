@@ -9,21 +9,23 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
+from generator_arrays import Arrays
 from generator_nests import Nests
 from generator_states import States
 from generator_words import Names
 
 FIRST = 10**6  # seeds from here on are of these kinds, in turn
-LATER, LAST, NESTED, MEETING, FLAT = (
+LATER, LAST, NESTED, MEETING, FLAT, ARRAYS = (
     2 * 10**6,
     3 * 10**6,
     4 * 10**6,
     5 * 10**6,
     6 * 10**6,
+    7 * 10**6,
 )  # and from here on of those that came later
 
 
-class Kinds(Nests, States):
+class Kinds(Nests, States, Arrays):
     """Mixed into the generator, whose words it uses. `budget_of_boundaries` is what the estimator is given."""
 
     budget_of_boundaries: int | None = 64
@@ -417,6 +419,7 @@ MEETING_SUBJECTS: Mapping[str, Callable[[Any], None]] = {
 GENERATIONS = (
     (FIRST, SUBJECTS), (LATER, LATER_SUBJECTS), (LAST, LAST_SUBJECTS), (NESTED, NESTED_SUBJECTS),
     (MEETING, MEETING_SUBJECTS), (FLAT, {"flat": Kinds.flat, "products": Kinds.products}),
+    (ARRAYS, {"mixed": Kinds.mixed, "filled": Kinds.filled}),
 )  # fmt: skip  # with the first seed of each
 
 
