@@ -20,9 +20,9 @@ class Arrays:
 
     def tested(self, n: int, element: str, *others: str) -> None:
         """A loop of one or two guards on elements, some of them through state."""
-        state = self.chance(0.5)
+        state, outside = self.chance(0.5), [x.replace("[i]", "[0]") for x in others]
         if state:
-            self.emit(f"s = {self.either('0.0', *(f'1.0 * {x}' for x in others))}")
+            self.emit(f"s = {self.either('0.0', *(f'1.0 * {x}' for x in outside))}")
         self.emit("for i in 0..n {")
         left = self.either(
             element, element, f"{element} * {self.either(*others)}", f"{element} + {self.either(*others)}",
@@ -40,7 +40,7 @@ class Arrays:
             self.emit(f"    s = {self.either('s', f's + 0.6 * {element}', f'0.5 * s + {element}', element)}")
         self.emit("}")
         if state:
-            self.emit(f"if s > {self.either('0.4', *others)} {{ factor {self.weight()} }}")
+            self.emit(f"if s > {self.either('0.4', *outside)} {{ factor {self.weight()} }}")
 
     # ------------------------------------------------------------------ mixed
 
