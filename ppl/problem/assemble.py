@@ -10,7 +10,7 @@ from typing import Any
 import jax.numpy as jnp
 from jax import Array
 
-from ppl.runtime.point import Draw
+from ppl.runtime.records import Draw
 
 
 def exists(out: Mapping[str, Any], terms: Sequence[str], shape: tuple[int, ...]) -> Array:

@@ -21,7 +21,8 @@ from ppl.problem.flow import Flow
 from ppl.problem.gaussian import Chain, FullRank, LowRank
 from ppl.problem.guides import Guide, Latents, MeanField, Params, Shape
 from ppl.runtime.coordinates import Warp
-from ppl.runtime.point import Lines, Point
+from ppl.runtime.point import Point
+from ppl.runtime.records import Lines
 
 
 @dataclass(frozen=True)

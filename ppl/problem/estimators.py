@@ -34,7 +34,8 @@ from jax.typing import ArrayLike
 from ppl.problem.guides import Guide, Params
 from ppl.runtime import blocks, prefix
 from ppl.runtime.batches import Batch
-from ppl.runtime.point import Draw, Point
+from ppl.runtime.point import Point
+from ppl.runtime.records import Draw
 from ppl.runtime.surface import gradient_alone, log_density, outcomes, still
 
 ESTIMATORS = ("combined", "interior", "score")

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from ppl.core import ir
 from ppl.regions.model import Regions
-from ppl.runtime.point import Draw
+from ppl.runtime.records import Draw
 
 MOST_ATOMS = 10  # conditions that more than this decides are compared as they are written
 ALWAYS, NEVER = 0, -1

@@ -27,7 +27,8 @@ from numpy.typing import NDArray
 from ppl.problem.existence import ALWAYS, NEVER
 from ppl.problem.guides import Guide, Latents, Params, Shape, scales, zeros
 from ppl.runtime.densities import normal
-from ppl.runtime.point import Index, Lines, Point
+from ppl.runtime.point import Point
+from ppl.runtime.records import Index, Lines
 
 still = lax.stop_gradient
 

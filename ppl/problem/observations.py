@@ -14,7 +14,7 @@ from jax.typing import DTypeLike
 
 from ppl.runtime import samplers
 from ppl.runtime.densities import Density
-from ppl.runtime.point import Observation
+from ppl.runtime.records import Observation
 
 
 class Observed(NamedTuple):

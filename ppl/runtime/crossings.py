@@ -26,7 +26,9 @@ from ppl.runtime.coordinates import Coordinate
 from ppl.runtime.densities import normal as normal_density
 from ppl.runtime.elements import element
 from ppl.runtime.lines import DIVISIONS, Along, Cells, Sample, cells, derivative, reach, sample
-from ppl.runtime.point import Index, Noise, Point, Root
+from ppl.runtime.on_boundary import Noise, Root
+from ppl.runtime.point import Point
+from ppl.runtime.records import Index
 from ppl.runtime.roots import Roots
 from ppl.runtime.subsets import CHANCE, mixed
 from ppl.runtime.supports import Transform

@@ -28,7 +28,8 @@ from jax.typing import ArrayLike
 from ppl.runtime import samplers, surface
 from ppl.runtime.control import Guard
 from ppl.runtime.densities import Density, normal
-from ppl.runtime.point import Draw, Index, Point
+from ppl.runtime.point import Point
+from ppl.runtime.records import Draw, Index
 from ppl.runtime.supports import Transform
 
 Threshold = tuple[ArrayLike, ArrayLike]  # slope and rest of a guard

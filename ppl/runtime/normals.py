@@ -27,7 +27,8 @@ from jax.typing import ArrayLike
 
 from ppl.runtime.densities import normal as normal_density
 from ppl.runtime.elements import element
-from ppl.runtime.point import OnBoundary, Point
+from ppl.runtime.on_boundary import OnBoundary
+from ppl.runtime.point import Point
 
 Sites = Mapping[str, Array]
 

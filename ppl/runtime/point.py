@@ -6,10 +6,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache, partial
-from typing import Any, NamedTuple, Protocol
+from functools import cache
+from typing import Any
 
-import jax
 import jax.numpy as jnp
 from jax import Array, lax
 from jax.typing import ArrayLike
@@ -22,76 +21,11 @@ from ppl.runtime.densities import Custom, Density
 from ppl.runtime.densities import normal as normal_density
 from ppl.runtime.elements import element, replaced
 from ppl.runtime.empty import wrap
+from ppl.runtime.on_boundary import Noise, Root
+from ppl.runtime.records import Draw, Index, Lines, Observation
 from ppl.runtime.subsets import CHANCE, Subset, shifted
 from ppl.runtime.supports import Transform
 from ppl.runtime.vectors import Joint
-
-Index = tuple[ArrayLike, ...]
-
-
-class Draw(NamedTuple):
-    """What one draw contributes. All of it is stacked by loops like any other output.
-
-    `log_density`: prior + log |dT/du| - log q, summed over the draw, 0 where it does not exist.
-    `element`: the indices of the element drawn, () for a whole site.
-    `exists`: whether this path draws it, None for always.
-    `prior`: a draw from the prior given everything before it, where one was asked for (unconstrained).
-    `unconstrained`: the inverse transform of the value, where the point is given on the support; NaN outside of it.
-    """
-
-    log_density: Array
-    element: Index
-    exists: Array | None
-    prior: Array | None = None
-    unconstrained: Array | None = None
-
-
-@partial(jax.tree_util.register_dataclass, data_fields=["log_density", "value", "args", "places", "exists"],
-         meta_fields=["density"])  # fmt: skip
-@dataclass(frozen=True)
-class Observation:
-    """An observation in full, where a point asks for them. All but `density` is stacked by loops.
-
-    `log_density`: of each independent part of `value`, 0 where it is not made.
-    `value`: what was observed.
-    `args`: the arguments on this path, in the shape of `value` up to event dimensions. Where it is not made, they are
-    safe for a density of the tables, and anything for a `Custom`.
-    `places`: the indices of the value in its data field, () for the whole; None if it is computed from data.
-    `exists`: whether this path makes it.
-    """
-
-    density: Density | Custom
-    log_density: Array
-    value: Array
-    args: tuple[Array, ...]
-    places: tuple[Array, ...] | None
-    exists: Array
-
-
-class Lines(Protocol):
-    """What moves with one coordinate, of a guide whose latents share noise.
-
-    A coordinate moves alone by `distance`, everything else staying where it is. If that takes a change of several
-    coordinates of the noise, all that they reach depends on the guide's parameters differently from there on.
-    All coordinates are those before their warps.
-    """
-
-    @property
-    def varies(self) -> bool:
-        """Whether some path lacks a latent that another one has."""
-        ...
-
-    def own(self, site: str, index: Index, distance: Array) -> Array:
-        """The coordinate itself, differentiable in the parameters at the noise of the place moved to."""
-        ...
-
-    def follow(self, site: str, index: Index, distance: Array) -> dict[str, Array]:
-        """The same of all latents; those of sites that are not mentioned keep their derivative."""
-        ...
-
-    def log_q(self, site: str, index: Index, distance: Array) -> dict[str, Array]:
-        """The guide's log density there, elementwise."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -480,22 +414,6 @@ class Near(Mapping[str, Any]):
         return len(self._evaluate())
 
 
-@dataclass(frozen=True)
-class Noise:
-    """The quantile transform of a noise, with the interface of a support's transform that a line needs."""
-
-    name: str
-
-    def forward(self, u: ArrayLike, *args: ArrayLike) -> Array:
-        return samplers.from_normal(self.name, u, *args)
-
-    def inverse_or(self, z: ArrayLike, *args: ArrayLike) -> tuple[Array, Array]:
-        """``(u, ok)``: the inverse where it is finite, and u = 0 elsewhere."""
-        u = samplers.to_normal(self.name, z, *args)
-        ok = jnp.isfinite(u)
-        return jnp.where(ok, u, 0.0), ok
-
-
 def _spread(x: Array, shape: tuple[int, ...], events: int) -> Array:
     """An argument with one entry (of `events` dimensions) for each element of a value of this shape."""
     return jnp.broadcast_to(x, (*shape, *jnp.shape(x)[jnp.ndim(x) - events :]))
@@ -505,65 +423,3 @@ def _stand_in(mask: Array, density: Density, args: tuple[ArrayLike, ...]) -> tup
     return tuple(
         a if isinstance(s, tuple) else jnp.where(mask, a, s) for a, s in zip(args, density.safe[1:], strict=True)
     )
-
-
-class OnBoundary(Protocol):
-    """A point on a boundary, on some line through the draw: what `ppl.runtime.surface` and emitted code read of it.
-
-    `density`: of the line's coordinate there, under the guide; `height`: of the standard normal noise behind it.
-    `value`: that coordinate, differentiable in the parameters at fixed noise. `ok`: whether the line meets the boundary
-    at all; where it does not, everything else is finite.
-    """
-
-    @property
-    def ok(self) -> Array: ...
-    @property
-    def density(self) -> Array: ...
-    @property
-    def height(self) -> Array: ...
-    @property
-    def value(self) -> Array: ...
-
-    def point(self, side: ArrayLike = 0, rows: int | None = None) -> Point:
-        """The point itself (side 0), or one a little beside it on the line."""
-        ...
-
-
-@dataclass(frozen=True)
-class Root:
-    """A point on a boundary (`OnBoundary`): one coordinate moved along its line to where the guard is zero.
-
-    `u`: the coordinate there, and `spread` how far the guide moves it; `sign`: whether the latent grows with it.
-    """
-
-    start: Point
-    site: str
-    index: Index
-    u: Array
-    spread: Array
-    sign: Array
-    ok: Array
-    density: Array
-    height: Array
-    value: Array
-    transform: Transform | Noise | None
-    args: tuple[Array, ...]
-
-    def shifted(self, side: ArrayLike) -> Array:
-        """u on the boundary (side 0), or a little beside it, where the latent is larger (+1) or smaller (-1)."""
-        info = jnp.finfo(self.u.dtype)
-        step = 1e-6 if info.bits == 64 else 1e-3
-        delta = jnp.maximum(step * self.spread, 64 * info.eps * jnp.abs(self.u))
-        return self.u + side * self.sign * delta
-
-    def point(self, side: ArrayLike = 0, rows: int | None = None) -> Point:
-        return self.start.still(rows).moved(self.site, self.index, self.shifted(side))
-
-    def near(self, main: Mapping[str, Any]) -> Mapping[str, Any]:
-        """What the guard reads of the evaluation `main`, as it depends on the parameters on the boundary."""
-        return self.start.near(self.site, self.index, self.u, main)
-
-    def z(self, side: ArrayLike = 0) -> Array:
-        """The value of the coordinate on its support."""
-        u = self.shifted(side)
-        return u if self.transform is None else self.transform.forward(u, *self.args)

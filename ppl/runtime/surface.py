@@ -23,7 +23,8 @@ from ppl.runtime import blocks, subsets
 from ppl.runtime.blocks import Lazy, is_lazy
 from ppl.runtime.control import BY_VALUE, Guard, floor_of
 from ppl.runtime.elements import element, places
-from ppl.runtime.point import Draw, Observation, OnBoundary
+from ppl.runtime.on_boundary import OnBoundary
+from ppl.runtime.records import Draw, Observation
 from ppl.runtime.subsets import Subset
 
 FURTHER, FURTHER_SINGLE = 100.0, 10.0  # how much further from a pole values are read again, the last time
