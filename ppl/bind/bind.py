@@ -48,7 +48,8 @@ def bind(regions: Regions, sizes: Sequence[SameSize], values: Mapping[str, Value
     checker = Checker(regions, walk, filled, findings, ranges)
     checker.block(program.body, ev.at(top()))
     samplers.check(program, numbers, findings)
-    divisors.check((d for d in program.divisors if d.reads_data), ranges, ev, findings)
+    again = bool(ranges.assigned)  # what is assigned was not looked at without data
+    divisors.check((d for d in program.divisors if d.reads_data or again), ranges, ev, findings)
     guide = guide_of(program.guide, measured.shapes, numbers, findings)
     findings.raise_if_any()
     static = {d.name: int(values[d.name]) for d in program.data if d.static}

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 ERRORS = 4  # standard errors: less is the noise of finitely many draws
 MATTERS = 0.1  # nats
+ROUNDED = 1e-6  # relative: between constants in two precisions
 WORDS = 8  # sentences about differences; beyond, they are counted
 
 
@@ -47,7 +48,7 @@ class Difference:
     def size(self) -> float:
         """How far beyond what is tolerated: above 1 it is a difference; 0 if the noise explains it."""
         shift = abs(self.shift) / SHIFT if abs(self.shift) > ERRORS * self.noise else 0.0
-        log_ratio = abs(np.log(self.ratio)) if self.ratio > 0 else np.inf
+        log_ratio = abs(np.log(self.ratio)) if 0 < self.ratio < np.inf else 0.0  # of a constant, the means say it
         spread = log_ratio / np.log(SPREAD) if log_ratio > ERRORS * self.noise else 0.0
         there = abs(self.exists[0] - self.exists[1]) / 0.05
         return float(np.nanmax([shift, spread, there]))
@@ -116,9 +117,13 @@ def _difference(
         return float(a[column][index]), float(b[column][index])
 
     mean, sd = both("mean"), both("sd")
-    shift = 0.0 if mean[0] == mean[1] else (mean[0] - mean[1]) / sd[1] if sd[1] > 0 else np.inf
+    apart, scale = mean[0] - mean[1], sd[1] or sd[0]
+    if min(sd) == 0 and abs(apart) <= ROUNDED * max(map(abs, mean)):
+        apart = 0.0  # a constant, in two precisions
+    shift = 0.0 if apart == 0 else apart / scale if scale > 0 else np.copysign(np.inf, apart)
     ratio = 1.0 if sd[0] == sd[1] else sd[0] / sd[1] if sd[1] > 0 else np.inf
-    noise = float(np.sqrt(ratio**2 / sizes[0][index] + 1 / sizes[1][index]))
+    own = ratio if 0 < ratio < np.inf else 1.0  # of a constant beside what varies, in sds of the latter
+    noise = float(np.sqrt(own**2 / sizes[0][index] + 1 / sizes[1][index]))
     return Difference(name, index, mean, sd, both("q5"), both("q95"), both("exists"), float(shift), float(ratio), noise)
 
 

@@ -158,7 +158,7 @@ def _fuse_block(f: Fusion, body: tuple[ir.Statement, ...]) -> tuple[ir.Statement
     return tuple(out)
 
 
-def _produced(loop: ir.Loop) -> dict[str, tuple[ir.Expr, ir.Expr]]:
+def _produced(loop: ir.Loop, places: Mapping[str, ir.Expr]) -> dict[str, tuple[ir.Expr, ir.Expr]]:
     """array -> (index, value) of what each iteration produces, unmasked and once."""
     made: dict[str, tuple[ir.Expr, ir.Expr]] = {
         c.final.name: (loop.var, c.element) for c in loop.collects if loop.lo == ir.literal(0)
@@ -169,22 +169,22 @@ def _produced(loop: ir.Loop) -> dict[str, tuple[ir.Expr, ir.Expr]]:
             fills.setdefault(s.array, []).append(s)
     for name, found in fills.items():
         s = found[0]
-        if len(found) == 1 and s.mask is None and len(s.indices) == 1 and s in loop.body:
+        if len(found) == 1 and s.mask is None and name in places and s in loop.body:
             made[name] = (s.indices[0], s.value)
     return made
 
 
-def _places(loop: ir.Loop, made: Mapping[str, tuple[ir.Expr, ir.Expr]]) -> dict[str, ir.Expr]:
-    """array -> index of the one element that each iteration makes or draws."""
-    drawn: dict[str, set[tuple[ir.Expr, ...]]] = {}
+def _places(loop: ir.Loop) -> dict[str, ir.Expr]:
+    """array -> index of the one element that each iteration assigns or draws."""
+    found: dict[str, set[tuple[ir.Expr, ...]]] = {}
     for _, s in ir.blocks(loop.body):
-        if isinstance(s, ir.Sample):
-            drawn.setdefault(s.site, set()).add(s.indices)
-    places = {name: index for name, (index, _) in made.items()}
-    for site, found in drawn.items():
-        match list(found):
+        if isinstance(s, ir.Sample | ir.Fill):
+            found.setdefault(s.site if isinstance(s, ir.Sample) else s.array, set()).add(s.indices)
+    places: dict[str, ir.Expr] = {c.final.name: loop.var for c in loop.collects if loop.lo == ir.literal(0)}
+    for name, indices in found.items():
+        match list(indices):
             case [(index,)]:
-                places[site] = index
+                places[name] = index
             case _:
                 pass
     return places
@@ -194,13 +194,13 @@ def _consumer(f: Fusion, body: Sequence[ir.Statement], k: int) -> int | None:
     """The next statement that reads what loop `k` makes, if it is a loop that can take it in."""
     first = body[k]
     assert isinstance(first, ir.Loop)
-    made = _produced(first)
+    places = _places(first)
+    made = _produced(first, places)
     if not made or first.carries or any(_reads(f, first, name) for name in made):
         return None
     outputs = {*made, *(r.final.name for r in first.reductions), *(c.final.name for c in first.collects)}
     outputs |= {s.array for _, s in ir.blocks(first.body) if isinstance(s, ir.Fill)}
     outputs |= {s.site for _, s in ir.blocks(first.body) if isinstance(s, ir.Sample)}
-    places = _places(first, made)
     for j in range(k + 1, len(body)):
         s = body[j]
         if not any(_reads(f, s, name) for name in outputs):
@@ -250,7 +250,7 @@ def _merge(f: Fusion, first: ir.Loop, second: ir.Loop, rest: Sequence[ir.Stateme
     _relocate(f, first, renamed, second.id)
     items: dict[str, ir.Expr] = {}
     body = list(moved.body)
-    for name, (_, value) in _produced(moved).items():
+    for name, (_, value) in _produced(moved, _places(moved)).items():
         item: ir.Expr = value
         if not isinstance(value, ir.Var | ir.Lit | ir.DataRef):
             item = ir.Var(f.fresh(f"{name}_item"), value.type, value.random)

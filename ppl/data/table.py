@@ -75,7 +75,7 @@ def _records(text: str, file: str) -> Iterator[tuple[int, list[str]]]:
             reject(f"this is not a CSV table: {error}", Span(file, at, 1, at, 1), text)
         if record is None:
             return
-        if len(record) > 1 or (record and record[0].strip()):
+        if len(record) > 1 or record == [""] or (record and record[0].strip()):  # `""` is a missing cell of one column
             yield line, record
         line = reader.line_num + 1
 

@@ -96,6 +96,9 @@ class _Reads:
                 case _:
                     pass
         self.leaves = {name: frozenset({name} if name in self.ctx.sites else ()) for name, *_ in sources}
+        # An element is one of several values, of which some may be data or zero, whatever latents do.
+        several = {name for name, values in self.elements.items() if len(values) > 1 or name in self.ctx.sites}
+        self.flats |= several | {name for name, values in self.elements.items() if not all(v.random for v in values)}
         changed = True
         while changed:
             changed = False

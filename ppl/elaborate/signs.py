@@ -179,9 +179,12 @@ class _Splitter:
         return None
 
     def rests(self, e: ir.Expr) -> bool:
-        """Whether a value may be zero on a region as it is written, because of a branch or a function such as relu."""
+        """Whether a value may be zero on a region as it is written, because of a branch or a function such as relu, or
+        as an element that was assigned anything."""
         return any(
-            isinstance(x, ir.Select | ir.GuardRef | ir.Outcome) or (isinstance(x, ir.Op) and x.op in (*FLAT, *LEVELS))
+            isinstance(x, ir.Select | ir.GuardRef | ir.Outcome)
+            or (isinstance(x, ir.Op) and x.op in (*FLAT, *LEVELS))
+            or (isinstance(x, ir.Cell) and x.random and self.ctx.latent(x) is None)
             for x in reached((e,), assigned(self.ctx.definitions))
         )
 

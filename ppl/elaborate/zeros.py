@@ -124,6 +124,8 @@ class _Whole:
 
     def spread(self, a: ir.Expr) -> bool:
         """Whether an atom that real latents move equals any given number with probability zero, as far as is known."""
+        if isinstance(a, ir.Cell):  # one of several values, maybe
+            return not any(self.has_part_in(e) and self.alone(e) for e in self.sources.get(a.array, ()))
         if not isinstance(a, ir.Op) or not self.has_part_in(a):
             return True
         if len(a.args) != 1 or a.op not in FUNCTIONS or FUNCTIONS[a.op].kind != "elementwise":

@@ -8,6 +8,7 @@ that its terms see. A jump counts once for the iteration of its guard, so it has
 from __future__ import annotations
 
 from collections.abc import Container, Iterator, Sequence
+from dataclasses import replace
 
 from ppl.core import ir
 from ppl.core.reads import expressions_of
@@ -40,11 +41,12 @@ def _reasons(program: ir.Program, guards: Sequence[GuardInfo], loop: ir.Loop, li
             yield f"it draws `{s.site}`"
     filled = {s.array: s for _, s in ir.blocks(loop.body) if isinstance(s, ir.Fill)}
     for _, s in ir.blocks(program.body):
-        if not isinstance(s, ir.Loop):
-            for x in (x for e in expressions_of(s, program.guards) for x in ir.walk(e)):
-                name = x.array if isinstance(x, ir.Cell) else x.name if isinstance(x, ir.Var) else ""
-                if name in filled:
-                    yield f"it fills `{name}`, which is read at line {s.span.line}"
+        # The statements in a loop come by themselves.
+        own = expressions_of(replace(s, body=()) if isinstance(s, ir.Loop) else s, program.guards)
+        for x in (x for e in own for x in ir.walk(e)):
+            name = x.array if isinstance(x, ir.Cell) else x.name if isinstance(x, ir.Var) else ""
+            if name in filled:
+                yield f"it fills `{name}`, which is read at line {s.span.line}"
     for info in guards:
         for b in info.boundaries:
             whole = b.effect != "local" or (b.search is not None and b.search.sites and not b.search.arguments)

@@ -67,15 +67,20 @@ class Scope:
     def loops_that_fill(self, e: ir.Expr, around: tuple[int, ...]) -> tuple[int, ...]:
         """Those of the loops `around` a place whose iterations assign elements that `e` may read there: before such a
         loop, these have no value."""
-        arrays = {x.array for x in ir.walk(e) if isinstance(x, ir.Cell)}
+        arrays = {x.array if isinstance(x, ir.Cell) else x.name for x in ir.walk(e) if isinstance(x, ir.Cell | ir.Var)}
         nests = (nest for a in arrays for nest in self.fills.get(a, ()))
         shared = (tuple(x for x, y in zip(around, nest, strict=False) if x == y) for nest in nests)
         return max(shared, key=len, default=())
 
     def may_be_assigned(self, e: ir.Cell) -> bool:
-        """Whether an element may be one that is assigned, not drawn."""
+        """Whether an element may be one that is assigned, not drawn, by this iteration or another."""
+
+        def differ(i: ir.Expr, j: ir.Expr) -> bool:
+            shared = {x for x in ir.walk(i) if isinstance(x, ir.LoopVar)}.intersection(ir.walk(j))
+            return not shared and (self.never(i, j) or self.never(j, i))
+
         assigned = (s.indices for _, s in ir.blocks(self.program.body) if isinstance(s, ir.Fill) and s.array == e.array)
-        return not all(self.different_element(e.indices, other) for other in assigned)
+        return not all(any(map(differ, e.indices, other)) for other in assigned)
 
     # ----------------------------------------------------------- independence
 

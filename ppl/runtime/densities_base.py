@@ -219,6 +219,10 @@ def _log_mass(base: Density, lower: Array, upper: Array, args: tuple[ArrayLike, 
 
     NaN where `upper` is below `lower`.
     """
+    if isinstance(base, Mixture):  # an interval in the tail of one component may be in the middle of another
+        weights, *own = args
+        each = zip(base.parts, _by_component(base.parts, tuple(own)), strict=True)
+        return _mixed(weights, [_log_mass(d, lower, upper, a) for d, a in each])
     whole = jnp.ceil(lower) - 1.0 if base.discrete else lower
     vectors = [isinstance(s, tuple) for s in base.safe[1:]]
     shapes = [jnp.shape(a)[:-1] if v else jnp.shape(a) for a, v in zip(args, vectors, strict=True)]
