@@ -273,7 +273,8 @@ def _merge(f: Fusion, first: ir.Loop, second: ir.Loop, rest: Sequence[ir.Stateme
     for _, s in ir.blocks((second,)):
         if isinstance(s, ir.Decide):
             g = f.guards[s.index]
-            f.guards[s.index] = replace(g, value=rebuild(g.value, forwarded))
+            mask, where = (None if x is None else rebuild(x, forwarded) for x in (g.mask, g.where))
+            f.guards[s.index] = replace(g, value=rebuild(g.value, forwarded), mask=mask, where=where)
         elif isinstance(s, ir.Let):
             f.definitions[s.var.name] = rebuild(s.value, forwarded)
     collects = tuple(

@@ -223,7 +223,7 @@ class Context:
     def latent(self, e: ir.Expr) -> ir.Site | None:
         """The latent that a name or an element is, whichever element: an array may have some that are assigned."""
         site = self.sites.get(e.name if isinstance(e, ir.Var) else e.array if isinstance(e, ir.Cell) else "")
-        if site is not None and isinstance(e, ir.Cell):
+        if site is not None and site.array:
             self.trusted.add(site.name)
         return None if site is None or site.name in self.facts.assigned else site
 

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 
 PRIOR_DRAWS = 512
 WIDTHS = (1.0, 0.1, 0.3, 0.03)  # initial scales of guides, in prior standard deviations, in turn
-SWEEPS = 200  # steps of a chain of draws
+SWEEPS = 2000  # steps of a chain of draws, each of which goes through the program once
 SCALE_UNIT = 0.3  # scales change this much more slowly than places move: a wide guide sees past local optima
 
 Params = Any

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from ppl.core import ir, poly
 from ppl.core.reads import expressions_of, live_variables
@@ -195,8 +195,8 @@ class Scope:
     def untouched_before(self, latent: Latent, loop: ir.Loop) -> bool:
         """Whether iterations before the current one cannot have seen `latent`, an element ``site[t + c]``.
 
-        If the loop fills the site at t + w, state that enters iteration t has seen elements up to t - 1 + w (an element
-        cannot be read before it is filled); else it has seen those it reads, up to t - 1 + r.
+        If the loop alone fills the site, at t + w, state that enters iteration t has seen elements up to t - 1 + w (an
+        element cannot be read before it is filled); else it has seen those it reads too, up to t - 1 + r.
         """
         if len(latent.indices) != 1:
             return False
@@ -208,10 +208,10 @@ class Scope:
             for _, s in ir.blocks(loop.body)
             if isinstance(s, ir.Sample) and s.site == latent.site and s.indices
         ]
-        touched = filled or self.reads(loop, latent.site)
-        if touched is None:
+        read = [] if latent.site in self.made_inside(loop) else self.reads(loop, latent.site)
+        if read is None:
             return False
-        offsets = [self.offset(i, loop) for i in touched]
+        offsets = [self.offset(i, loop) for i in (*filled, *read)]
         return all(o is not None and c >= o for o in offsets) and self.enters_unmoved(latent, loop)
 
     def enters_unmoved(self, latent: Latent, loop: ir.Loop) -> bool:
@@ -219,14 +219,10 @@ class Scope:
         inside = [c.init for c in loop.carries]
         for s in loop.body:
             inside += expressions_of(s, self.program.guards)
-        made = self.made_outside(loop)
+        made = self.made_inside(loop)
         for x in (x for e in inside for x in ir.walk(e)):
-            if (
-                isinstance(x, ir.Cell)
-                and x.array != latent.site
-                and x.array in made
-                and not self.independent(x, latent)
-            ):
+            other = isinstance(x, ir.Cell) and x.array != latent.site and x.array not in made
+            if other and not self.independent(x, latent):
                 return False
             if not isinstance(x, ir.Var | ir.GuardRef) or latent.site not in self.flow.of(x).sites:
                 continue
@@ -235,11 +231,15 @@ class Scope:
                 return False
         return all(self.independent(x, latent) for c in loop.carries for x in ir.walk(c.init) if isinstance(x, ir.Cell))
 
-    def made_outside(self, loop: ir.Loop) -> set[str]:
-        """The arrays with elements that are assigned or drawn outside of a loop."""
-        within = {id(s) for _, s in ir.blocks(loop.body)}
-        outside = (s for _, s in ir.blocks(self.program.body) if id(s) not in within)
-        return {s.array if isinstance(s, ir.Fill) else s.site for s in outside if isinstance(s, ir.Fill | ir.Sample)}
+    def made_inside(self, loop: ir.Loop) -> set[str]:
+        """The arrays of which all elements are assigned or drawn in a loop."""
+
+        def made(body: Iterable[ir.Statement]) -> set[str]:
+            return {s.array if isinstance(s, ir.Fill) else s.site for s in body if isinstance(s, ir.Fill | ir.Sample)}
+
+        within = [s for _, s in ir.blocks(loop.body)]
+        seen = set(map(id, within))
+        return made(within) - made(s for _, s in ir.blocks(self.program.body) if id(s) not in seen)
 
     def is_stored(self, loop: ir.Loop, site: str) -> bool:
         """Whether iterations leave what moves with a site in arrays, or in latents whose supports move with it."""

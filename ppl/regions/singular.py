@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 
 from ppl.core import ir, poly, squarefree
-from ppl.core.reads import assigned, reached
 from ppl.diagnostics import Span
 from ppl.language.distributions import DENSITY_FUNCTIONS, DensityFunction, named
 from ppl.regions.continuity import ROUNDING, AtRoot, Roots, at_root, expressions_of_value, is_equal, root_of
@@ -102,9 +101,8 @@ def _expressions(scope: Scope, s: ir.Statement) -> Iterator[ir.Expr]:
 
 
 def depends_on(scope: Scope, condition: ir.Expr, members: frozenset[int]) -> bool:
-    """Whether a condition reads one of the guards, through named conditions too."""
-    parts = reached((condition,), assigned(scope.definitions))
-    return any(isinstance(x, ir.GuardRef) and x.index in members for x in parts)
+    """Whether one of the guards has a part in a condition, through variables, arrays and what loops carry too."""
+    return bool(scope.flow.of(condition).guards & members)
 
 
 def _singular_in(scope: Scope, e: ir.Expr, members: frozenset[int], equals: Equals, inside: bool) -> bool:
