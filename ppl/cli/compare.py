@@ -104,10 +104,10 @@ def differences(first: Saved, second: Saved) -> Iterator[Difference]:
 
 
 def _size(of: Saved, columns: Mapping[str, Array]) -> Array:
-    """The effective number of draws behind each element."""
+    """The effective number of draws behind the moments of each element: of those in which it exists."""
     draws = next(iter(of.draws.values())).shape[0]
-    ess = columns.get("ess")
-    return np.full(columns["mean"].shape, draws) if ess is None else np.where(np.isnan(ess), draws, ess)
+    exists, ess = columns["exists"], columns.get("ess", np.nan)
+    return np.maximum(np.where(np.isnan(ess) | (exists < 1), draws * exists, ess), 1.0)
 
 
 def _difference(

@@ -64,7 +64,8 @@ class Samples:
 
     @cached_property
     def _checks(self) -> dict[str, dict[str, Array]]:
-        """``{name: {rhat, ess}}``, arrays of its shape; NaN where it is constant or does not always exist."""
+        """``{name: {rhat, ess}}``, arrays of its shape; NaN where it is constant. Of what does not always exist, those
+        of whether it does: chains that never leave a branch agree on what is in it."""
         from arviz_stats.base.array import array_stats  # here: it takes a second to import
 
         stats = cast(Any, array_stats)
@@ -73,12 +74,14 @@ class Samples:
             rhat, ess = np.full(values.shape[2:], np.nan), np.full(values.shape[2:], np.nan)
             for index in np.ndindex(values.shape[2:]):
                 x = values[(slice(None), slice(None), *index)].astype(np.float64)
-                if np.all(np.isfinite(x)) and np.ptp(x) > 0 and x.shape[1] >= 4:
+                there = np.isfinite(x)
+                x = x if np.all(there) else there.astype(np.float64)
+                if np.ptp(x) > 0 and x.shape[1] >= 4:
                     rhat[index] = stats.rhat(x, chain_axis=0, draw_axis=1)
-                    ess[index] = min(
-                        stats.ess(x, chain_axis=0, draw_axis=1, method="bulk"),
-                        stats.ess(x, chain_axis=0, draw_axis=1, method="tail", prob=(0.05, 0.95)),
-                    )
+                    ess[index] = stats.ess(x, chain_axis=0, draw_axis=1, method="bulk")
+                    if np.all(there):
+                        tail = stats.ess(x, chain_axis=0, draw_axis=1, method="tail", prob=(0.05, 0.95))
+                        ess[index] = min(ess[index], tail)
             out[name] = {"rhat": rhat, "ess": ess}
         return out
 
