@@ -77,11 +77,7 @@ class Samples:
                 there = np.isfinite(x)
                 x = x if np.all(there) else there.astype(np.float64)
                 if np.ptp(x) > 0 and x.shape[1] >= 4:
-                    rhat[index] = stats.rhat(x, chain_axis=0, draw_axis=1)
-                    ess[index] = stats.ess(x, chain_axis=0, draw_axis=1, method="bulk")
-                    if np.all(there):
-                        tail = stats.ess(x, chain_axis=0, draw_axis=1, method="tail", prob=(0.05, 0.95))
-                        ess[index] = min(ess[index], tail)
+                    rhat[index], ess[index] = _agreement(stats, x, bool(np.all(there)))
             out[name] = {"rhat": rhat, "ess": ess}
         return out
 
@@ -160,6 +156,18 @@ class Samples:
 
 def _joined(values: Mapping[str, Array]) -> dict[str, Array]:
     return {k: v.reshape(v.shape[0] * v.shape[1], *v.shape[2:]) for k, v in values.items()}
+
+
+def _agreement(stats: Any, x: Array, tails: bool) -> tuple[float, float]:
+    """R-hat and effective draws of chains (chain, draw), which are not all equal; those of the tails too if asked for.
+    Chains that are each constant, at different values, have no variance to compare with: they could not agree less."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        rhat = float(stats.rhat(x, chain_axis=0, draw_axis=1))
+        sizes = [stats.ess(x, chain_axis=0, draw_axis=1, method="bulk")]
+        if tails:
+            sizes.append(stats.ess(x, chain_axis=0, draw_axis=1, method="tail", prob=(0.05, 0.95)))
+    ess = float(min(sizes))
+    return (np.inf if np.isnan(rhat) else rhat), (float(len(x)) if np.isnan(ess) else ess)
 
 
 def _extreme(parts: list[Array], choose: Any) -> float:

@@ -95,6 +95,10 @@ BAD = {
         "for i in 0..3 { factor m[c[i]] }", {"k": [1, -1, 3], "seen": [1, 0, 1]},
         "PPL603", "reaches from 0 to 3", 6, False,
     ),
+    "a whole number that is assigned zero": (
+        "data zero: int\nx ~ Normal(0, 1)\nvar k: int[2]\nk[0] ~ Poisson(2) in (1, 3)\nk[1] = zero\n"
+        "for i in 0..2 { factor tanh(1 / k[i]) }", {"zero": 0}, "PPL407", "`1 / k[i]`", 6, False,
+    ),
     "too many numbers to check": (
         "data n: int\ndata x: real[n]\nz: real[n] ~ Normal(0, 1)\n"
         "for i in 0..n {\n  w = x * x[i]\n  factor if z[i] > w[i] then 1 else 0\n}", {"x": np.ones(50_000)},

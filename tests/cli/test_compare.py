@@ -8,11 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ppl.cli.compare import _difference
 from ppl.diagnostics import CODES
 from ppl.infer import Fit, Posterior, Settings
 from ppl.sample import Samples
 
 from .conftest import STEP, Pplc
+
+Pair = tuple[float, float]
 
 pytestmark = pytest.mark.usefixtures("keep_settings")
 N = 4000
@@ -58,6 +61,17 @@ def test_an_elbo_is_no_higher_than_the_evidence(pplc: Pplc, tmp_path: Path) -> N
     assert "log p(data) -2.50 +- 0.04: the ELBO is as high, as far as the errors tell" in out
     out = pplc("compare", fit(tmp_path / "c.nc", elbo=-1.5), b).out
     assert "the ELBO is 1.00 +- 0.04 above, which it cannot be" in out
+
+
+@pytest.mark.parametrize(("mean", "sd", "differs"), [
+    ((0.4, 0.0), (0.49, 0.0), True), ((0.0, 0.4), (0.0, 0.49), True),
+    ((0.1, float(np.float32(0.1))), (0.0, 0.0), False),
+    ((0.001, 0.0), (0.0316, 0.0), False), ((3.0, 4.0), (0.0, 0.0), True),
+])  # fmt: skip
+def test_a_constant_beside_what_varies(mean: Pair, sd: Pair, differs: bool) -> None:
+    one, other = ({"mean": np.array(m), "sd": np.array(s), "q5": np.array(m), "q95": np.array(m),
+                   "exists": np.array(1.0)} for m, s in zip(mean, sd, strict=True))  # fmt: skip
+    assert (_difference("a", (), one, other, (np.array(1000.0),) * 2).size > 1) == differs
 
 
 def test_fits_that_differ(pplc: Pplc, tmp_path: Path) -> None:

@@ -195,6 +195,14 @@ def test_csv_that_does_not_fit(rejected, file, text, code, phrase):
     assert phrase in message(error)
 
 
+def test_a_missing_cell_of_a_single_column(rejected, bind, file):
+    """Written `""`, as a line with nothing on it is no row."""
+    program = "data n: int\ndata y: real[n]\nm ~ Normal(0, 1)\nobserve y ~ Normal(m, 1)\n"
+    error = rejected(program, file("d.csv", 'y\n1.0\n""\n3.0\n'))
+    assert [d.code for d in error.diagnostics] == ["PPL504"] and "`y[1]` (line 3" in message(error)
+    assert bind(program, file("e.csv", "y\n1.0\n3.0\n\n"))["n"] == 2
+
+
 def test_a_column_for_a_scalar(rejected, file):
     error = rejected("data a: int", file("d.csv", "a\n1\n2\n"))
     assert [d.code for d in error.diagnostics] == ["PPL503"]

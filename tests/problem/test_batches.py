@@ -219,6 +219,8 @@ NOT = {
     "var m: real[n]\nfor i in 0..n { m[i] = a * x[i]; observe y[i] ~ Normal(m[i], 1) }\nreport top = max(m)":
         "it fills `m`, which is read at line",
     "var m: real[n]\nfor i in 0..n { m[i] = a * x[i]; observe y[i] ~ Normal(m[i], 1) }": "it fills `m`, which is read",
+    "var m: real[n]\nfor i in 0..n { m[i] = a * x[i]; observe y[i] ~ Normal(a, 1) }\n"
+    "s = 0.0\nfor j in 0..n - 1 { s = s + m[j] }\nfactor -s * s": "it fills `m`, which is read at line",
     "for i in 0..n while a > x[i] { observe y[i] ~ Normal(a, 1) }": "is carried from one iteration",
 }  # fmt: skip
 

@@ -160,6 +160,28 @@ def test_mixtures() -> None:
     np.testing.assert_allclose(share, 0.5 * stats.norm.sf(1, -1) + 0.5 * stats.laplace.sf(1, 2, 0.5), atol=0.035)
 
 
+@pytest.mark.parametrize(
+    ("law", "value", "want"),
+    [
+        ("Mixture([0.5, 0.5], Poisson(1), Poisson(200)) in (60, 80)", "70", -10.2545),
+        ("Mixture([0.004, 0.496, 0.5], Normal(0, 0.1), Normal(-6, 1), Normal(6, 1)) in (-2, 2)", "0.01", 1.3708),
+        ("Mixture([0.5, 0.5], Normal(-20, 1), Normal(20, 1)) in (-5, 5)", "4.9", 0.5140),
+    ],
+    ids=["counts", "narrow", "valley"],
+)
+def test_a_mixture_on_an_interval_between_its_components(law: str, value: str, want: float) -> None:
+    """Where the whole mixture has no mass in either tail, one component has."""
+    problem = ppl.compile(f"x ~ Normal(0, 1)\nobserve {value} ~ {law}\n").bind()
+    np.testing.assert_allclose(problem.log_joint({"x": 0.0}) - stats.norm.logpdf(0), want, atol=2e-3)
+
+
+def test_the_edge_of_a_density_of_an_array_with_assigned_elements() -> None:
+    source = "x ~ Normal(0, 1)\nvar z: real[2]\nz[0] ~ Exponential(1)\nz[1] = x\nfactor sum(Exponential_lpdf(z, 1))\n"
+    with pytest.raises(ppl.PplError) as caught:
+        ppl.compile(source)
+    assert [d.code for d in caught.value.diagnostics] == ["PPL205"]
+
+
 def test_a_fit_of_a_density_of_the_program() -> None:
     source = "fn Pull_lpdf(y: real, m: real) -> real { return -2 * square(y - m) }\nx ~ Pull(1.5)\n"
     fit = ppl.compile(source).infer(seed=0)

@@ -11,7 +11,7 @@ import pytest
 from scipy import integrate, stats
 
 import ppl
-from ppl.sample import sample
+from ppl.sample import Samples, sample
 from ppl.sample.storage import load_samples
 
 # A jump inside a branch that a discrete latent chooses, latents that do not always exist, and noise.
@@ -76,6 +76,21 @@ def test_smc_arrives_at_the_posterior_itself() -> None:
     se = m.mean(axis=1).std(ddof=1) / math.sqrt(8)
     assert se < 0.02 and abs(m.mean() - 1.5 / 3.25) < 4 * se
     assert m.std() == pytest.approx(math.sqrt(2.25 / 3.25), abs=0.025)  # one temperature before it is 0.88
+
+
+def test_chains_that_disagree_on_what_exists_have_not_converged() -> None:
+    """Each stays on the branch that it started on; on it, all is well."""
+    x = np.random.default_rng(0).normal(size=(4, 500))
+    stuck = np.where(np.arange(4)[:, None] < 2, x, np.nan)
+    mixing = np.where(np.random.default_rng(1).random((4, 500)) < 0.5, x, np.nan)
+    for e, converged in ((x, True), (stuck, False), (mixing, True)):
+        found = Samples(
+            name="m", method="nuts", seed=0, warmup=1, latents=("e",), values={"e": e}, report_values={},
+            unconstrained={}, seconds=1.0, observed={}, log_evidence=(),
+            stats={"lp": x, "acceptance_rate": np.full((4, 500), 0.8)},
+        )  # fmt: skip
+        assert found.diagnostics["converged"] == converged
+    assert np.isfinite(found.diagnostics["ess"])
 
 
 def test_refusals() -> None:
