@@ -228,8 +228,9 @@ def _steps(index: ir.Expr) -> bool:
 
 
 def _as_real(e: ir.Expr) -> ir.Expr:
-    wide = isinstance(e, ir.Lit) and e.type == ir.INT and abs(e.value) >= 2**31
-    return ir.Lit(float(e.value), ir.REAL) if isinstance(e, ir.Lit) and wide else e
+    if isinstance(e, ir.Lit) and e.type == ir.INT and abs(e.value) >= 2**31:
+        return ir.Lit(float(e.value), ir.REAL)
+    return e
 
 
 def _is_whole(e: ir.Expr) -> bool:

@@ -18,7 +18,7 @@ def effect_of(
 ) -> str:
     """local, modes, incremental or global (see `Boundary.effect`) for guards decided in `loops` that reach `terms`."""
     if latent.site in scope.chained:
-        return "global"
+        return "global"  # other elements move with the one on the line
     if not loops:
         return "local" if len(terms) < len(scope.flow.terms) else "global"
     loop = scope.loops[loops[-1]]

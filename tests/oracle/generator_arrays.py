@@ -48,9 +48,8 @@ class Arrays:
         """Elements that are drawn where data or a position say so, and assigned elsewhere."""
         n = int(self.rng.integers(2, 4))
         self.numbers_in_data(n, self.chance(0.5))
-        self.data["d"] = [float(v) for v in self.rng.choice([0.0, 1.0, -0.7], n)]
+        self.factors_in_data(n, -0.7)
         self.data["here"] = [int(v) for v in self.rng.integers(0, 2, n)]
-        self.emit("data d: real[n]")
         self.emit("data here: int[n]")
         self.budget = 0
         (x,) = self.latents("real")
@@ -72,8 +71,7 @@ class Arrays:
         """Arrays made from latents, read by later loops, or by the loop itself at a fixed place."""
         n = int(self.rng.integers(2, 4))
         self.numbers_in_data(n, self.chance(0.5))
-        self.data["d"] = [float(v) for v in self.rng.choice([0.0, 1.0, -0.7], n)]
-        self.emit("data d: real[n]")
+        self.factors_in_data(n, -0.7)
         self.budget = 0
         (x,) = self.latents("real")
         z = self.own_latents(n)

@@ -70,6 +70,11 @@ class Kinds(Nests, States, Arrays):
         self.emit("data y: real[n]")
         self.names.vectors += [("t", "n"), ("y", "n")]
 
+    def factors_in_data(self, n: int, other: float) -> None:
+        """Factors d, some of which are zero."""
+        self.data["d"] = [float(v) for v in self.rng.choice([0.0, 1.0, other], n)]
+        self.emit("data d: real[n]")
+
     def decided(self, guard: str, then: str | None = None) -> str:
         """A new value that a guard decides."""
         v = self.fresh("v")

@@ -220,8 +220,7 @@ class States:
         """Values that data, branches or steps hold still, against state, sums and elements that others move."""
         n = int(self.rng.integers(2, 4))
         self.numbers_in_data(n, self.chance(0.5))
-        self.data["d"] = [float(v) for v in self.rng.choice([0.0, 1.0, 0.6], n)]
-        self.emit("data d: real[n]")
+        self.factors_in_data(n, 0.6)
         self.budget = 0
         z = self.own_latents(n)
         (x,) = self.latents("real")
@@ -261,8 +260,7 @@ class States:
         """Products of latents with what data, outcomes, branches or equal indices may make zero, on either side."""
         n = int(self.rng.integers(2, 4))
         self.numbers_in_data(n, self.chance(0.5))
-        self.data["d"] = [float(v) for v in self.rng.choice([0.0, 1.0, -0.6], n)]
-        self.emit("data d: real[n]")
+        self.factors_in_data(n, -0.6)
         self.budget = 0
         x, y = self.latents("real", self.either("real", "real", "positive"))
         third = self.chance(0.6)
