@@ -162,3 +162,8 @@ def _lowered(x: Extent) -> Extent:
         if x.lo >= bound:
             return Extent(bound, x.hi, x.lo > bound or x.lo_open, x.hi_open)
     return Extent(-INF, x.hi, x.lo > -INF or x.lo_open, x.hi_open)
+
+
+def sign_of(x: Extent) -> int:
+    """The sign of what is not zero, else 0."""
+    return 1 if x.positive else -1 if x.negative else 0

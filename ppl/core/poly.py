@@ -239,6 +239,25 @@ def split_affine(p: Poly, x: Expr) -> tuple[Poly, Poly] | None:
     return a, b
 
 
+def coefficients(p: Poly, moves: Callable[[Expr], bool]) -> dict[Monomial, Poly]:
+    """`p` as a polynomial in the atoms that move: its monomials in these, each with its coefficient."""
+    out: dict[Monomial, Poly] = {}
+    for m, c in p.items():
+        moving = tuple(item for item in m if moves(item[0]))
+        out[moving] = add(out.get(moving, {}), {tuple(item for item in m if item not in moving): c})
+    return out
+
+
+def may_vanish(p: Poly) -> bool:
+    """Whether data may make a polynomial zero whatever its random atoms are, as far as its form tells."""
+    return all(not is_constant(q) and not all(_is_inverse(a) for a in atoms(q))
+               for q in coefficients(p, lambda a: a.random).values())  # fmt: skip
+
+
+def _is_inverse(e: Expr) -> bool:
+    return isinstance(e, Op) and e.op == "inv"
+
+
 def to_expr(p: Poly, base: Type = REAL) -> Expr:
     """A compact expression with this normal form."""
     out: Expr | None = None

@@ -160,3 +160,23 @@ def sources_of(s: ir.Statement) -> Iterator[tuple[str, ir.Expr]]:
                 yield c.final.name, c.element
         case _:
             pass
+
+
+def forms_of(body: tuple[ir.Statement, ...]) -> dict[str, list[tuple[ir.Expr, ir.Expr | None]]]:
+    """What is assigned to arrays, under which condition, and what loops carry, sum and collect, by name. A loop counts
+    as if it went round: one that does not leaves what was there before."""
+    out: dict[str, list[tuple[ir.Expr, ir.Expr | None]]] = {}
+    for _, s in ir.blocks(body):
+        match s:
+            case ir.Fill():
+                out.setdefault(s.array, []).append((s.value, s.mask))
+            case ir.Loop():
+                for c in s.carries:
+                    out |= {c.entry.name: [(c.init, None), (c.out, None)], c.final.name: [(c.out, None)]}
+                for r in s.reductions:
+                    out[r.final.name] = [(ir.Op("add", (r.init, r.delta), r.final.type, True), None)]
+                for c in s.collects:
+                    out[c.final.name] = [(c.element, None)]
+            case _:
+                pass
+    return out

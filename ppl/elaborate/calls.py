@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ppl.core import ir
 from ppl.diagnostics import counted, did_you_mean
-from ppl.elaborate import arrays, densities, expressions, functions, linear, poles
+from ppl.elaborate import arrays, densities, expressions, functions, linear, sides
 from ppl.elaborate.context import ERROR, Context
 from ppl.language.distributions import DENSITY_FUNCTIONS, DISTRIBUTIONS, SAMPLER
 from ppl.language.functions import FUNCTIONS, NEED_ELEMENTS, Builtin
@@ -67,7 +67,7 @@ def builtin_call(ctx: Context, f: Builtin, args: list[ir.Expr], e: ast.Call) -> 
     out = ir.Op(f.name, tuple(args), ir.Type(base, dims), random, e.span)
     if f.kind == "jump" and random:
         ctx.decided(out, e.span)
-    return poles.sided(ctx, out)
+    return sides.sided(ctx, out)
 
 
 def jump_call(ctx: Context, name: str, x: ir.Expr, e: ast.Call) -> ir.Expr:
@@ -114,7 +114,7 @@ def array_call(
     if f.kind == "array" and len(args[0].type.dims) != 1:
         return ctx.error("PPL202", f"`{f.name}` takes a vector, got {expressions.describe(args[0].type)}", e.span)
     t = ir.Type(base) if reduces or f.kind == "dot" else args[0].type.with_base(base)
-    return poles.sided(ctx, ir.Op(f.name, tuple(args), t, random, e.span))
+    return sides.sided(ctx, ir.Op(f.name, tuple(args), t, random, e.span))
 
 
 def length(ctx: Context, a: ir.Expr, e: ast.Call) -> ir.Expr:

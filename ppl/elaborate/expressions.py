@@ -8,7 +8,7 @@ from ppl.core import ir, poly
 from ppl.core.rewrite import rebuild
 from ppl.core.show import show
 from ppl.diagnostics import Span
-from ppl.elaborate import arrays, calls, poles, signs
+from ppl.elaborate import arrays, calls, sides, signs
 from ppl.elaborate.context import (
     ERROR,
     ArrayBinding,
@@ -154,7 +154,7 @@ def arithmetic(ctx: Context, op: str, a: ir.Expr, b: ir.Expr, a_span: Span, b_sp
     out = ir.Op(ARITHMETIC[op], (a, b), ir.Type(base, dims), random, span)
     if op in ("//", "%") and random:
         ctx.decided(out, span)
-    return poles.sided(ctx, out)
+    return sides.sided(ctx, out)
 
 
 def floored(ctx: Context, op: str, a: ir.Expr, b: ir.Expr, b_span: Span, span: Span) -> ir.Expr:
@@ -272,7 +272,7 @@ def new_guard(ctx: Context, op: str, a: ir.Expr, b: ir.Expr, span: Span, pole: b
     hi, lo = (b, a) if op == "<" else (a, b)
     value = hi if lo == ir.literal(0) else ir.Op("sub", (hi, lo), ir.REAL, True, span)
     if pole:
-        poles.count(ctx, span)
+        sides.count(ctx, span)
     parts = signs.parts_of(ctx, value, MAX_PARTS_OF_POLE if pole else signs.MAX_PARTS)
     if parts is None:
         text = f"{show(value)} > 0, a pole of {ctx.text(span)}" if pole else ctx.text(span)

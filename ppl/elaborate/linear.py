@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ppl.core import ir
-from ppl.elaborate import expressions, poles
+from ppl.elaborate import expressions, sides
 from ppl.elaborate.context import Context
 from ppl.language.functions import Builtin
 from ppl.syntax import ast
@@ -38,7 +38,7 @@ def call(ctx: Context, f: Builtin, args: list[ir.Expr], e: ast.Call) -> ir.Expr:
             wanted = "a square matrix" if len(args) == 1 else "sizes that agree"
             return ctx.error("PPL202", f"`{f.name}` needs {wanted}, got {shapes}", e.span)
     t = ir.Type("real", result(f.name, dims))
-    return poles.sided(ctx, ir.Op(f.name, tuple(args), t, any(a.random for a in args), e.span))
+    return sides.sided(ctx, ir.Op(f.name, tuple(args), t, any(a.random for a in args), e.span))
 
 
 def result(name: str, dims: list[tuple[ir.Expr, ...]]) -> tuple[ir.Expr, ...]:

@@ -13,10 +13,12 @@ from dataclasses import replace
 
 from ppl.core import ir, poly, sturm
 from ppl.core.cases import cases
+from ppl.core.extent import sign_of
 from ppl.core.inverses import inverse
 from ppl.core.reads import assigned, leaf_sites, reached
 from ppl.core.rewrite import rebuild
 from ppl.elaborate.context import Context
+from ppl.elaborate.extents import Extents
 from ppl.elaborate.factors import PRODUCTS, Signs, repeated, written
 
 MAX_PARTS = 24  # a comparison with more components stays as it is (and is likely to be refused later)
@@ -101,6 +103,7 @@ def agree(a: ir.Expr, b: ir.Expr) -> ir.Expr:
 class _Splitter:
     def __init__(self, ctx: Context) -> None:
         self.ctx = ctx
+        self.extents = Extents(ctx)  # of latents and functions: what variables are is not known yet
         self.steps = 0  # how often something was split
         self.parts = 0
 
@@ -172,21 +175,24 @@ class _Splitter:
                         factor = poly.mul(factor, d)
                     cleared = poly.add(cleared, factor)
                 out = self.product(cleared, d) if power % 2 else self.sign(cleared)
-                if not self.rests(a.args[0]):
-                    return out
-                infinite = {self.reduced(m, a, power): c for m, c in p.items() if dict(m).get(a, 0) == power}
-                return either(both(self.nonzero(d), out), both(ir.negate(self.nonzero(d)), self.sign(infinite)))
+                if power % 2 and self.rests(a.args[0]):  # an infinite quotient has the sign of what is divided
+                    out = either(out, both(ir.negate(self.nonzero(d)), self.sign(cleared)))
+                return out
         return None
 
     def rests(self, e: ir.Expr) -> bool:
-        """Whether a value may be zero on a region as it is written, because of a branch or a function such as relu, or
-        as an element that was assigned anything."""
-        return any(
+        """Whether a value may be zero on a region as it is written, because of a branch or a function such as relu, of
+        data, or as state or an element that was assigned anything."""
+        return poly.may_vanish(self.ctx.normal(e)) or any(
             isinstance(x, ir.Select | ir.GuardRef | ir.Outcome)
             or (isinstance(x, ir.Op) and x.op in (*FLAT, *LEVELS))
-            or (isinstance(x, ir.Cell) and x.random and self.ctx.latent(x) is None)
+            or (isinstance(x, ir.Var | ir.Cell) and x.random and not self.is_known(x))
             for x in reached((e,), assigned(self.ctx.definitions))
         )
+
+    def is_known(self, x: ir.Var | ir.Cell) -> bool:
+        """Whether a variable or element is a latent, or has a definition."""
+        return (isinstance(x, ir.Var) and x.name in self.ctx.definitions) or self.ctx.latent(x) is not None
 
     def factor(self, p: poly.Poly) -> ir.Expr | None:
         """A latent factor common to all monomials."""
@@ -216,6 +222,13 @@ class _Splitter:
 
     def product(self, first: poly.Poly, *others: poly.Poly) -> ir.Expr:
         """The condition that a product is positive, false where a factor of it is zero."""
+        factors = [(p, sign_of(self.extents.of(poly.to_expr(p)))) for p in (first, *others)]
+        unknown = [p for p, sign in factors if not sign]
+        if len(unknown) < len(factors):  # a scale, or exp(x)
+            negative = sum(sign < 0 for _, sign in factors) % 2 == 1
+            if not unknown:
+                return ir.literal(not negative)
+            first, others = poly.add({}, unknown[0], -1.0 if negative else 1.0), tuple(unknown[1:])
         if not others:
             return self.sign(first)
         minus = [poly.add({}, x, -1.0) for x in (first, others[0])]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from ppl.core import ir, poly
 from ppl.core.functions import KNOWN
@@ -16,6 +17,10 @@ from ppl.regions.scope import Scope
 
 Roots = Mapping[ir.Expr, poly.Poly]
 
+# Functions that choose one of their arguments.
+EXTREMES: Mapping[str, Callable[[Sequence[float]], float]] = MappingProxyType({
+    "min": min, "max": max, "clamp": lambda x: min(max(x[0], x[1]), x[2]),
+})  # fmt: skip
 ROUNDING = 32 * 2.0**-52  # relative
 MAX_CONDITION = 50  # nodes; a longer condition stays under its name
 
@@ -147,6 +152,14 @@ def at_root(
     for a in poly.atoms(p):
         moved = scope.flow.of(a)
         if a in known or not moved.smooth & sites or not (isinstance(a, ir.Op) or moved.partial):
+            continue
+        if isinstance(a, ir.Op) and a.op in EXTREMES and not any(x.type.dims for x in a.args):
+            ends = [at_root(scope, poly.to_poly(x, expand, memo), roots, expand, memo, True) for x in a.args]
+            numbers = [x for x in ends if x is not None and poly.is_constant(x.value)]
+            if len(numbers) < len(a.args):
+                return None
+            known[a] = poly.constant(EXTREMES[a.op]([poly.value(x.value) for x in numbers]))
+            sizes[a] = poly.constant(max(poly.value(x.sizes) for x in numbers))
             continue
         if not isinstance(a, ir.Op) or len(a.args) != 1 or a.args[0].type.dims:
             return None

@@ -222,7 +222,7 @@ def decide(
     if not terms:
         return replace(base, status="no-jump", reason="its outcome reaches no term of the density")
     look = singular.singular_at_level if g.levels else singular.singular_at
-    bad = look(scope, members, form.normal)
+    bad = look(scope, members, form.normal, normals)
     if bad is not None:
         sink.warn(
             "PPL403",

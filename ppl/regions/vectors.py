@@ -13,7 +13,10 @@ MOST_TERMS = 6  # beyond, an element is known by the vector alone
 
 
 def element(value: ir.Expr | None, indices: tuple[ir.Expr, ...]) -> ir.Expr | None:
-    """An element of a vector defined by `value`, if that is a transform and the element can be written down."""
+    """An element of a vector defined by `value`, if that is a list or transform of which it can be written down."""
+    if isinstance(value, ir.Array) and len(indices) == 1 and isinstance(indices[0], ir.Lit):
+        k = int(indices[0].value)
+        return value.items[k] if k < len(value.items) else None
     if not isinstance(value, ir.Op) or not value.op.startswith(ir.TRANSFORM):
         return None
     own, *limits = value.args

@@ -30,6 +30,7 @@ from ppl.runtime.on_boundary import Noise, Root
 from ppl.runtime.point import Point
 from ppl.runtime.records import Index
 from ppl.runtime.roots import Roots
+from ppl.runtime.running import running_sum
 from ppl.runtime.subsets import CHANCE, mixed
 from ppl.runtime.supports import Transform
 from ppl.runtime.surface import size, still
@@ -261,7 +262,7 @@ def _of_monotone(on: Line, along: Along, find: Finder) -> tuple[Array, Draw]:
 def _of_cells(at: tuple[Array, Array, Array]) -> tuple[Array, Draw]:
     """The values in all cells, and levels at values uniform in a cell; cells as often as the noise is there."""
     lo, hi, mass = at
-    upto = jnp.cumsum(mass)
+    upto = running_sum(mass)
 
     def draw(places: Array) -> tuple[Array, Array]:
         spot = places * upto[-1]

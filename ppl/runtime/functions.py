@@ -25,6 +25,7 @@ from jax.typing import ArrayLike
 
 from ppl.runtime.elements import element as element  # emitted modules call them here
 from ppl.runtime.elements import shift as shift
+from ppl.runtime.running import running_sum
 
 _STIRLING_FROM = 10.0  # above this the five terms of the series below are exact to about 2e-14
 _HALF_LOG_2PI = 0.5 * math.log(2.0 * math.pi)
@@ -386,7 +387,7 @@ def length(x: ArrayLike) -> int:
 
 def cumsum(x: ArrayLike) -> Array:
     """Running sums along the first dimension."""
-    return jnp.cumsum(jnp.asarray(x), axis=0)
+    return running_sum(jnp.asarray(x))
 
 
 def dot(x: ArrayLike, y: ArrayLike) -> Array:

@@ -18,6 +18,7 @@ from jax import Array, lax
 from jax.typing import ArrayLike, DTypeLike
 
 from ppl.runtime.densities import normal as normal_density
+from ppl.runtime.running import running_sum
 from ppl.runtime.subsets import mixed
 
 Along = Callable[[Array], Array]
@@ -204,7 +205,7 @@ def some(which: Array, size: Array, most: int, chance: ArrayLike) -> tuple[Array
     """
     slots, count = jnp.arange(most), jnp.sum(which)
     size = jnp.where(which, jnp.maximum(size, jnp.finfo(size.dtype).tiny), 0.0)
-    upto = jnp.cumsum(size)
+    upto = running_sum(size)
     drawn = jnp.searchsorted(upto, (slots + chance) / most * upto[-1], side="right", method="compare_all")
     drawn = jnp.minimum(drawn, which.size - 1)
     all_fit = count <= most
@@ -216,5 +217,5 @@ def some(which: Array, size: Array, most: int, chance: ArrayLike) -> tuple[Array
 
 def first(which: Array, most: int) -> Array:
     """The places of the first `most` items in a mask; some place where there are fewer."""
-    place = jnp.searchsorted(jnp.cumsum(which), jnp.arange(1, most + 1), method="compare_all")
+    place = jnp.searchsorted(running_sum(which.astype(jnp.int32)), jnp.arange(1, most + 1), method="compare_all")
     return jnp.minimum(place, which.size - 1)

@@ -22,6 +22,8 @@ import jax.numpy as jnp
 from jax import Array, lax
 from jax.typing import ArrayLike, DTypeLike
 
+from ppl.runtime.running import running_sum
+
 FLOOR = 0.2  # the part of the probability that is spread evenly: no weight is larger than count / (FLOOR * most)
 ROUNDS = 12  # in which what is above certainty is handed to the rest; where they are not enough, fewer are taken
 FINEST = 2**22
@@ -66,7 +68,7 @@ def choose(size: Array, most: int, chance: ArrayLike) -> tuple[Array, Array]:
     scale = lax.fori_loop(0, ROUNDS, raise_rest, room)
     parts = jnp.clip(scale * share * unit, 1, unit).astype(jnp.int32)
     parts = jnp.where(number <= most, unit, parts)
-    upto = jnp.cumsum(jnp.where(chosen, parts, 0))
+    upto = running_sum(jnp.where(chosen, parts, 0))
     start = jnp.minimum(jnp.floor(jnp.asarray(chance) * unit).astype(jnp.int32), unit - 1)
     slots = start + unit * jnp.arange(most, dtype=jnp.int32)
     used = slots < upto[-1]

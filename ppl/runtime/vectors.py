@@ -27,6 +27,7 @@ from jax.typing import ArrayLike
 from numpy.typing import NDArray
 
 from ppl.runtime import functions as fn
+from ppl.runtime.running import running_sum
 from ppl.runtime.supports import Transform, above, capped_exp, interval, lower, real, smallest
 
 
@@ -73,7 +74,7 @@ class Simplex(Joint):
     def inverse_or(self, z: ArrayLike, *bounds: ArrayLike) -> tuple[Array, Array]:
         z = fn.real(z)
         tiny = smallest(z)
-        rest = jnp.flip(jnp.cumsum(jnp.flip(z)))[1:]  # what is left after each share but the last
+        rest = jnp.flip(running_sum(jnp.flip(z)))[1:]  # what is left after each share but the last
         ok = jnp.all((z >= tiny) & (z < jnp.inf))
         safe = (jnp.log(jnp.clip(x, tiny, 1.0)) for x in (z[:-1], rest))
         share, left = safe
@@ -87,13 +88,13 @@ class Simplex(Joint):
     def _sticks(self, u: Array) -> tuple[Array, Array]:
         """The logit of each part that is taken, and the logarithm of what is left before each share."""
         v = u + self._even(u.shape[0], u.dtype)
-        return v, jnp.concatenate([jnp.zeros((1,), u.dtype), jnp.cumsum(nn.log_sigmoid(-v))])
+        return v, jnp.concatenate([jnp.zeros((1,), u.dtype), running_sum(nn.log_sigmoid(-v))])
 
 
 def offsets(gaps: ArrayLike) -> Array:
     """How far each element of an ordered vector is above the first: 0, then sums of ``exp(gaps)``."""
     gaps = fn.real(gaps)
-    return jnp.concatenate([jnp.zeros((1,), gaps.dtype), jnp.cumsum(capped_exp(gaps))])
+    return jnp.concatenate([jnp.zeros((1,), gaps.dtype), running_sum(capped_exp(gaps))])
 
 
 @dataclass(frozen=True)
@@ -148,7 +149,7 @@ class CholeskyCorr(Joint):
         z = fn.real(z)
         size, tiny = z.shape[0], smallest(z)
         below = np.tril_indices(size, -1)
-        squares = jnp.flip(jnp.cumsum(jnp.flip(jnp.square(jnp.tril(z)), 1), 1), 1)
+        squares = jnp.flip(running_sum(jnp.flip(jnp.square(jnp.tril(z)), 1), 1), 1)
         rest = jnp.sqrt(jnp.maximum(squares[:, 1:][below[0], below[1]], tiny))  # what a row has right of an element
         slack = 1e-6 if jnp.finfo(z.dtype).bits == 64 else 1e-3
         ok = jnp.all(jnp.abs(squares[:, 0] - 1.0) < slack) & jnp.all(jnp.diagonal(z) >= tiny)
@@ -159,7 +160,7 @@ class CholeskyCorr(Joint):
         size = self.shape(u.shape)[0]
         below = np.tril_indices(size, -1)
         taken = jnp.zeros((size, size), u.dtype).at[below].set(_log_sech(u))
-        return below, jnp.cumsum(taken, axis=1) - taken
+        return below, running_sum(taken, axis=1) - taken
 
 
 def _log_sech(u: Array) -> Array:

@@ -124,9 +124,9 @@ class Expressions:
             case "*":
                 return a * b
             case "/":
-                return a / b
+                return a / (b + 0)  # zero has no sign
             case "^":
-                power = np.power(a.astype(float), b.astype(float))
+                power = np.power(a.astype(float) + 0, b.astype(float))
                 ints = a.dtype.kind == b.dtype.kind == "i" and np.all(b >= 0)
                 return power.astype(np.int64) if ints else power
             case "//":

@@ -15,10 +15,10 @@ ELEMENTWISE: dict[str, Callable[..., A]] = {
     "acosh": np.arccosh, "atanh": np.arctanh, "log2": np.log2, "log10": np.log10, "log1p": np.log1p,
     "expm1": np.expm1, "erf": special.erf, "erfc": special.erfc, "Phi": special.ndtr, "inv_Phi": special.ndtri,
     "inv_logit": special.expit, "logit": special.logit, "log_inv_logit": special.log_expit,
-    "lgamma": special.gammaln, "digamma": special.digamma, "inv": lambda x: 1 / x, "square": lambda x: x * x,
+    "lgamma": special.gammaln, "digamma": special.digamma, "inv": lambda x: 1 / (x + 0), "square": lambda x: x * x,
     "log1m": lambda x: np.log1p(-x), "log1m_exp": lambda x: np.log(-np.expm1(x)),
-    "log1p_exp": lambda x: np.logaddexp(0.0, x), "atan2": np.arctan2, "hypot": np.hypot,
-    "pow": lambda a, b: np.power(a.astype(float), b), "lbeta": special.betaln,
+    "log1p_exp": lambda x: np.logaddexp(0.0, x), "atan2": lambda y, x: np.arctan2(y + 0, x + 0), "hypot": np.hypot,
+    "pow": lambda a, b: np.power(a.astype(float) + 0, b), "lbeta": special.betaln,
     "log_diff_exp": lambda a, b: a + np.log(-np.expm1(b - a)),
     "lchoose": lambda n, k: special.gammaln(n + 1) - special.gammaln(k + 1) - special.gammaln(n - k + 1),
 }  # fmt: skip
