@@ -19,6 +19,7 @@ from ppl.diagnostics import Diagnostic, InferenceError
 from ppl.infer import stopping
 from ppl.infer.advice import apart
 from ppl.infer.beside import weigh_beside
+from ppl.infer.blame import BLAMED, not_finite
 from ppl.infer.boundaries import Boundaries, measure
 from ppl.infer.checkpoint import refuse
 from ppl.infer.choose import PLAIN, fit_best
@@ -38,7 +39,6 @@ from ppl.infer.streams import lane_keys
 from ppl.language.budget import BOUNDARY_BUDGET, Budget
 from ppl.language.guides import PROGRAM
 
-BLAMED = 1000  # draws among which a statement that is not finite is looked for
 ELBO_ERROR = 0.02  # nats: while its standard error is larger, the ELBO is evaluated on further draws,
 ELBO_DRAWS = 40_000  # up to so many
 
@@ -224,19 +224,14 @@ def _optimise(
 def _check_alive(problem: ProblemLike, settings: Settings, run: Run, machine: Machine) -> None:
     """A run that has not had one finite step in any start will never have one: params only move on finite steps."""
     if run.step >= CHUNK and bool(np.all(np.asarray(run.loop.skipped) >= run.step)):
-        made = f"none of {run.step} steps from {settings.starts} starts had a finite ELBO and gradient"
-        raise _not_finite(problem, settings, machine.layout.like, made)
+        first_lacking = "gradient" if np.isfinite(np.concatenate(run.trace)).any() else "ELBO"
+        made = f"none of {run.step} steps from {settings.starts} starts had a finite {first_lacking}"
+        params = machine.layout.unflatten(run.loop.failure.row)
+        raise not_finite(problem, params, jax.random.key(settings.seed), settings.guide, made)
 
 
 def _settled(run: Run) -> bool:
     return run.converged_at is not None or run.stages >= stopping.STAGES
-
-
-def _not_finite(problem: ProblemLike, settings: Settings, params: Any, message: str) -> InferenceError:
-    """The error, at the first statement of the program that is to blame."""
-    spans = problem.not_finite_at(params, jax.random.key(settings.seed), BLAMED, settings.guide)
-    hint = "a density may be zero, or undefined, where the guide reaches"
-    return InferenceError([Diagnostic("PPL801", message, next(iter(spans), None), hint)], problem.sources)
 
 
 def _finish(
@@ -252,7 +247,7 @@ def _finish(
     if not np.isfinite(elbo) or np.any(np.isneginf(trace[-CHUNK:])):
         bad = float(np.mean(~np.isfinite(posterior.log_weight)))
         message = f"{bad:.2%} of the draws of the fitted guide have no finite log density"
-        raise _not_finite(problem, settings, params, message)
+        raise not_finite(problem, params, jax.random.key(settings.seed), settings.guide, message)
     names = tuple(s.name for s in problem.sites if not s.noise)
     posterior = posterior.cut(draws)
     return Fit(

@@ -233,15 +233,34 @@ class Problem(Replays):
 
     def not_finite_at(self, params: Params, key: Array, n: int, guide: str = "meanfield") -> tuple[Span, ...]:
         """The statements whose term of the log density is not finite for some of `n` draws from the guide."""
-        family, dtype, data = self.guide(guide), self._dtype(params), self._data(params["loc"])
+        bad = jax.tree.map(lambda x: bool(jnp.any(~jnp.isfinite(x))), self._terms(key, n, guide)(params))
+        return tuple(self._spans[t] for t in self._code.TERMS if bad[t])
 
-        def one(eps: dict[str, Array], noise: dict[str, Array]) -> dict[str, Array]:
-            point = replace(family.point(params, eps), rows=blocks.iterations(n))
-            out = self._code.model(replace(point, u={**point.u, **noise}), data, self.sizes)
-            return {t: ~jnp.isfinite(log_density(out, (t,))) for t in self._code.TERMS}
+    def steep_at(self, params: Params, key: Array, n: int, guide: str = "meanfield") -> Span | None:
+        """The first statement whose term of the log density has, inside a branch, a slope in the parameters that is not
+        finite for some of `n` draws from the guide; None if there is none."""
+        terms = self._terms(key, n, guide)
+        for t in self._code.TERMS:  # each by itself: 0 times the slope of another would be no number either
+            slopes = jax.jit(jax.grad(lambda params, t=t: jnp.sum(terms(params)[t])))(params)
+            if not all(bool(jnp.all(jnp.isfinite(x))) for x in jax.tree.leaves(slopes)):
+                return self._spans[t]
+        return None
 
-        bad = jax.vmap(one)(*self._base_draws(family, key, n, dtype, data))
-        return tuple(self._spans[t] for t in self._code.TERMS if bool(jnp.any(bad[t])))
+    def _terms(self, key: Array, n: int, guide: str) -> Callable[[Params], dict[str, Array]]:
+        """``f(params)``: the terms of the log density, each for `n` draws from the guide."""
+        family = self.guide(guide)
+
+        def terms(params: Params) -> dict[str, Array]:
+            dtype, data = self._dtype(params), self._data(params["loc"])
+
+            def one(eps: dict[str, Array], noise: dict[str, Array]) -> dict[str, Array]:
+                point = replace(family.point(params, eps), rows=blocks.iterations(n))
+                out = self._code.model(replace(point, u={**point.u, **noise}), data, self.sizes)
+                return {t: log_density(out, (t,)) for t in self._code.TERMS}
+
+            return jax.vmap(one)(*self._base_draws(family, key, n, dtype, data))
+
+        return terms
 
 
 def _own_part(draws: _Tree, axis: str | None) -> _Tree:

@@ -16,6 +16,7 @@ from jax import Array
 
 from ppl.diagnostics import Diagnostic, InferenceError, PplError
 from ppl.infer import SettingsError
+from ppl.infer.blame import not_finite
 from ppl.infer.start import starting_points
 from ppl.language.budget import BOUNDARY_BUDGET, Budget
 from ppl.problem import Problem
@@ -220,9 +221,6 @@ def _same_structure(params: Params, like: Params) -> Params:
     return given
 
 
-def _not_finite(problem: Problem, params: Params, guide: str, key: Array, n: int = 1000) -> InferenceError:
+def _not_finite(problem: Problem, params: Params, guide: str, key: Array) -> InferenceError:
     """The error, at the first statement of the program that is to blame."""
-    spans = problem.not_finite_at(params, key, n, guide)
-    message = "the log density is not finite for some draws from the guide: the ELBO has no gradient here"
-    hint = "a density may be zero, or undefined, where the guide reaches"
-    return InferenceError([Diagnostic("PPL801", message, next(iter(spans), None), hint)], problem.sources)
+    return not_finite(problem, params, key, guide, "the ELBO has no finite gradient at these parameters")

@@ -171,6 +171,9 @@ class StandIn:
     def not_finite_at(self, params: Params, key: Array, n: int, guide: str) -> tuple[Any, ...]:
         return ()
 
+    def steep_at(self, params: Params, key: Array, n: int, guide: str) -> None:
+        return None
+
     @property
     def branches(self) -> dict[str, Any]:
         return {f"g{k}": (f"u[{i}] > {self.guard_level[k]}", SPAN) for k, i in enumerate(self.guard_index)}
