@@ -57,7 +57,6 @@ class Replays(BoundProgram):
         """
         kind = jnp.result_type(float) if dtype is None else dtype
         like = {k: jnp.zeros(s, int if k in self._outcomes else kind) for k, s in self._shapes.items()}
-        reach = {s.name: 1e8 if s.support in ("real", "int", "ordered") else 50 for s in self.sites}
         data = self._data(like)
         most = 1 + sum(math.prod(shape) for shape in self._shapes.values()) if sweeps is None else sweeps
 
@@ -76,9 +75,7 @@ class Replays(BoundProgram):
                 new = {
                     s: assemble.values(out, self._code.SITES[s], shape, "prior") for s, shape in self._shapes.items()
                 }
-                # Beyond 50, the exponential of a transform is of no use; a place on the real line may be anywhere.
-                return {s: jnp.clip(jnp.nan_to_num(v), -reach[s], reach[s]).astype(like[s].dtype)
-                        for s, v in new.items()}  # fmt: skip
+                return {s: jnp.nan_to_num(v).astype(like[s].dtype) for s, v in new.items()}
 
             def step(state: tuple[dict[str, Array], Array, Array]) -> tuple[dict[str, Array], Array, Array]:
                 u, count, _ = state

@@ -166,7 +166,8 @@ class Point:
             shape = jnp.shape(u)
             safe = args if mask is None else _stand_in(mask, density, args)
             law, own = (density, safe) if drawn is None else drawn
-            prior = transform.inverse(samplers.draw(law, key, own, shape, u.dtype), *bounds)
+            value = transform.nearest(samplers.draw(law, key, own, shape, u.dtype), *bounds)
+            prior = transform.inverse(value, *bounds)
         back = None
         if self.constrained:
             inverse, inside = transform.inverse_or(u, *bounds)

@@ -43,6 +43,10 @@ class Transform(ABC):
         """The u with ``T(u) = z``; NaN or infinite where z is not inside the support."""
 
     @abstractmethod
+    def nearest(self, z: ArrayLike, *bounds: ArrayLike) -> Array:
+        """The number inside the support, finite and with room to move, that is nearest to z; NaN of NaN."""
+
+    @abstractmethod
     def log_det(self, u: ArrayLike, *bounds: ArrayLike) -> Array:
         """``log |dT/du|``."""
 
@@ -88,13 +92,22 @@ def _next_above(a: Array) -> Array:
     return jnp.maximum(jnp.nextafter(a, jnp.asarray(jnp.inf, a.dtype)), a + _limits(a)[0])
 
 
+def _at_least(z: Array, a: ArrayLike) -> Array:
+    """`z`, where it is not above `a` the next number that is."""
+    return jnp.maximum(z, _next_above(lax.stop_gradient(jnp.asarray(a, z.dtype))))
+
+
+def _at_most(z: Array, b: ArrayLike) -> Array:
+    return -_at_least(-z, -fn.real(b))
+
+
 def above(z: Array, a: ArrayLike) -> Array:
     """`z`, where it is not above `a` the next number that is, with the derivative of `z`."""
-    return _shifted(z, jnp.maximum(z, _next_above(lax.stop_gradient(jnp.asarray(a, z.dtype)))))
+    return _shifted(z, _at_least(z, a))
 
 
 def _below(z: Array, b: ArrayLike) -> Array:
-    return _shifted(z, jnp.minimum(z, -_next_above(lax.stop_gradient(-jnp.asarray(b, z.dtype)))))
+    return _shifted(z, _at_most(z, b))
 
 
 @dataclass(frozen=True)
@@ -106,6 +119,10 @@ class Real(Transform):
 
     def inverse(self, z: ArrayLike, *bounds: ArrayLike) -> Array:
         return fn.real(z)
+
+    def nearest(self, z: ArrayLike, *bounds: ArrayLike) -> Array:
+        z = fn.real(z)
+        return jnp.clip(z, -_limits(z)[1], _limits(z)[1])
 
     def log_det(self, u: ArrayLike, *bounds: ArrayLike) -> Array:
         return jnp.zeros_like(fn.real(u))
@@ -139,6 +156,12 @@ class HalfLine(Transform):
     def inverse(self, z: ArrayLike, *bounds: ArrayLike) -> Array:
         return jnp.log(self._distance(z, *bounds))
 
+    def nearest(self, z: ArrayLike, *bounds: ArrayLike) -> Array:
+        # Beyond the largest finite number `forward` stands still while `log_det` grows: guides are to start below it.
+        z = fn.real(z)
+        most = float(np.finfo(z.dtype).eps) * _limits(z)[1]
+        return _at_least(jnp.minimum(z, most), *bounds) if self.sign > 0 else _at_most(jnp.maximum(z, -most), *bounds)
+
     def log_det(self, u: ArrayLike, *bounds: ArrayLike) -> Array:
         return jnp.broadcast_to(fn.real(u), jnp.broadcast_shapes(jnp.shape(u), *map(jnp.shape, bounds)))
 
@@ -170,6 +193,9 @@ class Interval(Transform):
     def inverse(self, z: ArrayLike, *bounds: ArrayLike) -> Array:
         z = fn.real(z)
         return jnp.log(z - fn.real(bounds[0])) - jnp.log(fn.real(bounds[1]) - z)
+
+    def nearest(self, z: ArrayLike, *bounds: ArrayLike) -> Array:
+        return _at_most(_at_least(fn.real(z), bounds[0]), bounds[1])
 
     def log_det(self, u: ArrayLike, *bounds: ArrayLike) -> Array:
         u = fn.real(u)

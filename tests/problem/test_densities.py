@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,6 +12,7 @@ from scipy import stats
 from scipy.special import softmax
 
 import ppl
+from ppl.infer.start import PRIOR_DRAWS, place_starts
 
 SPIKE = """
 s ~ Normal(0, 1)
@@ -81,6 +84,30 @@ def test_prior_draws_follow_the_program_through_a_chain() -> None:
         assert abs(z[:, t].mean() - mean) < 5 * np.sqrt(var / 20000)
         assert abs(z[:, t].var() / var - 1) < 0.06
         mean, var = 0.9 * mean, 0.81 * var + 0.01
+
+
+@pytest.mark.parametrize("wide", [False, True], ids=["float32", "float64"])
+@pytest.mark.parametrize(("prior", "law"), [
+    ("Normal(330000000, 1000000)", stats.norm(3.3e8, 1e6)),
+    ("Normal(1700000000, 1000)", stats.norm(1.7e9, 1e3)),
+    ("LogNormal(69.8, 0.5)", stats.lognorm(0.5, scale=np.exp(69.8))),
+    ("HalfNormal(1e-33)", stats.halfnorm(scale=1e-33)),
+])  # fmt: skip
+def test_prior_draws_of_any_size(prior: str, law: Any, wide: bool) -> None:
+    with jax.enable_x64(wide):
+        problem = ppl.compile(f"t ~ {prior}\nfactor 0").bind()
+        u = problem.prior_draws(jax.random.key(0), PRIOR_DRAWS + 16)
+        places = place_starts(problem.init_params(), u, 16)[0]["loc"]["t"]
+        both = jnp.concatenate([u["t"], places])
+        z, starts = np.split(np.asarray(jax.jit(jax.vmap(problem.constrain))({"t": both})["t"], np.float64), [-16])
+    assert stats.kstest(z, law.cdf).pvalue > 1e-3
+    assert np.all((law.cdf(starts) > 1e-4) & (law.cdf(starts) < 1 - 1e-4))
+
+
+def test_prior_draws_of_ordered_places_of_any_size() -> None:
+    problem = ppl.compile("c: ordered[2] ~ Normal(330000000, 1000000)\nfactor 0").bind()
+    c = np.asarray(jax.vmap(problem.constrain)(problem.prior(jax.random.key(0), 2000))["c"], np.float64)
+    assert stats.kstest(c.mean(axis=1), stats.norm(3.3e8, 1e6 / np.sqrt(2)).cdf).pvalue > 1e-3
 
 
 def test_noise_moves_with_its_arguments_and_adds_nothing_to_the_density() -> None:

@@ -117,3 +117,14 @@ def test_bounds_broadcast_with_the_variable() -> None:
     for transform, bounds in ((supports.lower, (bound,)), (supports.interval, (bound, bound + 1.0))):
         for method in (transform.forward, transform.log_det, transform.slope, transform.inverse, transform.contains):
             assert jax.eval_shape(method, u, *bounds).shape == (3, 4)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_nearest_number_inside(name: str, precision: str) -> None:
+    transform, bounds, _ = CASES[name]
+    inside = transform.forward(jnp.linspace(-3.0, 3.0, 7, dtype=precision), *bounds)
+    np.testing.assert_array_equal(transform.nearest(inside, *bounds), inside)
+    beyond = transform.nearest(jnp.asarray([-jnp.inf, *bounds, jnp.inf], precision), *bounds)
+    assert beyond.dtype == precision and jnp.all(transform.contains(beyond, *bounds))
+    assert jnp.all(jnp.isfinite(transform.inverse(beyond, *bounds)))
+    assert jnp.isnan(transform.nearest(jnp.asarray(jnp.nan, precision), *bounds))
