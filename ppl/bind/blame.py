@@ -142,7 +142,7 @@ def _made_in(s: ir.Statement) -> Iterator[str]:
 
 def place(space: Space, k: int) -> str:
     """`` at t = 7, j = 2``; nothing outside loops."""
-    items = [f"{loop.var.name} = {_at(space, loop, k)}" for loop in space.loops]
+    items = [f"{loop.var.name} = {_at(space, loop, k)}" for loop in space.loops if not loop.var.name.startswith("_")]
     return f" at {', '.join(items)}" if items else ""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from ppl.bind.states import states_of
 from ppl.bind.sums import sums_of
 from ppl.core import ir, poly
 from ppl.core.reads import expressions_of, reached
@@ -51,7 +52,7 @@ class Decided:
     def __init__(self, program: ir.Program, definitions: Mapping[str, ir.Expr]) -> None:
         self.guards, self.definitions = program.guards, definitions
         self.draws = {s.site: s for _, s in ir.blocks(program.body) if isinstance(s, ir.Sample)}
-        self.sums = sums_of(program)
+        self.made = {**sums_of(program), **states_of(program)}
         self.types = {s.name: s.type for s in program.sites} | {a.name: a.type for a in program.arrays}
 
     def within(self, e: ir.Expr, around: Sequence[ir.Loop]) -> bool:
@@ -109,8 +110,8 @@ class Decided:
                 return x.site, self.ends(x.site)
             case ir.Var() | ir.Cell():
                 name = x.array if isinstance(x, ir.Cell) else x.name
-                if name in self.sums and name not in self.definitions:
-                    return name, self.sums[name].parts
+                if name in self.made and name not in self.definitions:
+                    return name, self.made[name].parts
                 return name, (self.definitions[name],) if name in self.definitions else self.ends(name)
             case _:
                 return None

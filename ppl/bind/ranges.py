@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,9 +11,10 @@ import numpy as np
 from ppl.bind.evaluate import Evaluator
 from ppl.bind.functions import Array, apply
 from ppl.bind.iterate import range_of
+from ppl.bind.states import State, states_of
 from ppl.bind.sums import Sum, summed, sums_of
 from ppl.bind.walk import Walk
-from ppl.core import ir
+from ppl.core import ir, poly
 from ppl.core.extent import Extent
 from ppl.core.functions import KNOWN
 from ppl.core.reads import assigned, reached
@@ -39,6 +40,7 @@ def known(v: Array) -> Interval:
 
 
 ANY = Interval(np.array([-INF]), np.array([INF]))
+NONE = Interval(np.array([INF]), np.array([-INF]))  # of no values
 
 
 @dataclass(frozen=True)
@@ -49,14 +51,23 @@ class Ranges:
     guards: tuple[ir.Guard, ...]
     draws: Mapping[str, ir.Sample]
     sums: Mapping[str, Sum]
+    states: Mapping[str, State]
+    loops: Mapping[str, ir.Loop]  # by their variables
     assigned: Mapping[str, Interval]
+    pending: frozenset[str] = frozenset()  # state whose interval is being found
 
     def of(self, e: ir.Expr, ev: Evaluator) -> Interval:
         """An interval that holds `e`; the whole line where nothing better is known."""
-        if not e.random:
-            v = ev.value(e)
-            return ANY if v is None else known(v)
+        v = None if e.random else ev.value(e)
+        if v is not None:
+            return known(v)
         match e:
+            case ir.LoopVar() if e.name in self.loops:
+                return _iterations(self.loops[e.name], ev)
+            case ir.Index() if not e.random:
+                return self.of(e.base, ev)
+            case ir.Var() if e.name in self.states and e.name not in self.pending:
+                return self.state(e.name, ev)
             case ir.Var() if e.name in self.draws:
                 return self.site(self.draws[e.name], ev)
             case ir.Var() if e.name in ev.definitions:
@@ -82,11 +93,55 @@ class Ranges:
                 return ANY
 
     def total(self, s: Sum, ev: Evaluator) -> Interval:
-        cases, times = s.cases(), range_of(s.loop, ev)
-        if not cases or times is None:
+        times = range_of(s.loop, ev)
+        if times is None:
             return ANY
-        x = self.of(s.init, ev)
-        return Interval(x.lo + times.extent * min(*cases, 0.0), x.hi + times.extent * max(*cases, 0.0))
+        x, each = self.of(s.init, ev), self.of(s.delta, ev)
+        ends = min(each.lo.min(), 0.0), max(each.hi.max(), 0.0)
+        below, above = (np.where(times.extent > 0, times.extent.clip(1) * end, 0.0) for end in ends)
+        return Interval(x.lo + below, x.hi + above)
+
+    def state(self, name: str, ev: Evaluator) -> Interval:
+        """Of what a loop carries, in any iteration: of its first value and all that it is assigned, which may be other
+        state as it is, and of as many steps from these as there are iterations before it."""
+        group, values = self.flows(name, ev)
+        space = ev.space
+        while space.parent is not None and any(s.loop in space.loops for s in group):
+            space = space.parent
+        outer = ev.at(space)
+        inner = replace(self, pending=self.pending.union(*(s.carried for s in group)))
+        out, steps = NONE, known(np.zeros(1))
+        for s, e in values:
+            if not _reads(e, inner.pending, ev.definitions):
+                out = union(out, inner.of(e, outer))
+                continue
+            step = _step(e, s.entry, ev.definitions)
+            if step is None or _reads(step, inner.pending, ev.definitions) or self.pending or len(group) > 1:
+                return ANY
+            steps = union(steps, inner.of(step, outer))
+        times = range_of(group[0].loop, outer)
+        if times is None or not times.total:
+            return ANY
+        n = times.longest - (name == group[0].entry)
+        below, above = (n * end if n and end else 0.0 for end in (steps.lo.min(), steps.hi.max()))
+        return Interval(out.lo.min(keepdims=True) + below, out.hi.max(keepdims=True) + above)
+
+    def flows(self, name: str, ev: Evaluator) -> tuple[list[State], list[tuple[State, ir.Expr]]]:
+        """The state whose values reach `name` as they are, and what else is assigned to it."""
+        group: list[State] = []
+        values: list[tuple[State, ir.Expr]] = []
+        queue = [name]
+        while queue:
+            s = self.states[queue.pop()]
+            if s in group:
+                continue
+            group.append(s)
+            for e in (s.init, *_new_values(s.out, s.entry, ev.definitions)):
+                if isinstance(e, ir.Var) and e.name in self.states:
+                    queue.append(e.name)
+                else:
+                    values.append((s, e))
+        return group, values
 
     def site(self, s: ir.Sample, ev: Evaluator) -> Interval:
         d = named(s.distribution)
@@ -222,7 +277,7 @@ def ranges_of(program: ir.Program) -> Ranges:
     filled = {s.array for _, s in ir.blocks(program.body) if isinstance(s, ir.Fill)}
     return Ranges(
         program.guards, {k: s for k, s in draws.items() if k not in filled or s.outcome is not None}, sums_of(program),
-        {},
+        states_of(program), {s.var.name: s for _, s in ir.blocks(program.body) if isinstance(s, ir.Loop)}, {},
     )  # fmt: skip
 
 
@@ -239,7 +294,7 @@ def with_assigned(ranges: Ranges, program: ir.Program, walk: Walk, ev: Evaluator
             return
         active = np.ones(at.space.size, bool) if s.mask is None else at.truth(s.mask)[0]
         for e in _new_values(s.value, s.array, at.definitions):
-            x = ANY if _reads(e, s.array, at.definitions) else ranges.of(e, at)
+            x = ANY if _reads(e, {s.array}, at.definitions) else ranges.of(e, at)
             lo, hi = (np.broadcast_to(end, active.shape)[active] for end in (x.lo, x.hi))
             one = Interval(lo.min(keepdims=True), hi.max(keepdims=True)) if lo.size else None
             if one is not None:
@@ -253,18 +308,39 @@ def with_assigned(ranges: Ranges, program: ir.Program, walk: Walk, ev: Evaluator
     return replace(ranges, assigned=found)
 
 
-def _new_values(e: ir.Expr, array: str, definitions: Mapping[str, ir.Expr]) -> Iterator[ir.Expr]:
-    """What an element may be assigned, but for another element of its array."""
+def _new_values(e: ir.Expr, name: str, definitions: Mapping[str, ir.Expr]) -> Iterator[ir.Expr]:
+    """What state, or an element of an array, may be assigned, but for the value it has or another of these elements."""
     match e:
         case ir.Select():
-            yield from (x for arm in (e.then, e.orelse) for x in _new_values(arm, array, definitions))
+            yield from (x for arm in (e.then, e.orelse) for x in _new_values(arm, name, definitions))
         case ir.Var() if e.name in definitions:
-            yield from _new_values(definitions[e.name], array, definitions)
-        case ir.Cell() if e.array == array:
+            yield from _new_values(definitions[e.name], name, definitions)
+        case ir.Cell() | ir.Var() if _name(e) == name:
             pass
         case _:
             yield e
 
 
-def _reads(e: ir.Expr, array: str, definitions: Mapping[str, ir.Expr]) -> bool:
-    return any(isinstance(x, ir.Cell) and x.array == array for x in reached((e,), assigned(definitions)))
+def _reads(e: ir.Expr, names: Collection[str], definitions: Mapping[str, ir.Expr]) -> bool:
+    return any(_name(x) in names for x in reached((e,), assigned(definitions)))
+
+
+def _name(x: ir.Expr) -> str:
+    return x.name if isinstance(x, ir.Var) else x.array if isinstance(x, ir.Cell) else ""
+
+
+def _step(e: ir.Expr, state: str, definitions: Mapping[str, ir.Expr]) -> ir.Expr | None:
+    """What a value adds to the state that it reads; None if it does not add to it."""
+    p = poly.to_poly(e, lambda v: definitions.get(v.name) if isinstance(v, ir.Var) else None)
+    own = next((a for a in poly.atoms(p) if isinstance(a, ir.Var) and a.name == state), None)
+    split = None if own is None else poly.split_affine(p, own)
+    return poly.to_expr(split[1], ir.INT) if split is not None and split[0] == poly.constant(1.0) else None
+
+
+def _iterations(loop: ir.Loop, ev: Evaluator) -> Interval:
+    """The values of a loop's variable, where it is not known."""
+    r = range_of(loop, ev)
+    if r is None or not r.total:
+        return ANY
+    some = r.extent > 0
+    return known(np.stack([r.lo[some], (r.lo + r.extent)[some] - 1]).reshape(1, -1))

@@ -22,10 +22,6 @@ class Sum:
         mask = () if self.loop.mask is None else (self.loop.mask,)
         return (self.init, self.delta, self.loop.lo, self.loop.hi, *mask)
 
-    def cases(self) -> list[float]:
-        """The numbers that `delta` may be; none if it is more than choices between numbers."""
-        return _cases(self.delta)
-
 
 def sums_of(program: ir.Program) -> Mapping[str, Sum]:
     """By the variable that holds the sum or, of a comprehension, the array whose sum it is."""
@@ -46,18 +42,3 @@ def summed(e: ir.Expr) -> str:
             return v.name
         case _:
             return ""
-
-
-def _cases(e: ir.Expr) -> list[float]:
-    match e:
-        case ir.Lit(value=int() | float() as v):
-            return [float(v)]
-        case ir.Select():
-            both = _cases(e.then), _cases(e.orelse)
-            return [*both[0], *both[1]] if all(both) else []
-        case ir.Op(op="to_real" | "to_int", args=(x,)):
-            return _cases(x)
-        case ir.Op(op="neg", args=(x,)):
-            return [-v for v in _cases(x)]
-        case _:
-            return []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ppl.core import ir
 from ppl.diagnostics import counted, did_you_mean
-from ppl.elaborate import arrays, densities, expressions, functions, linear, sides
+from ppl.elaborate import arrays, densities, expressions, functions, linear, logits, sides
 from ppl.elaborate.context import ERROR, Context
 from ppl.language.distributions import DENSITY_FUNCTIONS, DISTRIBUTIONS, SAMPLER
 from ppl.language.functions import FUNCTIONS, NEED_ELEMENTS, Builtin
@@ -64,7 +64,7 @@ def builtin_call(ctx: Context, f: Builtin, args: list[ir.Expr], e: ast.Call) -> 
     dims = arrays.broadcast(ctx, [a.type for a in args], e.span, f"`{f.name}`")
     if dims is None:
         return ERROR
-    out = ir.Op(f.name, tuple(args), ir.Type(base, dims), random, e.span)
+    out = logits.of_function(ctx, ir.Op(f.name, tuple(args), ir.Type(base, dims), random, e.span))
     if f.kind == "jump" and random:
         ctx.decided(out, e.span)
     return sides.sided(ctx, out)

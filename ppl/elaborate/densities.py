@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from ppl.core import ir
 from ppl.diagnostics import Span, counted
-from ppl.elaborate import arrays, expressions, laws, statements
+from ppl.elaborate import arrays, expressions, laws, logits, statements
 from ppl.elaborate.context import ERROR, Context, Local
 from ppl.language.distributions import DISTRIBUTIONS, PARTS, DensityFunction
 from ppl.record import record
@@ -42,7 +42,9 @@ def call(ctx: Context, f: DensityFunction, args: list[ir.Expr], e: ast.Call) -> 
     dims = arrays.broadcast(ctx, types, e.span, f"`{e.name}`")
     if dims is None:
         return ERROR
-    value = ir.Op(e.name, tuple(args), ir.Type("real", dims), any(a.random for a in args), e.span)
+    if f.part == "lpmf":
+        d, rest = logits.of_distribution(ctx, d, tuple(rest))
+    value = ir.Op(f"{d.name}_{f.part}", (y, *rest), ir.Type("real", dims), any(a.random for a in args), e.span)
     return inside_support(ctx, f, y, tuple(rest), value, e)
 
 

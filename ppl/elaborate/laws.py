@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ppl.core import ir
 from ppl.diagnostics import Span, counted, did_you_mean
-from ppl.elaborate import arrays, densities, discrete, expressions
+from ppl.elaborate import arrays, densities, discrete, expressions, logits
 from ppl.elaborate.context import ERROR, Context
 from ppl.language.distributions import (
     DISTRIBUTIONS,
@@ -43,7 +43,7 @@ def distribution(ctx: Context, call: ast.Call) -> tuple[Distribution, tuple[ir.E
         if not lo < hi:
             ctx.error("PPL301", f"`Uniform({lo}, {hi})` is empty: lo must be below hi", call.span)
             return None
-    return d, args
+    return logits.of_distribution(ctx, d, args)
 
 
 def arguments(ctx: Context, d: Distribution, call: ast.Call) -> tuple[ir.Expr, ...] | None:

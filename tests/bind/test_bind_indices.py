@@ -147,3 +147,38 @@ def test_a_count_stays_between_zero_and_the_length_of_its_loop(count: str) -> No
             model.bind({"n": 4 + rest, "b": [0.1 * j for j in range(4 + rest)]})
         reach = {"k": "0 to 4", "k - 1": "0 to 4", "3 - k": "-1 to 3"}[index]
         assert f"reaches from {reach}, outside an array of size 4" in str(caught.value)
+
+
+HELD = {
+    "the place of the largest": "best = 0\nfor k in 1..3 { if u[k] > u[best] { best = k } }",
+    "the same in two loops":
+        "best = 0\nfor i in 0..2 { for k in 0..3 { if u[k] > i + u[best] { best = k } } }",
+    "a counter after its loop": "best = 0\nfor k in 0..2 { if u[k] > 0 { best = best + 1 } }",
+    "a counter downwards": "best = 2\nfor k in 0..2 { if u[k] > 0 { best = best - 1 } }",
+    "a streak, before it grows":
+        "best = 0\nfor k in 0..3 { factor u[best]\nbest = if u[k] > 0 then best + 1 else 0 }\nbest = 0",
+    "steps of a while": "best = 0\nwhile u[best] > 0.3 limit 2 { best = best + 1 }",
+    "data": "best = 0\nfor k in 0..3 { if u[k] > 0 { best = g[k] } }",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", HELD)
+def test_state_is_between_all_that_it_is_assigned(name: str) -> None:
+    text = "data g: int[3]\nu: real[3] ~ Normal(0, 1)\n" + HELD[name] + "\nobserve 1 ~ Normal(u[best], 1)"
+    ppl.compile(text).bind({"g": [2, 0, 1]})
+    if name == "data":
+        with pytest.raises(PplError, match="reaches from 0 to 3"):
+            ppl.compile(text).bind({"g": [2, 0, 3]})
+
+
+@pytest.mark.parametrize("text", [
+    "best = 0\nfor k in 1..4 { if u[k - 1] > 0 { best = k } }",
+    "best = 0\nfor k in 0..3 { if u[k] > 0 { best = best + 1 } }",
+    "best = 0\nfor k in 0..3 { if u[k] > 0 { best = 2 * best + 1 } }",
+    "best = 0\nfor i in 0..2 { for k in 0..2 { if u[k] > 0 { best = best + 1 } } }",
+    "best = 0\nc = 1\nfor k in 0..3 { if u[k] > 0 { best = c\nc = best + c } }",
+])  # fmt: skip
+def test_state_that_may_leave(text: str) -> None:
+    with pytest.raises(PplError) as caught:
+        ppl.compile("u: real[3] ~ Normal(0, 1)\n" + text + "\nobserve 1 ~ Normal(u[best], 1)").bind()
+    assert [d.code for d in caught.value.diagnostics] == ["PPL603"]

@@ -1,0 +1,28 @@
+"""Probabilities that are written as `inv_logit` keep their digits where they round to 0 or 1."""
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+import ppl
+
+FORMS = {
+    "an observation": ("observe 0 ~ Bernoulli(inv_logit(x))", -20.0),
+    "a variable": ("p = inv_logit(x)\nobserve 0 ~ Bernoulli(p)", -20.0),
+    "a complement": ("observe 1 ~ Bernoulli(1 - inv_logit(x))", -20.0),
+    "a branch": ("p = if x > 5 then inv_logit(x) else inv_logit(2 * x)\nobserve 0 ~ Bernoulli(p)", -20.0),
+    "a vector": ("v = [x, -x]\nobserve [0, 1] ~ Bernoulli(inv_logit(v))", -40.0),
+    "a logarithm": ("factor log(1 - inv_logit(x))", -20.0),
+    "log1m": ("factor log1m(inv_logit(x))", -20.0),
+    "log": ("factor log(inv_logit(-x))", -20.0),
+    "a density": ("factor Bernoulli_lpmf(0, inv_logit(x))", -20.0),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_log_odds_in_single_precision(form: str) -> None:
+    text, expected = FORMS[form]
+    with jax.enable_x64(False):
+        problem = ppl.compile(f"x ~ Uniform(-100, 100)\n{text}").bind()
+        found = problem.log_joint({"x": jnp.asarray(20.0)}) + jnp.log(200.0)
+    assert float(found) == pytest.approx(expected, rel=1e-5)
