@@ -130,8 +130,8 @@ RULES = {
     "PPL701": "More than 10^8 elements or iterations.",
     "PPL801": (
         "No gradient step is possible where the ELBO or its gradient is infinite or undefined. The line named has a "
-        "density that is zero or undefined where the guide reaches, or a slope that is, as that of `sqrt` at 0. Exit code "
-        "4."
+        "density that is zero or undefined where the guide reaches, or a slope that is, as that of `sqrt` at 0. Exit "
+        "code 4."
     ),
     "PPL802": (
         "The stop rule was not met, and --require-converged asks for an error then. The fit is printed and saved all"

@@ -35,7 +35,16 @@ def refuse(message: str, hint: str | None = None) -> CheckpointError:
 
 @contextmanager
 def replacing(path: Path) -> Generator[Path]:
-    """A temporary path beside `path` that takes its name when the block ends well: readers never see half a file."""
+    """A temporary path beside `path` that takes its name when the block ends well: readers never see half a file.
+
+    Of a symbolic link, what it points to is replaced. To what is no regular file, a pipe or a device, is written."""
+    if is_special(path):
+        with tempfile.TemporaryDirectory() as folder:
+            temporary = Path(folder, "content")
+            yield temporary
+            path.write_bytes(temporary.read_bytes())
+        return
+    path = _linked(path)
     handle, name = tempfile.mkstemp(prefix=_beside(path), dir=path.parent)
     os.close(handle)
     temporary = Path(name)
@@ -48,6 +57,15 @@ def replacing(path: Path) -> Generator[Path]:
         raise
 
 
+def is_special(path: Path) -> bool:
+    """Whether there is something at `path` that is neither a regular file nor a directory."""
+    return path.exists() and not path.is_file() and not path.is_dir()
+
+
+def _linked(path: Path) -> Path:
+    return Path(os.path.realpath(path))
+
+
 def _beside(path: Path) -> str:
     return f".{path.name}."
 
@@ -55,6 +73,7 @@ def _beside(path: Path) -> str:
 def remove_leftovers(path: Path) -> None:
     """Removes what processes that were killed while they wrote `path` have left beside it. What is younger than
     LEFTOVER may still be written."""
+    path = _linked(path)
     begins, before = _beside(path), time.time() - LEFTOVER
     with suppress(OSError):
         for other in path.parent.iterdir():
@@ -99,12 +118,15 @@ def read(path: Path) -> bytes:
 def parse(content: bytes, path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """What `save` wrote to `path`, from the content of that file. Raises :class:`CheckpointError` if it is something
     else."""
+    damaged = refuse(f"{path} is not a checkpoint, or it is damaged")
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
         header = dict[str, Any](json.loads(str(arrays.pop("header"))))
-    except (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile, AttributeError) as error:
-        raise refuse(f"{path} is not a checkpoint, or it is damaged") from error
+    except (OSError, ValueError, TypeError, KeyError, EOFError, AttributeError, zipfile.BadZipFile) as error:
+        raise damaged from error
+    except (MemoryError, OverflowError) as error:  # it says that it has more numbers than there can be
+        raise damaged from error
     if header.get("format") != FORMAT:
         raise refuse(f"{path} is not a checkpoint that this version can read")
     return header, arrays

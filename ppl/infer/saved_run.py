@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ppl.infer.checkpoint import parse, read, refuse, remove_leftovers, save
+from ppl.infer.checkpoint import is_special, parse, read, refuse, remove_leftovers, save
 from ppl.infer.hosts import Hosts
 from ppl.infer.run import PHASES, Run
 from ppl.infer.settings import BEFORE, Settings
@@ -32,7 +32,8 @@ _FIELDS = (
 )  # fmt: skip
 _ROWS = ("rows", "elbos", "starts", "averaged")
 _CHUNK = ("elbo", "mean", "m2", "batch_m2", "batches", "scale")
-_ANOTHER = "delete it, or give --checkpoint another path"
+_ELSEWHERE = "give --checkpoint another path"
+_ANOTHER = f"delete it, or {_ELSEWHERE}"
 ONLY = ""  # the name of a run that is alone in its file
 
 Saved = tuple[dict[str, Any], dict[str, np.ndarray]]
@@ -58,6 +59,8 @@ class Checkpoint:
             if hosts.first and (path.is_dir() or not path.parent.is_dir()):
                 what = "it is a directory" if path.is_dir() else "there is no such directory"
                 raise refuse(f"the checkpoint {path} cannot be written: {what}")
+            if hosts.first and is_special(path):
+                raise refuse(f"the checkpoint {path} cannot be resumed: it is no regular file", _ELSEWHERE)
             if hosts.first:
                 remove_leftovers(path)
         opened = Checkpoint(path, hosts)

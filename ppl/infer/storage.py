@@ -132,7 +132,7 @@ def load_fit(path: str | Path, problem: ProblemLike | None = None) -> Fit:
 
 def _fit(header: dict[str, Any], tree: xarray.DataTree, problem: ProblemLike | None) -> Fit:
     def values(group: str, index: Any = ()) -> dict[str, Any]:
-        return {str(k): v.values[index] for k, v in tree[group].data_vars.items()}
+        return {k: v[index] for k, v in datasets.values(tree, group).items()}
 
     posterior, stats = values("posterior", 0), values("sample_stats", 0)
     latents, reports = tuple(header["latents"]), tuple(header["reports"])

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,6 +17,8 @@ from ppl.diagnostics import Diagnostic, PplError
 
 T = TypeVar("T")
 
+LEAD = "chain", "draw"
+NAME = "program_name"  # attribute of a variable that goes by another name in the file
 SAMPLES = "pplc_samples", "pplc-samples-1"  # header and format of the draws of a sampler
 
 
@@ -56,12 +58,9 @@ def read_draws(path: str | Path) -> SavedDraws | None:
     """The draws that `infer --method --out` saved, None if the file is something else. Raises OSError as `read`."""
 
     def build(header: dict[str, Any], tree: xarray.DataTree) -> SavedDraws:
-        def values(group: str) -> dict[str, Any]:
-            return {str(k): v.values for k, v in tree[group].data_vars.items()}
-
-        latents, posterior = tuple(header["latents"]), values("posterior")
+        latents, posterior = tuple(header["latents"]), values(tree, "posterior")
         draws = {k: np.concatenate(posterior[k]) for k in latents}
-        free = values("unconstrained_posterior")
+        free = values(tree, "unconstrained_posterior")
         return SavedDraws(header["name"], latents, draws, {k: free[k] for k in latents})
 
     try:
@@ -78,10 +77,38 @@ def write(tree: xarray.DataTree, path: Path) -> None:
     path.write_bytes(tree.to_netcdf(engine="h5netcdf"))
 
 
+def values(tree: xarray.DataTree, group: str) -> dict[str, Any]:
+    """The arrays of a group, by their names in the program."""
+    return {str(v.attrs.get(NAME, k)): v.values for k, v in tree[group].data_vars.items()}
+
+
+def _dataset(variables: Mapping[str, tuple[tuple[str, ...], Any]], stored: Mapping[str, str]) -> xarray.Dataset:
+    """Arrays with their dimensions, under the names that `_stored` gives them."""
+    attrs = {k: {} if stored[k] == k else {NAME: k} for k in variables}
+    return _numbered(xarray.Dataset({stored[k]: (*v, attrs[k]) for k, v in variables.items()}))
+
+
+def _stored(names: Iterable[str], dimensions: Iterable[str]) -> dict[str, str]:
+    """The names of variables in a dataset: their own, longer by underscores where a dimension has that name."""
+    found = {name: name for name in names}
+    reserved = {*LEAD, *dimensions}
+    for name in [name for name in found if name in reserved]:
+        other = name
+        while other in {*reserved, *found, *found.values()}:
+            other += "_"
+        found[name] = other
+    return found
+
+
 def draws(values: Mapping[str, Any], chains: bool = False) -> xarray.Dataset:
     """Arrays with a leading axis of draws (with `chains`, of chains and draws)."""
     whole = {k: _numbers(v) if chains else _numbers(v)[None] for k, v in values.items()}
-    return _numbered(xarray.Dataset({k: (("chain", "draw", *dims(k, v.ndim - 2)), v) for k, v in whole.items()}))
+    return _whole(whole, LEAD)
+
+
+def _whole(arrays: Mapping[str, Any], lead: tuple[str, ...] = ()) -> xarray.Dataset:
+    variables = {k: ((*lead, *dims(k, np.ndim(v) - len(lead))), v) for k, v in arrays.items()}
+    return _dataset(variables, _stored(variables, (d for axes, _ in variables.values() for d in axes)))
 
 
 def observed_elements(log_likelihood: Mapping[str, Any]) -> dict[str, Any]:
@@ -94,36 +121,46 @@ def observed_elements(log_likelihood: Mapping[str, Any]) -> dict[str, Any]:
 def draws_of(values: Mapping[str, Any], seen: Mapping[str, Any]) -> xarray.Dataset:
     """As `draws`, of the elements that are `seen` (see `observed_elements`) alone: ArviZ's loo adds up all that are
     there."""
-    return _merged([_some(name, _numbers(x)[None], seen.get(name), ("chain", "draw")) for name, x in values.items()])
+    return _elements({k: _numbers(x)[None] for k, x in values.items()}, seen, LEAD)
+
+
+def _elements(arrays: Mapping[str, Any], seen: Mapping[str, Any], lead: tuple[str, ...] = ()) -> xarray.Dataset:
+    axes = {d for k, x in arrays.items() for d in dims(k, x.ndim - len(lead))}
+    stored = _stored(arrays, {*axes, *map(_along, seen)})
+    return _merged([_some(k, x, seen.get(k), lead, stored) for k, x in arrays.items()])
+
+
+def _along(name: str) -> str:
+    return f"{name}_observed"
 
 
 def _merged(parts: list[xarray.Dataset]) -> xarray.Dataset:
     return xarray.merge(parts, join="exact", compat="no_conflicts")
 
 
-def _some(name: str, value: Any, seen: Any, lead: tuple[str, ...]) -> xarray.Dataset:
+def _some(name: str, value: Any, seen: Any, lead: tuple[str, ...], stored: Mapping[str, str]) -> xarray.Dataset:
     """One variable with the axes `lead`, and of the others the elements that are `seen`, by its first axes; all where
     that is None. They keep their indices as coordinates; where they do not lie on a grid, they lie along one dimension
     ``NAME_observed``, along which ``NAME_dim_0``, ... are coordinates.
     """
     axes = dims(name, value.ndim - len(lead))
     if seen is None:
-        return _numbered(xarray.Dataset({name: ((*lead, *axes), value)}))
+        return _dataset({name: ((*lead, *axes), value)}, stored)
     if not seen.any():
         return xarray.Dataset()
     everything, own = (slice(None),) * len(lead), axes[: seen.ndim]
     indices = [np.flatnonzero(seen.any(axis=tuple(a for a in range(seen.ndim) if a != k))) for k in range(seen.ndim)]
     grid = np.ix_(*indices)
     if seen[grid].all():
-        kept = _numbered(xarray.Dataset({name: ((*lead, *axes), value[(*everything, *grid)])}))
+        kept = _dataset({name: ((*lead, *axes), value[(*everything, *grid)])}, stored)
         return kept.assign_coords(dict(zip(own, indices, strict=True)))
-    along = f"{name}_observed"
-    kept = _numbered(xarray.Dataset({name: ((*lead, along, *axes[seen.ndim :]), value[(*everything, seen)])}))
+    along = _along(name)
+    kept = _dataset({name: ((*lead, along, *axes[seen.ndim :]), value[(*everything, seen)])}, stored)
     return kept.assign_coords({a: (along, i) for a, i in zip(own, np.nonzero(seen), strict=True)})
 
 
 def arrays(values: Mapping[str, Any]) -> xarray.Dataset:
-    return _numbered(xarray.Dataset({k: (dims(k, np.ndim(v)), _numbers(v)) for k, v in values.items()}))
+    return _whole({k: _numbers(v) for k, v in values.items()})
 
 
 def _numbers(value: Any) -> Any:
@@ -148,5 +185,7 @@ def data(
     elements that are not `seen` (see `observed_elements`) the former has the others and the latter all."""
     seen = seen or {}
     rest = {k: v for k, v in values.items() if k not in observed or k in seen}
-    parts = [_some(name, _numbers(x), seen.get(name), ()) for name, x in observed.items()]
-    return {"observed_data": _merged(parts), "constant_data": arrays(rest)}
+    return {
+        "observed_data": _elements({k: _numbers(x) for k, x in observed.items()}, seen),
+        "constant_data": arrays(rest),
+    }

@@ -47,18 +47,15 @@ def load_samples(path: str | Path, problem: Problem | None = None) -> Samples:
     """
 
     def build(header: dict[str, Any], tree: xarray.DataTree) -> Samples:
-        def values(group: str) -> dict[str, Any]:
-            return {str(k): v.values for k, v in tree[group].data_vars.items()}
-
-        posterior = values("posterior")
+        posterior = datasets.values(tree, "posterior")
         return Samples(
             latents=tuple(header["latents"]),
             values={k: posterior[k] for k in header["latents"]},
             report_values={k: posterior[k] for k in header["reports"]},
-            unconstrained=values("unconstrained_posterior"),
-            stats=values("sample_stats"),
+            unconstrained=datasets.values(tree, "unconstrained_posterior"),
+            stats=datasets.values(tree, "sample_stats"),
             log_evidence=tuple(header["log_evidence"]),
-            observed={**values("observed_data"), **values("constant_data")},
+            observed={**datasets.values(tree, "observed_data"), **datasets.values(tree, "constant_data")},
             problem=problem,
             **{k: header[k] for k in _HEADER},
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 import ppl
 from ppl.cli import main
 from ppl.cli.console import UsageError
+from ppl.cli.output import check_writable
 from ppl.infer import Fit, Posterior, Settings
 
 from .conftest import Pplc
@@ -159,6 +161,12 @@ def test_a_place_that_cannot_be_written_is_refused_before_the_fit(
             code, out, err = pplc("infer", step, option, path)
             assert (code, out) == (2, "")
             assert f"cannot write {path}" in err
+    os.mkfifo(pipe := tmp_path / "pipe")
+    check_writable(os.fspath(pipe))
+    pipe.chmod(0o400)
+    if not os.access(pipe, os.W_OK):  # it is, to root
+        with pytest.raises(UsageError, match="cannot write"):
+            check_writable(os.fspath(pipe))
 
 
 def test_resume_continues_a_run_and_refuses_another(pplc: Pplc, step: Path, tmp_path: Path) -> None:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import io
+import os
 import signal
+import threading
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +14,7 @@ import numpy as np
 import pytest
 
 from ppl.infer import CheckpointError, Fit, Progress, fit
-from ppl.infer.checkpoint import load, save
+from ppl.infer.checkpoint import load, replacing, save
 
 from .stand_in import gaussian
 
@@ -114,13 +118,50 @@ def test_a_checkpoint_that_lacks_later_settings_is_of_a_run_without_them(tmp_pat
             run(path, steps=333, resume=True, boundary_budget=None)
 
 
-@pytest.mark.parametrize("content", [b"", b"not a zip", b"PK\x03\x04 cut"])
+def claiming(count: int) -> bytes:
+    """An archive whose header promises so many numbers."""
+    array, archive = io.BytesIO(), io.BytesIO()
+    np.lib.format.write_array_header_1_0(array, {"descr": "<f8", "fortran_order": False, "shape": (count,)})
+    with zipfile.ZipFile(archive, "w") as file:
+        file.writestr("header.npy", array.getvalue())
+    return archive.getvalue()
+
+
+@pytest.mark.parametrize("content", [b"", b"not a zip", b"PK\x03\x04 cut", claiming(10**13), claiming(10**30)])
 def test_a_damaged_checkpoint_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "run.ckpt"
     path.write_bytes(content)
     with pytest.raises(CheckpointError, match="damaged"):
         run(path, steps=20, resume=True)
     assert path.read_bytes() == content
+
+
+def test_a_link_stays_one_and_what_it_points_to_is_replaced(tmp_path: Path) -> None:
+    (tmp_path / "runs").mkdir()
+    for target in (tmp_path / "runs" / "7.nc", tmp_path / "runs" / "new.nc"):
+        link = tmp_path / f"latest-{target.name}"
+        link.symlink_to(target)
+        if target.name == "7.nc":
+            target.write_text("old")
+        with replacing(link) as temporary:
+            assert temporary.parent == target.parent
+            temporary.write_text("new")
+        assert link.is_symlink() and target.read_text() == "new"
+    assert sorted(p.name for p in target.parent.iterdir()) == ["7.nc", "new.nc"]
+
+
+def test_a_pipe_is_written_to_and_is_no_checkpoint(tmp_path: Path) -> None:
+    pipe, got = tmp_path / "pipe", list[bytes]()
+    os.mkfifo(pipe)
+    reader = threading.Thread(target=lambda: got.append(pipe.read_bytes()), daemon=True)
+    reader.start()
+    with replacing(pipe) as temporary:
+        temporary.write_bytes(b"content")
+    reader.join(10)
+    assert pipe.is_fifo() and got == [b"content"]
+    with pytest.raises(CheckpointError, match="no regular file"):
+        run(pipe, steps=10_000)
+    assert pipe.is_fifo()
 
 
 def test_a_checkpoint_that_cannot_be_written_is_refused_at_once(tmp_path: Path) -> None:

@@ -13,12 +13,13 @@ import jax
 import numpy as np
 import pytest
 import xarray
+from jax.scipy.stats import norm
 
 import ppl
 from ppl.diagnostics import PplError
-from ppl.infer import Fit, load_fit
+from ppl.infer import Fit, fit, load_fit
 
-from .stand_in import branch
+from .stand_in import Site, StandIn, branch, normal_prior
 
 
 def test_json_has_the_fields_that_scripts_rely_on(fitted: Fit) -> None:
@@ -143,6 +144,34 @@ def test_saving_and_loading_restores_everything_the_json_shows(fitted: Fit, tmp_
     assert [p.name for p in tmp_path.iterdir()] == ["fit.nc"]
     with xarray.open_datatree(path, engine="h5netcdf") as tree:
         assert tree["posterior"]["x"].shape == (1, 1500)
+
+
+def test_names_that_dimensions_have_are_read_back(tmp_path: Path) -> None:
+    names = "chain", "draw", "x", "x_dim_0", "chain_", "step", "loc"
+    shapes = {"draw": (2,), "x": (3,)}
+    sites = tuple(Site(name, shapes.get(name, ())) for name in names)
+    size = sum(int(np.prod(site.shape)) for site in sites)
+    problem = StandIn(
+        "names", sites, lambda u, g: norm.logpdf(u).sum(), normal_prior(np.zeros(size), np.ones(size)),
+        report=lambda z: {"draw_dim_0": z["draw"][0]}, data={"draw": [1, 2], "draw_dim_0": 3, "draw_dim_1": 4},
+    )  # fmt: skip
+    fitted = fit(problem, steps=20, starts=2, draws=100)
+    fitted.save(tmp_path / "fit.nc")
+    loaded = load_fit(tmp_path / "fit.nc")
+    for ours, theirs in (
+        (fitted.draws, loaded.draws),
+        (fitted.reports, loaded.reports),
+        (fitted.posterior.unconstrained, loaded.posterior.unconstrained),
+        (fitted.params["loc"], loaded.params["loc"]),
+        (fitted.prior, loaded.prior),
+        (fitted.observed, loaded.observed),
+    ):
+        assert ours.keys() == theirs.keys()
+        for name, value in ours.items():
+            np.testing.assert_array_equal(value, theirs[name])
+    with xarray.open_datatree(tmp_path / "fit.nc", engine="h5netcdf") as tree:
+        np.testing.assert_array_equal(tree["posterior"]["chain__"][0], fitted.draws["chain"])
+        assert tree["posterior"]["x"].dims == ("chain", "draw", "x_dim_0")
 
 
 def test_a_loaded_fit_samples_only_with_its_problem(fitted: Fit, tmp_path: Path) -> None:

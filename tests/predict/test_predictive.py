@@ -7,11 +7,12 @@ import math
 import jax
 import numpy as np
 import pytest
+import xarray
 from scipy import stats
 
 import ppl
 from ppl.infer import Posterior, Settings
-from ppl.predict import notes_on, predict, predict_prior
+from ppl.predict import datasets, notes_on, predict, predict_prior
 from ppl.runtime import samplers
 from ppl.runtime.densities import DENSITIES
 
@@ -148,6 +149,23 @@ def test_trees_have_what_is_observed_alone() -> None:
     np.testing.assert_array_equal(tree["observed_data"]["y"], y[1:])
     np.testing.assert_array_equal(tree["constant_data"]["y"], y)
     assert np.isfinite(loo(tree, var_name="y").elpd) and np.isfinite(loo(tree, var_name="w").elpd)
+
+
+def test_names_of_dimensions_are_renamed_in_all_groups_alike() -> None:
+    """Those that the elements of `y` lie along too, which are not on a grid."""
+    y = np.arange(12.0).reshape(3, 2, 2)
+    seen = {"y": np.array([[True, False], [False, True]])}
+    values = {"chain": np.zeros((3, 2)), "y": y, "y_observed": np.ones(3), "y_dim_0": np.full(3, 2.0)}
+    found = datasets.draws_of(values, seen)
+    assert set(found.data_vars) == {"chain_", "y", "y_observed_", "y_dim_0_"}
+    assert found["chain_"].dims == ("chain", "draw", "chain_dim_0")
+    assert found["y"].y_dim_0.values.tolist() == [0, 1]
+    observed = datasets.data({}, {k: v[0] for k, v in values.items()}, seen)["observed_data"]
+    assert set(observed.data_vars) == set(found.data_vars)
+    tree = xarray.DataTree.from_dict({"drawn": found})
+    assert {k: v.shape for k, v in datasets.values(tree, "drawn").items()} == {
+        "chain": (1, 3, 2), "y": (1, 3, 2), "y_observed": (1, 3), "y_dim_0": (1, 3)
+    }  # fmt: skip
 
 
 def test_pointwise_log_likelihoods_sum_to_the_log_joint() -> None:
