@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from ppl.core import ir, poly
-from ppl.core.reads import expressions_of, live_variables
+from ppl.core.reads import expressions_of, forms_of, live_variables
 from ppl.record import record
 from ppl.regions import vectors
 from ppl.regions.flow import NOTHING, Flow, guarded
@@ -25,6 +25,7 @@ class Scope:
     chained: frozenset[str]  # arrays of latents of which elements are assigned what others decide
     entries: Mapping[str, ir.Loop]  # carried variable at the start of an iteration -> its loop
     decided: Mapping[int, tuple[int, ...]]  # guard -> loops around its decision
+    forms: Mapping[str, list[tuple[ir.Expr, ir.Expr | None]]]  # what arrays and carried state are assigned, and where
     live: frozenset[str]  # variables that some term or guard reads, directly or not
     memo: poly.Memo  # normal forms of variables, filled as they are asked for
     unmoved: dict[tuple[str, Latent], bool]  # answers of `independent` about variables
@@ -303,5 +304,19 @@ def scope_of(
     chained = frozenset(s.array for s in assigned if s.array in (flow.of(s.value) | flow.of(s.mask)).sites)
     live = live_variables(program.body, program.guards)
     return Scope(
-        program, definitions, flow, loops, home, fills, chained, entries, decided, live, memo, {}, masks, optimize
+        program,
+        definitions,
+        flow,
+        loops,
+        home,
+        fills,
+        chained,
+        entries,
+        decided,
+        forms_of(program.body),
+        live,
+        memo,
+        {},
+        masks,
+        optimize,
     )

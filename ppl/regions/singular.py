@@ -9,7 +9,6 @@ from types import MappingProxyType
 
 from ppl.core import ir, poly, squarefree
 from ppl.core.inverses import inverse
-from ppl.core.reads import forms_of
 from ppl.diagnostics import Span
 from ppl.language.distributions import DENSITY_FUNCTIONS, DensityFunction, named
 from ppl.regions.continuity import (
@@ -107,8 +106,9 @@ class _Walk:
             inside = s.mask is not None and self.decides(s.mask)
             if isinstance(s, ir.Term | ir.Sample) and s.distribution is not None:
                 params = named(s.distribution).params
-                edges = [(e, a) for p, a in zip(params, s.args, strict=True) for e in EDGES.get(p.domain, ())]
-                within = inside or any(map(self.differs, s.args))
+                arguments = [(p, a) for p, a in zip(params, s.args, strict=True) if a.random]
+                edges = [(edge, a) for p, a in arguments for edge in EDGES.get(p.domain, ())]
+                within = inside or (bool(edges) and any(map(self.differs, s.args)))
                 if any((within or self.decides(a)) and self.equals(a, edge, within) for edge, a in edges):
                     return s.span
             if any((inside or self.decides(e)) and self.unbounded(e, inside) for e in _expressions(self.scope, s)):
@@ -124,6 +124,8 @@ class _Walk:
         while queue:
             x, inside = queue.pop()
             match x:
+                case _ if not self.scope.flow.of(x).partial:
+                    pass
                 case ir.Select():
                     c = self.side.condition(x.condition)
                     branches = (x.then,) if c == ir.TRUE else (x.orelse,) if c == ir.FALSE else (x.then, x.orelse)
@@ -196,7 +198,6 @@ class _Operands:
 
     def __post_init__(self) -> None:
         self.memos = [poly.Memo(partial=self.scope.memo.partial) for _ in range(2)]
-        self.forms = forms_of(self.scope.program.body)
         sites = (latent_of(self.scope, a) for a in self.roots or ())
         self.sites = {latent.site for latent in sites if latent is not None}
 
@@ -226,8 +227,8 @@ class _Operands:
         """`p` with the values that the guards decide for what loops carry or arrays hold, one at a time."""
         for a in poly.atoms(p):
             name = a.name if isinstance(a, ir.Var) else a.array if isinstance(a, ir.Cell) else ""
-            if name in self.forms and self.scope.flow.of(a).guards & self.members:
-                for e, mask in self.forms[name]:
+            if name in self.scope.forms and self.scope.flow.of(a).guards & self.members:
+                for e, mask in self.scope.forms[name]:
                     here, there = self.on_sides(e)
                     decided = mask is not None and bool(self.scope.flow.of(mask).guards & self.members)
                     taken = mask is None or self.side.condition(mask) != ir.FALSE
