@@ -134,7 +134,7 @@ class Printer:
     def _op(self, e: ir.Op, mask: ir.Expr | None, level: int) -> str:
         if e.op == "sided":
             return self.expr(e.args[0], mask, level)
-        if any(a.type.base == "real" for a in e.args):  # beside these, what does not fit into 32 bits may be one
+        if any(x.type.base == "real" for x in (e, *e.args)):  # beside these, what does not fit into 32 bits may be one
             e = replace(e, args=tuple(_as_real(a) for a in e.args))
         if e.op == "not":
             inner = e.args[0]

@@ -5,7 +5,7 @@
 
 A path is a mapping from guard names to outcomes; in a loop each entry has one outcome per iteration. An entry is a bool
 array (decided), or an int8 array with 1 for true, -1 for false and 0 for "by its value". The outcome of a guard with
-levels is an integer, with BY_VALUE for "by its value". Guards that a path does not mention, and all where the path is
+levels is an integer, with `by_value` for "by its value". Guards that a path does not mention, and all where the path is
 None, are decided by their value.
 """
 
@@ -18,8 +18,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
-from jax.typing import ArrayLike
+from jax.typing import ArrayLike, DTypeLike
 
+from ppl.runtime import functions as fn
 from ppl.runtime.blocks import Outputs
 from ppl.runtime.blocks import added as added  # emitted modules call it here
 from ppl.runtime.elements import places
@@ -34,7 +35,9 @@ class Guard(NamedTuple):
     on: Array
 
 
-BY_VALUE = -(2**31)  # no level: levels are held within 2^30
+def by_value(dtype: DTypeLike) -> int:
+    """Of ints of this type the one that is no level, see `floor_of`."""
+    return int(jnp.iinfo(dtype).min)
 
 
 class Filled(NamedTuple):
@@ -62,13 +65,21 @@ def level(value: ArrayLike, path: Path, name: str) -> Guard:
     value = jnp.asarray(value)
     given = None if path is None else path.get(name)
     own = floor_of(value)
-    return Guard(value, own if given is None else jnp.where(jnp.asarray(given) == BY_VALUE, own, given))
+    return Guard(value, own if given is None else chosen(given, own))
+
+
+def chosen(given: ArrayLike, own: Array) -> Array:
+    """The outcome of a guard with levels that a path gives, `own` where that is by the value."""
+    given = jnp.asarray(given)
+    return jnp.where(given == by_value(given.dtype), own, given)
 
 
 def floor_of(value: Array) -> Array:
-    """The floor as an int, within 2^30 of zero."""
-    limit = 2.0**30
-    return jnp.clip(jnp.floor(jnp.where(jnp.isnan(value), 0.0, value)), -limit, limit).astype(jnp.result_type(int))
+    """The floor as an int, held at the ends of ints; 0 for NaN."""
+    ints = jnp.dtype(jnp.result_type(int))
+    value = fn.real(value)
+    limit = 2.0 ** (jnp.iinfo(ints).bits - 1) * (1.0 - float(jnp.finfo(value.dtype).epsneg))
+    return jnp.clip(jnp.floor(jnp.where(jnp.isnan(value), 0.0, value)), -limit, limit).astype(ints)
 
 
 def piece(out: Mapping[str, Any], name: str | None = None, position: tuple[ArrayLike, ...] = ()) -> Array:

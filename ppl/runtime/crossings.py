@@ -209,7 +209,12 @@ def polynomial_roots(*coefficients: ArrayLike) -> PolynomialRoots:
 # --------------------------------------------------------------------- levels
 
 MOST_LEVELS = 32
-LARGEST = 2.0**30  # level
+
+
+def _distinct(values: Array) -> Array:
+    """Values, held where whole numbers can still be told apart."""
+    end = 2.0 / float(jnp.finfo(values.dtype).eps)
+    return jnp.clip(values, -end, end)
 
 
 def attainable(
@@ -226,7 +231,7 @@ def attainable(
     most = MOST_LEVELS
     slots, chance = jnp.arange(most), mixed(on.chance(), DIVISIONS + 1)
     values, draw = _of_monotone(on, along, find) if monotone else _of_cells(_reached(on, along, at))
-    lo, hi = (jnp.clip(x, -LARGEST, LARGEST) for x in (jnp.nanmin(values), jnp.nanmax(values)))
+    lo, hi = _distinct(jnp.nanmin(values)), _distinct(jnp.nanmax(values))
     first, count = jnp.floor(lo) + 1, jnp.maximum(jnp.floor(hi) - jnp.floor(lo), 0)
     fits = count <= most
     some, mass = draw((slots + chance) / most)
@@ -245,7 +250,7 @@ def _of_monotone(on: Line, along: Along, find: Finder) -> tuple[Array, Draw]:
     """The values at both ends of a line, and levels at the values of normal draws."""
     edge = reach(on.dtype)
     values = jax.vmap(along)(jnp.linspace(-edge, edge, 2, dtype=on.dtype))
-    rises, hi = values[1] > values[0], jnp.clip(jnp.nanmax(values), -LARGEST, LARGEST)
+    rises, hi = values[1] > values[0], _distinct(jnp.nanmax(values))
 
     def place(level: Array) -> Array:
         found = find(level)
@@ -291,7 +296,7 @@ def _reached(on: Line, along: Along, at: Cells | None) -> tuple[Array, Array, Ar
     half = jnp.where((a.slope * b.slope < 0) & ~b.ends, 0.5 * (b.s - a.s), 0.0)
     values = jnp.stack([a.value, b.value, a.value + half * a.slope, b.value - half * b.slope])
     some = (weight > 0) & (b.s > a.s) & jnp.any(jnp.isfinite(values), axis=0)
-    values = jnp.where(some, jnp.clip(values, -LARGEST, LARGEST), 0.0)
+    values = jnp.where(some, _distinct(values), 0.0)
     return jnp.nanmin(values, axis=0), jnp.nanmax(values, axis=0), jnp.where(some, _mass(a.s, b.s), 0.0)
 
 

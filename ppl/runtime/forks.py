@@ -22,7 +22,7 @@ from jax.extend.core import ClosedJaxpr, Literal, jaxpr_as_fun
 from jax.typing import ArrayLike
 
 from ppl.runtime import blocks
-from ppl.runtime.control import BY_VALUE, Outputs, widened
+from ppl.runtime.control import Outputs, by_value, widened
 from ppl.runtime.elements import element_p, places
 from ppl.runtime.surface import sides_of, value_of
 
@@ -80,7 +80,7 @@ def loop(
         outcome = jnp.asarray(outcome)
         if outcome.dtype == jnp.bool_:
             return jnp.where(k == chosen, jnp.where(outcome, 1, -1), 0).astype(jnp.int8)
-        return jnp.where(k == chosen, outcome, BY_VALUE)
+        return jnp.where(k == chosen, outcome, by_value(outcome.dtype))
 
     if not ended:
 

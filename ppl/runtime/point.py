@@ -15,7 +15,7 @@ from jax.typing import ArrayLike
 
 from ppl.runtime import blocks, control, samplers, supports
 from ppl.runtime.batches import Batch
-from ppl.runtime.control import BY_VALUE, Guard, Outputs, Path
+from ppl.runtime.control import Guard, Outputs, Path
 from ppl.runtime.coordinates import Coordinate, Warp
 from ppl.runtime.densities import Custom, Density
 from ppl.runtime.densities import normal as normal_density
@@ -215,7 +215,7 @@ class Point:
         drawn = element(wrap(self.u[site]), *index)
         drawn = drawn - lowest if self.constrained else drawn
         given = None if path is None else path.get(name)
-        on = drawn if given is None else jnp.where(jnp.asarray(given) == BY_VALUE, drawn, given)
+        on = drawn if given is None else control.chosen(given, drawn)
         return Guard(on, on)
 
     def probabilities(self, site: str, index: Index = ()) -> Array:

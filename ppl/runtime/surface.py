@@ -21,7 +21,7 @@ from jax.typing import ArrayLike
 
 from ppl.runtime import blocks, subsets
 from ppl.runtime.blocks import Lazy, is_lazy
-from ppl.runtime.control import BY_VALUE, Guard, floor_of
+from ppl.runtime.control import Guard, by_value, floor_of
 from ppl.runtime.elements import element, places
 from ppl.runtime.on_boundary import OnBoundary
 from ppl.runtime.records import Draw, Observation
@@ -77,7 +77,7 @@ def force_level(outcome: ArrayLike, like: Array, position: tuple[ArrayLike, ...]
     """As `force`, for a guard with levels."""
     if not position:
         return jnp.asarray(outcome)
-    return jnp.full(like.shape, BY_VALUE, like.dtype).at[position].set(outcome)
+    return jnp.full(like.shape, by_value(like.dtype), like.dtype).at[position].set(outcome)
 
 
 def log_density(out: Mapping[str, Any], terms: tuple[str, ...]) -> Array:

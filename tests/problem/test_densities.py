@@ -110,6 +110,19 @@ def test_prior_draws_of_ordered_places_of_any_size() -> None:
     assert stats.kstest(c.mean(axis=1), stats.norm(3.3e8, 1e6 / np.sqrt(2)).cdf).pvalue > 1e-3
 
 
+@pytest.mark.parametrize(("x", "mean"), [
+    ("1700000000 + 2 * t", "floor(x) - 1700000000"),  # a Unix time
+    ("1700000000000 + 4000 * t", "(x % 1000) / 1000 + x // 1000 - 1700000000"),  # in milliseconds
+    ("-4000000000000000 - 2 * t", "floor(x) + 4000000000000003"),
+])  # fmt: skip
+def test_whole_numbers_that_32_bits_cannot_hold(x: str, mean: str) -> None:
+    t = 0.75
+    with jax.enable_x64(True):
+        found = ppl.compile(f"t ~ Normal(0, 1)\nx = {x}\nobserve 0.3 ~ Normal({mean}, 1)").bind().log_joint({"t": t})
+    at = 1.0 if "2 * t" in x else 3.0
+    np.testing.assert_allclose(found, stats.norm.logpdf(t) + stats.norm.logpdf(0.3, at), rtol=1e-12)
+
+
 def test_noise_moves_with_its_arguments_and_adds_nothing_to_the_density() -> None:
     source = "x ~ Normal(0, 1)\nnoise e ~ Normal(x, 2)\nobserve 1.0 ~ Normal(e, 1)\n"
     problem = ppl.compile(source).bind()

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ppl.runtime import crossings
+from ppl.runtime import control, crossings
 from ppl.runtime.lines import Along, cells, sample
 
 
@@ -56,6 +56,29 @@ def test_few_levels_are_all_taken_once() -> None:
     levels, present, weight = attainable(lambda s: 9.7 * jnp.sin(s) + 0.4, 0.3)
     np.testing.assert_array_equal(levels[present], np.arange(-9, 11))
     np.testing.assert_array_equal(weight[present], 1.0)
+
+
+@pytest.mark.parametrize("start", [-1.7e9, 1.7e12])
+def test_levels_far_from_zero(start: float) -> None:
+    levels, present, _ = jax.jit(lambda c: attainable(lambda s: start + 9.7 * jnp.sin(s) + 0.4, c))(0.3)
+    np.testing.assert_array_equal(levels[present] - start, np.arange(-9, 11))
+
+
+def test_no_levels_where_whole_numbers_cannot_be_told_apart() -> None:
+    _, present, _ = jax.jit(lambda c: attainable(lambda s: 2.0**60 + 2000 * jnp.sin(s), c))(0.3)
+    assert not np.any(present)
+
+
+@pytest.mark.parametrize(("wide", "end"), [(False, 2**31 - 128), (True, 2**63 - 1024)])
+def test_floors_up_to_the_ends_of_ints(wide: bool, end: int) -> None:
+    with jax.enable_x64(wide):
+        values = np.array([-np.inf, -end - 0.0, -1.5, np.nan, end, np.inf], float)
+        found = control.level(jnp.asarray(values), {}, "g").on
+        assert found.dtype == jnp.result_type(int)
+        np.testing.assert_array_equal(found, np.array([-end, -end, -2, 0, end, end]))
+        path = {"g": jnp.full(6, control.by_value(found.dtype))}
+        np.testing.assert_array_equal(control.level(jnp.asarray(values), path, "g").on, found)
+        np.testing.assert_array_equal(control.level(jnp.asarray(values), {"g": jnp.full(6, -end)}, "g").on, -end)
 
 
 def test_levels_of_a_monotone_function_have_their_weights_in_single_precision() -> None:
