@@ -18,6 +18,7 @@ from ppl.elaborate import elaborate
 from ppl.elaborate.program import Elaborated
 from ppl.regions import Regions, extract
 from ppl.regions.choice import Asked, Wish, wishes
+from ppl.regions.model import Learned
 from ppl.resources import read_text, stdlib_path
 from ppl.syntax import ast, parse
 
@@ -75,12 +76,13 @@ def compile_source(
     return Compiled(name, tree, elaborated, regions, file, found, dict(sink.sources), optimize, asked)
 
 
-def with_shared(compiled: Compiled, guards: frozenset[int]) -> Compiled:
-    """The program with these guards crossed along all of their coordinates, see `ppl.regions.vanishing`."""
+def with_learned(compiled: Compiled, learned: Learned) -> Compiled:
+    """The program with its guards classified anew, by what the data say of them too."""
     sink = Diagnostics(dict(compiled.sources))
     with deep_recursion():
-        regions = extract(compiled.elaborated, sink, compiled.optimize, compiled.asked, compiled.file, guards)
-    return replace(compiled, regions=regions)
+        regions = extract(compiled.elaborated, sink, compiled.optimize, compiled.asked, compiled.file, learned)
+    more = tuple(d for d in in_source_order(sink.items) if d not in compiled.diagnostics)
+    return replace(compiled, regions=regions, diagnostics=(*compiled.diagnostics, *more))
 
 
 @contextmanager

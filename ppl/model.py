@@ -12,7 +12,7 @@ from ppl.core import ir
 from ppl.core.show import show
 from ppl.data.defaults import check_defaults
 from ppl.diagnostics import Diagnostic, Diagnostics, PplError, Span
-from ppl.driver import Compiled, compile_source, deep_recursion, with_shared
+from ppl.driver import Compiled, compile_source, deep_recursion, with_learned
 from ppl.language.budget import BOUNDARY_BUDGET, Budget, check_budget
 from ppl.language.guides import line
 from ppl.regions.account import account
@@ -109,8 +109,10 @@ class Model:
         sink = Diagnostics(dict(c.sources))
         values = bind_data(c.data, data, sink)
         bound = bind(c.regions, c.elaborated.sizes, values, sink)
-        if bound.shared:
-            c = with_shared(c, bound.shared)
+        if bound.learned:
+            found = len(c.diagnostics)
+            c = with_learned(c, bound.learned)
+            sink.items += c.diagnostics[found:]
             bound = bind(c.regions, c.elaborated.sizes, values, sink)
         return c, bound, tuple(sink.items)
 

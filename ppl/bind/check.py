@@ -40,6 +40,7 @@ class Checker:
     findings: Findings
     ranges: Ranges
     shared: set[int] = field(default_factory=set[int])  # guards that their one line does not cross in all instances
+    unbounded: set[int] = field(default_factory=set[int])  # guards at which data make a branch unbounded
 
     def block(self, body: tuple[ir.Statement, ...], ev: Evaluator) -> None:
         for s in body:
@@ -58,6 +59,7 @@ class Checker:
             case ir.Decide():
                 ev.value(self.regions.program.guards[s.index].value, active)
                 self.slopes(s, ev, active)
+                self.edges(s, ev, active)
             case ir.Sample():
                 if s.outcome is None:  # else the assignment of its value fills it
                     self.target(s.site, s.indices, ev, active)
@@ -129,6 +131,14 @@ class Checker:
             message = f"{where} the factor `{factor}` of `{line}` is 0, so the line asked for crosses no boundary there"
             hint = "leave the choice of the line to the compiler, which takes several here"
             self.findings.add("PPL402", message, info.guard.span, ways[0], key=show(ways[0][0]), hint=hint)
+
+    def edges(self, s: ir.Decide, ev: Evaluator, active: Mask) -> None:
+        """A branch such as ``log(x - a)`` is unbounded at the guard ``x > c`` where the data have ``a = c``."""
+        info = self.regions.guards[self.regions.guards[s.index].representative]
+        for e in info.edges:
+            v = ev.quiet().value(e)
+            if v is not None and domains.worst(np.abs(v) <= TINY, active) is not None:
+                self.unbounded.add(info.guard.index)
 
     def growth(self, c: ir.Carry, loop: ir.Loop, ev: Evaluator) -> None:
         """Whole numbers that a loop multiplies over and over grow beyond any size, as far as can be told."""

@@ -8,6 +8,7 @@ from ppl.core import ir
 from ppl.diagnostics import Span
 from ppl.language.guides import line
 from ppl.record import record
+from ppl.regions.model import Learned
 
 if TYPE_CHECKING:
     from ppl.bind.functions import Array
@@ -72,8 +73,8 @@ class Bound:
     ragged loop. `arrays`: all other data. `counts`: instances of each guard. `shapes`: of sites and `var` arrays, and
     `values`, of what sites stand for. `budgets`: how many instances of boundaries are evaluated if nothing else is
     asked for, see `ppl.regions.costs.budgets`. `guide`: the blocks of the program's own guide, none if it
-    has no such guide. `shared`: guards of which data make the slope along their line zero, see
-    `ppl.regions.vanishing`. `wide`: whole numbers that need more than 32 bits, if there are any.
+    has no such guide. `learned`: what the data say of guards. `wide`: whole numbers that need more than 32 bits, if
+    there are any.
     """
 
     static: dict[str, int]
@@ -83,5 +84,5 @@ class Bound:
     values: dict[str, tuple[int, ...]]
     budgets: tuple[int | None, ...] = ()
     guide: tuple[GuideBlock, ...] = ()
-    shared: frozenset[int] = frozenset()
+    learned: Learned = Learned()
     wide: Wide | None = None

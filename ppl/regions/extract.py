@@ -21,7 +21,7 @@ from ppl.regions.flow import analyse, influenced
 from ppl.regions.hoist import hoist
 from ppl.regions.marginal import marginals, with_statuses
 from ppl.regions.mates import may_coincide, may_move
-from ppl.regions.model import NOWHERE, Boundary, GuardInfo, Latent, Normal, Regions, Search
+from ppl.regions.model import NOWHERE, Boundary, GuardInfo, Latent, Learned, Normal, Regions, Search
 from ppl.regions.normals import normal_for, normal_of, with_normals
 from ppl.regions.optimize import chosen
 from ppl.regions.prefix import sorted_sums
@@ -44,15 +44,17 @@ class Normalised:
     kept: bool  # the canonical form is the value itself
 
 
+NOTHING_LEARNED = Learned()
+
+
 @dataclass(frozen=True)
 class Plan:
-    """What decides between lines: what is asked for, what work each would take, and for which guards data make the
-    slope of the one line zero (`shared`)."""
+    """What decides between lines: what is asked for, what work each would take, and what data say."""
 
     scope: Scope
     asked: Choices
     classes: Mapping[int, Mapping[int, bool]]
-    shared: frozenset[int]
+    learned: Learned
 
     @cached_property
     def work(self) -> Workload:
@@ -72,13 +74,13 @@ class Plan:
 
 def extract(
     elaborated: Elaborated, sink: Diagnostics, optimize: Iterable[str] | None = None, asked: Sequence[Wish] = (),
-    file: str = "", shared: frozenset[int] = frozenset(),
+    file: str = "", learned: Learned = NOTHING_LEARNED,
 ) -> Regions:  # fmt: skip
     """Classifies every guard of a program. `sink` hears of branches that are unbounded at their own guard.
 
     `optimize`: see `ppl.regions.optimize`. `asked`: the lines that guards, of the program in `file`, shall have; those
-    that they cannot have are reported. `shared`: guards that no single line crosses with the data at hand, see
-    `ppl.regions.vanishing`. Raises ValueError for an optimisation that is not there.
+    that they cannot have are reported. `learned`: what the data at hand say. Raises ValueError for an optimisation
+    that is not there.
     """
     program, names = elaborated.program, chosen(optimize)
     check_fills(program, sink)
@@ -87,7 +89,7 @@ def extract(
     forms = {g.index: normalise(scope, g) for g in program.guards}
     where = conditions_of_data(scope, {k: f.loops for k, f in forms.items()})
     classes = twins(scope, forms, where)
-    plan = Plan(scope, choices(asked, program.guards, file, sink), classes, shared)
+    plan = Plan(scope, choices(asked, program.guards, file, sink), classes, learned)
     infos: dict[int, GuardInfo] = {}
     for representative, members in classes.items():
         for info in classify(plan, representative, members, forms, sink):
@@ -222,7 +224,8 @@ def decide(
     if not terms:
         return replace(base, status="no-jump", reason="its outcome reaches no term of the density")
     look = singular.singular_at_level if g.levels else singular.singular_at
-    bad = look(scope, members, form.normal, normals)
+    bad, edges = look(scope, members, form.normal, normals)
+    bad = g.span if bad is None and k in plan.learned.unbounded else bad
     if bad is not None:
         sink.warn(
             "PPL403",
@@ -232,7 +235,7 @@ def decide(
         )
         return replace(base, status=score.SCORE, reason=score.reason(scope, terms, bad.line))
     direct = levels_for if g.levels else lines_for
-    single = () if plan.shared & keys else direct(plan, base, keys, terms)
+    single = () if plan.learned.shared & keys else direct(plan, base, keys, terms)
     boundaries = single or searched(scope, base, keys, terms)
     boundaries = tuple(laid(scope, base, b, len(boundaries) > 1) for b in boundaries)
     chosen = boundaries[-1]
@@ -240,7 +243,7 @@ def decide(
     kind, direction = kind_of(scope, boundaries), direction_of(scope, boundaries)
     return replace(
         base, status="boundary", kind=kind, direction=direction, effect=effect, boundaries=boundaries,
-        reason=reason_of(scope, chosen, len(terms)),
+        reason=reason_of(scope, chosen, len(terms)), edges=edges,
     )  # fmt: skip
 
 

@@ -183,6 +183,20 @@ class GuardInfo:
     boundaries: tuple[Boundary, ...] = ()
     asked: str = ""
     lines: tuple[str, ...] = ()
+    edges: tuple[ir.Expr, ...] = ()  # data: a branch is unbounded at the boundary where one of them is zero
+
+
+@record
+class Learned:
+    """What only data say of guards. `shared`: those that no single line crosses, as the data make its slope zero, see
+    `ppl.regions.vanishing`. `unbounded`: those with a branch that is unbounded at them, as the data are what makes it
+    so (`GuardInfo.edges`)."""
+
+    shared: frozenset[int] = frozenset()
+    unbounded: frozenset[int] = frozenset()
+
+    def __bool__(self) -> bool:
+        return bool(self.shared or self.unbounded)
 
 
 @record

@@ -49,24 +49,27 @@ Equals = Callable[[ir.Expr, float, bool], bool]
 
 def singular_at(
     scope: Scope, members: Mapping[int, bool], normal: poly.Poly, normals: Mapping[int, poly.Poly]
-) -> Span | None:
+) -> tuple[Span | None, tuple[ir.Expr, ...]]:
     """The statement with a log, quotient, power, scale or rate that is unbounded where a guard class is zero, on one of
-    its sides; looked for in all that the guards decide, through the variables that it is computed from."""
+    its sides; looked for in all that the guards decide, through the variables that it is computed from. If there is
+    none, data that make one so where they are zero."""
     roots = root_of(scope, normal)
     keys = frozenset(members)
     outcomes = [{k: on != flipped for k, flipped in members.items()} for on in (True, False)]
     sides = [Side(scope, x, roots or {}, normals) for x in outcomes]
+    edges: dict[ir.Expr, None] = {}
     for side, other in (sides, sides[::-1]):
         operands = _Operands(scope, keys, side, other, roots, normal)
         found = _Walk(scope, keys, side, operands.equals, operands.differs).first()
         if found is not None:
-            return found
-    return None
+            return found, ()
+        edges.update(operands.edges)
+    return None, tuple(edges)
 
 
 def singular_at_level(
     scope: Scope, members: Mapping[int, bool], normal: poly.Poly, normals: Mapping[int, poly.Poly]
-) -> Span | None:
+) -> tuple[Span | None, tuple[ir.Expr, ...]]:
     """The same for a guard with levels: what is infinite where its value is a whole number, ``log(x - floor(x))``."""
     keys = frozenset(members)
     sides = [poly.add(normal, poly.constant(below), -1.0) for below in (0.0, 1.0)]  # the level, on either side
@@ -83,7 +86,7 @@ def singular_at_level(
     def differs(e: ir.Expr) -> bool:
         return bool(scope.flow.of(e).guards & keys)
 
-    return _Walk(scope, keys, Side(scope, {}, {}, normals), equals, differs).first()
+    return _Walk(scope, keys, Side(scope, {}, {}, normals), equals, differs).first(), ()
 
 
 @dataclass
@@ -195,6 +198,7 @@ class _Operands:
     other: Side
     roots: Roots | None
     normal: poly.Poly
+    edges: dict[ir.Expr, None] = field(default_factory=dict[ir.Expr, None])  # data that would be the value, if zero
 
     def __post_init__(self) -> None:
         self.memos = [poly.Memo(partial=self.scope.memo.partial) for _ in range(2)]
@@ -263,7 +267,12 @@ class _Operands:
         if not self.scope.flow.many(poly.atoms(p)).smooth & self.sites:
             return False
         there = at_root(self.scope, p, self.roots, self.side.expand, self.memos[0])
-        return there is not None and is_equal(there, AtRoot(poly.constant(value), poly.constant(abs(value))))
+        if there is None:
+            return False
+        off = poly.add(there.value, poly.constant(value), -1.0)
+        if not poly.is_constant(off) and not any(a.random for a in poly.atoms(off)):
+            self.edges.setdefault(poly.to_expr(off))
+        return is_equal(there, AtRoot(poly.constant(value), poly.constant(abs(value))))
 
     def extreme_has(self, e: ir.Op, value: float, inside: bool) -> bool:
         """Whether the smallest or largest of some values has this value: if they are not all numbers on the boundary,
