@@ -81,6 +81,30 @@ REFERENCE: dict[str, tuple[str, np.ndarray, Callable[[np.ndarray], np.ndarray]]]
 }  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    "program",
+    [
+        "use curves\ndata d: real[3] = [0, 1, 2]\nfor i in 0..3 { observe 0.2 ~ Normal(hill(d[i], h, k), 1) }\n",
+        "use curves\nx ~ Normal(0, 1)\nobserve 0.2 ~ Normal(hill(max(x - 1, 0), h, k), 1)\n",
+        "use counts\nobserve 0 ~ ZeroInflatedPoisson(0, h)\nobserve 0 ~ ZeroInflatedNegativeBinomial(1, h, k)\n"
+        "observe 2 ~ HurdlePoisson(0, h)\nobserve 0 ~ HurdleNegativeBinomial(1, h, k)\n",
+    ],
+    ids=["data", "latents", "counts"],
+)
+def test_gradients_are_finite_at_the_ends_of_domains(program: str) -> None:
+    first, _, rest = program.partition("\n")
+    problem = ppl.compile(f"{first}\nh ~ LogNormal(0, 1)\nk ~ LogNormal(0, 0.5)\n{rest}").bind()
+    params = problem.init_params()
+    elbo, gradient = problem.elbo_and_grad(samples=64)(params, jax.random.key(0))
+    assert all(np.all(np.isfinite(x)) for x in jax.tree.leaves((elbo, gradient)))
+
+
+def test_no_dose_has_no_response() -> None:
+    model = ppl.compile("use curves\ndata d: real\nreport r = hill(d, 2, 0.5)\nz ~ Normal(0, 1)\n")
+    problem = model.bind({"d": 0.0})
+    assert float(problem.draw(problem.init_params(), jax.random.key(0), 1).reports["r"][0]) < 1e-18
+
+
 def library() -> dict[str, str]:
     """function -> module"""
     out: dict[str, str] = {}
