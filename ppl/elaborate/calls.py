@@ -10,6 +10,19 @@ from ppl.language.distributions import DENSITY_FUNCTIONS, DISTRIBUTIONS, SAMPLER
 from ppl.language.functions import FUNCTIONS, NEED_ELEMENTS, Builtin
 from ppl.syntax import ast
 
+_CHOICE = "write `if c then a else b`; of arrays, `[if c[i] then a[i] else b[i] for i in 0..n]`"
+_PLACE = "write a loop: `best = 0`, then `for k in 1..n {{ if x[k] {0} x[best] {{ best = k }} }}`"
+ELSEWHERE = {  # functions of other languages, and the way that this one has
+    **dict.fromkeys(("ifelse", "if_else", "where", "select", "cond", "ternary", "switch"), _CHOICE),
+    **dict.fromkeys(("argmax", "which_max"), _PLACE.format(">")),
+    **dict.fromkeys(("argmin", "which_min"), _PLACE.format("<")),
+    **dict.fromkeys(
+        ("sort", "sorted", "argsort", "order"), "latents are drawn in order as `x: ordered[n] ~ Normal(0, 1)`"
+    ),
+    "softmax": "write `exp(x - log_sum_exp(x))`",
+    "log_softmax": "write `x - log_sum_exp(x)`",
+}
+
 
 def call(ctx: Context, e: ast.Call) -> ir.Expr:
     user, builtin = ctx.functions.get(e.name), FUNCTIONS.get(e.name)
@@ -27,7 +40,7 @@ def call(ctx: Context, e: ast.Call) -> ir.Expr:
             return ctx.error(
                 "PPL103", f"`{e.name}` is a distribution", e.name_span, f"draw from it: `x ~ {e.name}(...)`"
             )
-        hint = did_you_mean(e.name, [*FUNCTIONS, *ctx.functions, *DENSITY_FUNCTIONS])
+        hint = ELSEWHERE.get(e.name) or did_you_mean(e.name, [*FUNCTIONS, *ctx.functions, *DENSITY_FUNCTIONS])
         if e.name in ctx.env:
             hint = f"`{e.name}` is a variable; index it with `{e.name}[...]`"
         return ctx.error("PPL103", f"no function `{e.name}`", e.name_span, hint)

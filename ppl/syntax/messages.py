@@ -59,6 +59,12 @@ _FIRST_WORDS: dict[str, tuple[str, str, str]] = {
     ),
 }
 
+_LONELY_WORDS: dict[str, tuple[str, str]] = {
+    "break": ("a loop ends by its condition", "write `for i in 0..n while c { ... }`, where `c` says when to go on"),
+    "continue": ("the rest of a loop's block is left out by an `if`", "write `if c { ... }` around what is to be done"),
+    "pass": ("a block may be empty", "write `{ }`"),
+}
+
 _BLOCKS = ("model", "parameters", "transformed", "generated", "functions", "quantities", "data", "block", "begin", "do")
 
 
@@ -67,6 +73,9 @@ def _first_word(p: Place) -> Fault | None:
     if p.at != p.start + 1 or p.first.type not in ("NAME", "DATA"):
         return None
     word = p.first.text
+    if word in _LONELY_WORDS and p.token.type in ("END", "RBRACE", "EOF"):
+        message, hint = _LONELY_WORDS[word]
+        return Fault("PPL005", f"there is no `{word}`: {message}", p.first.span, hint)
     if word in _BLOCKS and p.token.type in ("LBRACE", "NAME", "DATA"):
         hint = "declarations and statements follow each other: `data n: int`, `x ~ Normal(0, 1)`, `observe ...`"
         return Fault("PPL011", f"there is no `{word}` block", p.first.span, hint)
