@@ -12,6 +12,7 @@ from ppl.diagnostics import Diagnostics
 from ppl.elaborate.program import Elaborated
 from ppl.record import record
 from ppl.regions import continuity, lines, score, singular
+from ppl.regions.absent import check_draws
 from ppl.regions.batches import batch_loops
 from ppl.regions.budget import with_repeats
 from ppl.regions.choice import NORMAL, RANK, Choices, Wish, choices, is_named, least, normal_pays, rank, report_refused
@@ -86,6 +87,7 @@ def extract(
     check_fills(program, sink)
     flow = analyse(program.body, program.guards)
     scope = scope_of(program, elaborated.definitions, flow, names)
+    check_draws(scope, sink)
     forms = {g.index: normalise(scope, g) for g in program.guards}
     where = conditions_of_data(scope, {k: f.loops for k, f in forms.items()})
     classes = twins(scope, forms, where)

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-
 from ppl.core import ir
-from ppl.core.reads import expressions_of
-from ppl.diagnostics import Diagnostics, Span
+from ppl.diagnostics import Diagnostics
 
 Place = tuple[str, tuple[ir.Expr, ...], tuple[int, ...]]
 
@@ -17,60 +14,25 @@ def check_fills(program: ir.Program, sink: Diagnostics) -> None:
     An element without a value would read as zero. Masks are compared as they are written: an `if` and its `else` fill
     an element on every path if both fill it.
     """
-    check_draws(program, sink)
     filled = {s.array for _, s in ir.blocks(program.body) if isinstance(s, ir.Fill)}
-    for place, span in on_some_paths(program, lambda name: name in filled)[0].items():
-        message = f"an element of `{place[0]}` has a value on some paths only"
-        sink.error("PPL306", message, span, "fill it in the `else` too")
+    for (name, *_), found in places(program).items():
+        if name in filled and on_some_paths(found):
+            message = f"an element of `{name}` has a value on some paths only"
+            sink.error("PPL306", message, found[0].span, "fill it in the `else` too")
 
 
-def check_draws(program: ir.Program, sink: Diagnostics) -> None:
-    """Reports what reads, whatever the path, elements that only branches on latents draw (PPL306)."""
-    filled = {s.array for _, s in ir.blocks(program.body) if isinstance(s, ir.Fill)}
-    some, every = on_some_paths(program, lambda name: name not in filled)
-    drawn = {place[0] for place in some} - {place[0] for place in every}
+def places(program: ir.Program) -> dict[Place, list[ir.Fill | ir.Sample]]:
+    """The statements that give elements of arrays their values, by place."""
+    out: dict[Place, list[ir.Fill | ir.Sample]] = {}
     for around, s in ir.blocks(program.body):
-        if isinstance(s, ir.Report) or any(m is not None and m.random for m in (s.mask, *(x.mask for x in around))):
-            continue
-        own = carried(s) if isinstance(s, ir.Loop) else expressions_of(s, program.guards)
-        names = sorted({name for e in own for name in always_read(e, drawn)})
-        for name in names:
-            message = f"this reads `{name}` on every path, and its elements are drawn on some paths only"
-            hint = f"draw `{name}` in the `else` too, or read it under the same condition"
-            sink.error("PPL306", message, s.span, hint)
+        if isinstance(s, ir.Fill | ir.Sample) and s.indices:
+            name = s.array if isinstance(s, ir.Fill) else s.site
+            out.setdefault((name, s.indices, tuple(x.id for x in around)), []).append(s)
+    return out
 
 
-def on_some_paths(program: ir.Program, wanted: Callable[[str], bool]) -> tuple[dict[Place, Span], dict[Place, Span]]:
-    """The places at which elements of arrays are filled or drawn on some paths of branches on latents only, and those
-    where it is on every path."""
-    masks: dict[Place, list[ir.Expr | None]] = {}
-    spans: dict[Place, Span] = {}
-    for around, s in ir.blocks(program.body):
-        name = s.array if isinstance(s, ir.Fill) else s.site if isinstance(s, ir.Sample) else ""
-        if isinstance(s, ir.Fill | ir.Sample) and wanted(name) and s.indices:
-            place = (name, s.indices, tuple(x.id for x in around))
-            masks.setdefault(place, []).append(s.mask)
-            spans.setdefault(place, s.span)
-    every = {p: span for p, span in spans.items() if any(m is None or not m.random for m in joined(masks[p]))}
-    return {p: span for p, span in spans.items() if p not in every}, every
-
-
-def carried(s: ir.Loop) -> tuple[ir.Expr, ...]:
-    return (*(c.out for c in s.carries), *(r.delta for r in s.reductions), *(c.element for c in s.collects))
-
-
-def always_read(e: ir.Expr, names: set[str]) -> Iterator[str]:
-    """Those of the arrays `names` of which an expression reads elements whatever latents decide."""
-    match e:
-        case ir.Select() if e.condition.random:
-            yield from always_read(e.condition, names)
-        case ir.Op(op="and" | "or", args=(a, _)):
-            yield from always_read(a, names)
-        case _:
-            name = e.array if isinstance(e, ir.Cell) else e.name if isinstance(e, ir.Var) else ""
-            yield from (name,) if name in names else ()
-            for x in ir.children(e):
-                yield from always_read(x, names)
+def on_some_paths(statements: list[ir.Fill | ir.Sample]) -> bool:
+    return not any(m is None or not m.random for m in joined([s.mask for s in statements]))
 
 
 def joined(masks: list[ir.Expr | None]) -> list[ir.Expr | None]:
