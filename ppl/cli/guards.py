@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,7 +16,7 @@ Row = Mapping[str, Any]
 
 def guard_report(file: str, report: Mapping[str, Any]) -> str:
     """`report` (see ``Model.explain``) as text of at most WIDTH columns, unless a name is longer."""
-    sites, guards = report["sites"], report["guards"]
+    sites, guards, loops = (_placed(report[kind], file) for kind in ("sites", "guards", "loops"))
     groups = _grouped(guards)
     quantities, decisions = counted(len(sites), "random quantity", "random quantities"), counted(len(groups), "guard")
     lines = [f"{printable(file)}: {quantities}, {decisions}"]
@@ -23,21 +24,27 @@ def guard_report(file: str, report: Mapping[str, Any]) -> str:
         lines += ["", *(f"  {line}" for line in aligned([_site_row(s) for s in sites], left=range(5)))]
     for whole, parts in groups:
         lines += ["", *(_guard_lines(parts[0]) if whole is None else _group_lines(whole, parts))]
-    for loop in report["loops"]:
+    for loop in loops:
         verdict = "can be taken in minibatches" if loop["minibatch"] else f"no minibatches: {loop['reason']}"
-        lines += ["", f"  {_place(loop)}  loop over {loop['text']}", f"  {' ' * len(_place(loop))}  {verdict}"]
+        lines += ["", f"  {loop['place']}  loop over {loop['text']}", f"  {' ' * len(loop['place'])}  {verdict}"]
     lines += _total_lines(report["work"])
     return "\n".join(lines)
 
 
-def _place(row: Row) -> str:
-    return f"{row['span']['line']}:{row['span']['column']}"
+def _placed(rows: Sequence[Row], file: str) -> list[Row]:
+    """`rows` with their `place`: line and column, behind the name of the file where that is not the program's."""
+
+    def place(span: Mapping[str, Any]) -> str:
+        where = f"{span['line']}:{span['column']}"
+        return where if span["file"] == file else f"{printable(os.path.basename(span['file']))}:{where}"
+
+    return [{**row, "place": place(row["span"])} for row in rows]
 
 
 def _site_row(site: Row) -> list[str]:
     shape = "" if not site["shape"] else f"[{', '.join(map(str, site['shape']))}]"
     role = "noise" if site["noise"] else "latent"
-    row = [_place(site), f"{role} {site['name']}{shape}", str(site["distribution"]), f"support {site['support']}"]
+    row = [site["place"], f"{role} {site['name']}{shape}", str(site["distribution"]), f"support {site['support']}"]
     return [*row, f"guide {site['guide']}" if site["guide"] else ""]
 
 
@@ -54,17 +61,17 @@ def _grouped(guards: Sequence[Row]) -> list[tuple[str | None, list[Row]]]:
 
 
 def _group_lines(whole: str, parts: Sequence[Row]) -> list[str]:
-    margin = " " * len(f"  {_place(parts[0])}  ")
+    margin = " " * len(f"  {parts[0]['place']}  ")
     title = f"{whole}  ({len(parts)} boundaries)" if all(p["status"] in MANY for p in parts) else whole
     lines = textwrap.wrap(title, WIDTH - len(margin), break_on_hyphens=False)
     for part in parts:
         piece = {**part, "text": f"{part['text'].partition(PIECE)[0]} > 0"}
         lines += [f"  {line}" for line in _fact_lines(piece, WIDTH - len(margin) - 2)]
-    return [f"  {_place(parts[0])}  {lines[0]}", *(margin + line for line in lines[1:])]
+    return [f"  {parts[0]['place']}  {lines[0]}", *(margin + line for line in lines[1:])]
 
 
 def _guard_lines(guard: Row) -> list[str]:
-    head = f"  {_place(guard)}  "
+    head = f"  {guard['place']}  "
     first, *rest = _fact_lines(guard, WIDTH - len(head))
     return [head + first, *(" " * len(head) + line for line in rest)]
 

@@ -49,6 +49,7 @@ def fit(value: object, base: str, dims: tuple[int | None, ...]) -> Value:
         raise Misfit("PPL507", (), value.why, describe_type(base, dims))
     if isinstance(value, Column):
         value = _column(value, len(dims))
+        value = _truths(value) if base == "bool" else value
     if isinstance(value, Grid):
         return _from_grid(value, base, dims)
     plain = unwrap(value)
@@ -100,6 +101,13 @@ def _column(column: Column, rank: int) -> object:
     if len(column.rows) == 1 and column.rank == rank + 1:
         return column.rows[0]
     return column.rows
+
+
+def _truths(cells: object) -> object:
+    """Cells of a table, with true and false for 1 and 0, as which tables have them more often than not."""
+    if isinstance(cells, tuple | list):
+        return [_truths(c) for c in cast("Sequence[object]", cells)]
+    return bool(cells) if isinstance(cells, int) and cells in (0, 1) else cells
 
 
 def _from_grid(grid: Grid, base: str, dims: tuple[int | None, ...]) -> Grid:

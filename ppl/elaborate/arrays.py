@@ -225,7 +225,12 @@ def element(base: ir.Expr, indices: tuple[ir.Expr, ...], definitions: Container[
 def slice_(ctx: Context, e: ast.Index, base: ir.Expr) -> ir.Expr:
     first, *rest = e.items
     if not isinstance(first, ast.Range) or rest:
-        return ctx.error("PPL606", "only `x[a..b]`, a range as the one index, is supported", e.span)
+        return ctx.error(
+            "PPL606",
+            "only `x[a..b]`, a range as the one index, is supported",
+            e.span,
+            "of a matrix, write the elements: `[x[i, k] for k in a..b]`",
+        )
     bounds = range_bounds(ctx, first)
     if bounds is None:
         return ERROR

@@ -23,7 +23,11 @@ def supported(ctx: Context, d: Distribution, args: tuple[ir.Expr, ...], span: Sp
         )  # fmt: skip
         return False
     n = outcomes(d, args)
-    if n.random or not arrays.known_at_bind(ctx, n) or arrays.depends_on_loop(ctx, n):
+    if not n.random and arrays.known_at_bind(ctx, n) and arrays.depends_on_loop(ctx, n):
+        message = f"the number of outcomes of a latent from `{d.family}` depends on a loop variable"
+        ctx.error("PPL604", message, span, "it has to be the same for all elements that one statement draws")
+        return False
+    if n.random or not arrays.known_at_bind(ctx, n):
         ctx.error("PPL604", f"the number of outcomes of a latent from `{d.family}` must come from data", span)
         return False
     if isinstance(n, ir.Lit) and n.value > MAX_OUTCOMES:

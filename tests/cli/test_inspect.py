@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -306,3 +307,14 @@ def test_a_line_that_cannot_be_had(pplc: Pplc, two: Path) -> None:
         assert (code, out) == (2, "") and "--line" in err and "Traceback" not in err
     code, _, err = pplc("infer", two, "--line", "3=x", "--method", "nuts")
     assert code == 2 and "--line is for fits" in err
+
+
+def test_guards_of_libraries_are_shown_with_their_file(pplc: Pplc, tmp_path: Path) -> None:
+    program = tmp_path / "zeros.ppl"
+    program.write_text(
+        "use counts\nr ~ LogNormal(0, 1)\nobserve 0 ~ ZeroInflatedPoisson(0.2, r)\nif r > 2 { factor 1 }\n"
+    )
+    code, out, _ = pplc("explain", program)
+    assert code == 0
+    assert re.search(r"^  counts\.ppl:\d+:\d+  y == 0$", out, re.MULTILINE)
+    assert re.search(r"^  4:4  r > 2$", out, re.MULTILINE)

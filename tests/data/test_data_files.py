@@ -152,6 +152,16 @@ def test_csv_matrix_columns(bind, file):
     assert data["d"] == 2
 
 
+def test_zero_and_one_are_truth_values_in_a_csv(bind, file):
+    data = bind("data n: int\ndata y: bool[n]\ndata m: bool[n, 2]", file("d.csv", "y,m[0],m[1]\n1,0,true\n0,1,1\n"))
+    assert data["y"].dtype == bool and data["y"].tolist() == [True, False]
+    assert data["m"].tolist() == [[False, True], [True, True]]
+    assert bind("data a: bool", file("one.csv", "a\n1\n"))["a"] is True
+    for cell, came in (("2", "2"), ("1.0", "1.0"), ("-1", "-1")):
+        with pytest.raises(DataError, match=rf"is {came}, expected true or false"):
+            bind("data n: int\ndata y: bool[n]", file("d.csv", f"y\n{cell}\n"))
+
+
 def test_a_csv_row_gives_scalars(bind, file):
     name = file("d.csv", "a,v[0],v[1]\n3,1.5,2\n")
     assert bind("data a: int", name) == {"a": 3}
