@@ -115,6 +115,10 @@ class Ranges:
             if not _reads(e, inner.pending, ev.definitions):
                 out = union(out, inner.of(e, outer))
                 continue
+            within = inner.of(e, outer)  # whatever the state is, as in `clamp(k + 1, 0, 2)`
+            if np.isfinite(within.lo).all() and np.isfinite(within.hi).all():
+                out = union(out, within)
+                continue
             step = _step(e, s.entry, ev.definitions)
             if step is None or _reads(step, inner.pending, ev.definitions) or self.pending or len(group) > 1:
                 return ANY

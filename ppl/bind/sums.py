@@ -29,7 +29,7 @@ def sums_of(program: ir.Program) -> Mapping[str, Sum]:
     for _, s in ir.blocks(program.body):
         if isinstance(s, ir.Loop):
             found |= {r.final.name: Sum(r.init, r.delta, s) for r in s.reductions}
-            found |= {c.final.name: Sum(ir.literal(0), c.element, s) for c in s.collects}
+            found |= {c.final.name: Sum(ir.literal(0), c.element, s) for c in s.collects if c.element.type.scalar}
     return found
 
 

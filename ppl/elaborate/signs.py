@@ -23,6 +23,7 @@ from ppl.elaborate.factors import PRODUCTS, Signs, repeated, written
 
 MAX_PARTS = 24  # a comparison with more components stays as it is (and is likely to be refused later)
 MAX_DEGREE = 8
+MAX_CASES = 8  # of data, in which a value is written
 MAX_CHOICES = 6  # conditions on data in the slope of a latent, all outcomes of which are looked at
 ROUNDING = 1e-12
 FLAT = ("relu", "max", "min", "clamp", "floordiv", "mod")  # may be a constant where latents move
@@ -60,7 +61,17 @@ def positive(p: poly.Poly) -> ir.Expr:
     random = any(a.random for a in poly.atoms(p))
     if poly.is_constant(p):
         return ir.literal(poly.value(p) > 0)
-    return ir.Op(POSITIVE if random else "gt", (poly.to_expr(p), ir.literal(0)), ir.BOOL, random)
+    return ir.Op(POSITIVE if random else "gt", (by_cases(p), ir.literal(0)), ir.BOOL, random)
+
+
+def by_cases(p: poly.Poly, most: int = MAX_CASES) -> ir.Expr:
+    """A polynomial as an expression in which an element is looked at only where the data say that it counts: elsewhere
+    its index may be none of the array."""
+    for a in of_data(p) if most > 1 else ():
+        if any(a == x for m in p for x, _ in m if any(isinstance(y, ir.Cell | ir.Index) for y, _ in m)):
+            on, off = (by_cases(poly.substitute(p, {a: poly.constant(x)}), most // 2) for x in (1.0, 0.0))
+            return ir.Select(a.condition, on, off, ir.REAL, on.random or off.random)
+    return poly.to_expr(p)
 
 
 def both(a: ir.Expr, b: ir.Expr) -> ir.Expr:

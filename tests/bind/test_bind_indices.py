@@ -158,6 +158,8 @@ HELD = {
     "a streak, before it grows":
         "best = 0\nfor k in 0..3 { factor u[best]\nbest = if u[k] > 0 then best + 1 else 0 }\nbest = 0",
     "steps of a while": "best = 0\nwhile u[best] > 0.3 limit 2 { best = best + 1 }",
+    "held in by itself":
+        "best = 0\nfor k in 0..3 { factor u[best]\nbest = if u[k] > 0 then clamp(best + 1, 0, 2) else clamp(best - 1, 0, 2) }",
     "data": "best = 0\nfor k in 0..3 { if u[k] > 0 { best = g[k] } }",
 }  # fmt: skip
 
@@ -176,9 +178,17 @@ def test_state_is_between_all_that_it_is_assigned(name: str) -> None:
     "best = 0\nfor k in 0..3 { if u[k] > 0 { best = best + 1 } }",
     "best = 0\nfor k in 0..3 { if u[k] > 0 { best = 2 * best + 1 } }",
     "best = 0\nfor i in 0..2 { for k in 0..2 { if u[k] > 0 { best = best + 1 } } }",
+    "b: int[3] ~ Bernoulli(0.5)\nbest = sum([b for i in 0..2])",
     "best = 0\nc = 1\nfor k in 0..3 { if u[k] > 0 { best = c\nc = best + c } }",
 ])  # fmt: skip
 def test_state_that_may_leave(text: str) -> None:
     with pytest.raises(PplError) as caught:
         ppl.compile("u: real[3] ~ Normal(0, 1)\n" + text + "\nobserve 1 ~ Normal(u[best], 1)").bind()
     assert [d.code for d in caught.value.diagnostics] == ["PPL603"]
+
+
+def test_cases_that_data_cut_off_stay_so_where_a_comparison_is_split() -> None:
+    ppl.compile(
+        "x: real[2] ~ Normal(0, 1)\nfor i in 0..3 {\n  raw = if i < 2 then x[i] else 3\n"
+        "  observe 1 ~ Normal(if abs(raw) < 1 then 0 else 1, 1)\n}"
+    ).bind()
