@@ -18,6 +18,7 @@ from ppl.bind.numbers import Numbers
 from ppl.bind.ranges import ranges_of, with_assigned
 from ppl.bind.timing import timing
 from ppl.bind.walk import Walk
+from ppl.bind.widths import widths_of
 from ppl.diagnostics import Diagnostics
 from ppl.driver import deep_recursion
 from ppl.elaborate.context import SameSize
@@ -46,7 +47,7 @@ def bind(regions: Regions, sizes: Sequence[SameSize], values: Mapping[str, Value
         if d.type.base == "int":
             findings.whole_numbers(d.name, np.asarray(values[d.name]), d.span)
     ranges = with_assigned(ranges_of(program), program, walk, ev.at(top()))
-    checker = Checker(regions, walk, filled, findings, ranges)
+    checker = Checker(regions, walk, filled, findings, ranges, widths_of(ranges))
     checker.block(program.body, ev.at(top()))
     samplers.check(program, numbers, findings)
     again = bool(ranges.assigned)  # what is assigned was not looked at without data

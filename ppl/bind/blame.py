@@ -13,8 +13,9 @@ from ppl.core.show import show
 from ppl.diagnostics import DataError, Diagnostics, PplError, Span, excerpt, in_source_order
 
 if TYPE_CHECKING:
-    from ppl.bind.evaluate import Space
+    from ppl.bind.evaluate import Evaluator, Mask, Space
     from ppl.bind.functions import Array
+    from ppl.bind.widths import Widths
 
 MAX_INT = 2**31 - 1  # of 32 bits
 MAX_WRITTEN = 12  # parts of an expression that a message has for a variable that the source does not name
@@ -58,6 +59,13 @@ class Findings:
         for x in ends:
             if self.wide is None and abs(x) > MAX_INT:
                 self.wide = Wide(f"`{self.in_source(text)}` has a value of {x}", span)
+
+    def latent_number(self, e: ir.Expr, widths: Widths, ev: Evaluator, active: Mask, span: Span) -> None:
+        """Notes an int that latents decide, if it may need more than 32 bits."""
+        found = None if self.wide is not None else widths.wide(e, ev, active)
+        if found is not None:
+            text = str(e.value) if isinstance(e, ir.Lit) else self.in_source(show(e))
+            self.wide = Wide(f"`{text}` may have a value of {found}", span)
 
     def text(self, span: Span) -> str:
         """The source text of a span, on one line."""

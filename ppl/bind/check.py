@@ -14,9 +14,10 @@ from ppl.bind.fills import Filled
 from ppl.bind.functions import Array
 from ppl.bind.iterate import Range, pieces, range_of
 from ppl.bind.model import Wide
-from ppl.bind.ranges import Ranges
+from ppl.bind.ranges import Interval, Ranges
 from ppl.bind.walk import Walk
 from ppl.bind.watch import Watch
+from ppl.bind.widths import Widths
 from ppl.core import ir, poly
 from ppl.core.reads import assigned, reached
 from ppl.core.rewrite import rebuild
@@ -39,6 +40,7 @@ class Checker:
     filled: Mapping[str, Filled]
     findings: Findings
     ranges: Ranges
+    widths: Widths
     shared: set[int] = field(default_factory=set[int])  # guards that their one line does not cross in all instances
     unbounded: set[int] = field(default_factory=set[int])  # guards at which data make a branch unbounded
 
@@ -48,8 +50,9 @@ class Checker:
 
     def watch(self, s: ir.Statement, ev: Evaluator, when: int) -> Watch:
         return Watch(
-            ev.types, self.filled, self.findings, s.span, ev.space, ev.space.time + when, self.ranges, ev.quiet()
-        )
+            ev.types, self.filled, self.findings, s.span, ev.space, ev.space.time + when, self.ranges, ev.quiet(),
+            self.widths,
+        )  # fmt: skip
 
     def statement(self, s: ir.Statement, ev: Evaluator) -> None:
         active = None if isinstance(s, ir.Report) else ev.mask(s.mask)
@@ -60,6 +63,9 @@ class Checker:
                 ev.value(self.regions.program.guards[s.index].value, active)
                 self.slopes(s, ev, active)
                 self.edges(s, ev, active)
+                if self.regions.program.guards[s.index].levels:
+                    level = ir.GuardRef(s.index, ir.INT)
+                    self.findings.latent_number(level, self.widths, ev.quiet(), active, s.span)
             case ir.Sample():
                 if s.outcome is None:  # else the assignment of its value fills it
                     self.target(s.site, s.indices, ev, active)
@@ -183,6 +189,7 @@ class Checker:
             self.findings.add("PPL701", message, s.span, (s.lo, s.hi), sizes=True, hint=hint)
             return
         sums = [_Sum(s, x, init, r, ev) for x, init in zip(s.reductions, inits, strict=True)]
+        counts = [_Count(x, ev, self.widths) for x in s.reductions if x.final.random and x.final.type == ir.INT]
         collected: list[list[Array] | None] = [None if x.final.random else [] for x in s.collects]
         start, each = self.walk.timing.of(s) + 1, self.walk.timing.iteration(s)
         for space in pieces(s, r, ev.space, self.walk.width(s, ev), start, each):
@@ -195,6 +202,8 @@ class Checker:
                 self.growth(c, s, inner)
             for total in sums:
                 total.add(inner, active)
+            for count in counts:
+                count.add(inner, active)
             for k, c in enumerate(s.collects):
                 v, rows = inner.value(c.element, active), collected[k]
                 if v is None:
@@ -205,6 +214,9 @@ class Checker:
             ev.space.known[total.name] = total.value
             if total.value is not None and total.value.dtype.kind == "i":
                 self.findings.whole_numbers(total.name, total.value, s.span)
+        for count in counts:
+            self.widths.bounded.totals[count.final.name] = count.interval
+            self.findings.latent_number(count.final, self.widths, ev.quiet(), None, s.span)
         for c, rows in zip(s.collects, collected, strict=True):
             ev.space.known[c.final.name] = _array(rows, r)
 
@@ -235,6 +247,26 @@ class _Sum:
             self.value = None
             return
         np.add.at(self.value, back, np.broadcast_to(v, (ev.space.size,)).astype(self.value.dtype))
+
+
+class _Count:
+    """The interval of a sum over iterations that latents decide."""
+
+    def __init__(self, r: ir.Reduction, ev: Evaluator, widths: Widths) -> None:
+        self.reduction, self.final, self.widths = r, r.final, widths
+        x = widths.bounded.of(r.init, ev.quiet())
+        self.lo, self.hi = (np.array(np.broadcast_to(end, (ev.space.size,))) for end in (x.lo, x.hi))
+
+    def add(self, ev: Evaluator, active: Mask) -> None:
+        x, back, size = self.widths.bounded.of(self.reduction.delta, ev.quiet()), ev.space.back, ev.space.size
+        assert back is not None
+        on = True if active is None else active
+        np.add.at(self.lo, back, np.broadcast_to(np.where(on, np.minimum(x.lo, 0.0), 0.0), (size,)))
+        np.add.at(self.hi, back, np.broadcast_to(np.where(on, np.maximum(x.hi, 0.0), 0.0), (size,)))
+
+    @property
+    def interval(self) -> Interval:
+        return Interval(self.lo.min(keepdims=True), self.hi.max(keepdims=True))
 
 
 def _array(rows: list[Array] | None, r: Range) -> Array | None:

@@ -74,6 +74,8 @@ class Watcher(Protocol):
 
     def whole_number(self, e: ir.Op, values: Array, active: Mask) -> None: ...
 
+    def unknown(self, e: ir.Op | ir.Select, active: Mask) -> None: ...
+
 
 def both(a: Mask, b: Mask) -> Mask:
     return b if a is None else a if b is None else a & b
@@ -208,6 +210,8 @@ class Evaluator:
         if self.watcher is not None and e.op in NEED_ELEMENTS and len(e.args) == 1 and self.is_empty(e.args[0].type):
             self.watcher.no_elements(e, active)
         if len(args) < len(found) or e.op in DENSITY_FUNCTIONS:
+            if self.watcher is not None and e.random:
+                self.watcher.unknown(e, active)
             return None
         if e.op == "not":
             return ~args[0]
@@ -224,6 +228,8 @@ class Evaluator:
         t, f = self.truth(e.condition, active)
         then, orelse = self.value(e.then, both(active, t)), self.value(e.orelse, both(active, f))
         if (e.condition.random and bool((t & f).any())) or then is None or orelse is None:
+            if self.watcher is not None and e.random:
+                self.watcher.unknown(e, active)
             return None
         rank = max(then.ndim, orelse.ndim)
         return np.where(t.reshape(t.shape + (1,) * (rank - 1)), then, orelse)

@@ -12,6 +12,7 @@ from ppl.bind.indices import Decided, own
 from ppl.bind.iterate import pieces, range_of, width_of
 from ppl.bind.ranges import Ranges, ranges_of
 from ppl.bind.watch import Watch
+from ppl.bind.widths import widths_of
 from ppl.core import ir
 from ppl.core.show import show
 from ppl.diagnostics import Diagnostics
@@ -65,8 +66,9 @@ class _Walk:
     def look(self, s: ir.Statement, ev: Evaluator) -> None:
         active = None if isinstance(s, ir.Report) else ev.mask(s.mask)
         watch = _Watch(
-            ev.types, {}, self.findings, s.span, ev.space, ev.space.time, self.ranges, ev.quiet(), self.decided
-        )
+            ev.types, {}, self.findings, s.span, ev.space, ev.space.time, self.ranges, ev.quiet(),
+            widths_of(self.ranges), self.decided,
+        )  # fmt: skip
         for e in own(s, self.program.guards):
             ev.at(ev.space, watch).value(e, active)
         if isinstance(s, ir.Fill | ir.Sample) and s.indices:

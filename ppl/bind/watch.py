@@ -12,6 +12,7 @@ from ppl.bind.evaluate import Evaluator, Mask, Space
 from ppl.bind.fills import Filled, inside
 from ppl.bind.functions import Array
 from ppl.bind.ranges import Ranges
+from ppl.bind.widths import Widths
 from ppl.core import ir
 from ppl.core.show import show
 from ppl.diagnostics import Span
@@ -42,6 +43,7 @@ class Watch:
     time: Array
     ranges: Ranges
     evaluator: Evaluator
+    widths: Widths
 
     def index(self, e: ir.Cell | ir.Index, values: list[Array | None], sizes: list[int], active: Mask) -> None:
         name = e.array if isinstance(e, ir.Cell) else e.base.name if isinstance(e.base, ir.Var) else None
@@ -85,6 +87,14 @@ class Watch:
         if active is not None and active.shape[0] == values.shape[0]:
             values = values[active]
         self.findings.whole_numbers(show(e), values, self.span)
+
+    def unknown(self, e: ir.Op | ir.Select, active: Mask) -> None:
+        """Notes whole numbers beyond 32 bits among what latents decide and what that is made of."""
+        parts = e.args if isinstance(e, ir.Op) else (e.then, e.orelse)
+        if e.type.base != "real" and all(x.type.base == "int" for x in parts):
+            for x in (e, *parts):
+                if x.type == ir.INT:
+                    self.findings.latent_number(x, self.widths, self.evaluator, active, self.span)
 
     def may_leave(self, text: str, i: ir.Expr, n: int, active: Mask) -> None:
         """Reports an index that depends on a latent and is not certain to stay inside."""

@@ -178,7 +178,8 @@ RULES = {
     ),
     "PPL814": (
         "Whole numbers have 32 bits where --precision is 32, and end at 2147483647. These data have larger ones, or "
-        "make them, as `population[i] * cases[i]` does. With --precision 64 they fit (from Python, "
+        "make them, as `population[i] * cases[i]` does, or latents may: "
+        "a sum, a product, the floor of a time. With --precision 64 they fit (from Python, "
         "`jax.config.update('jax_enable_x64', True)` before anything else); so do reals, at either precision: declare "
         "`data population: real[n]`."
     ),

@@ -50,3 +50,41 @@ def test_numbers_that_need_64_bits(name: str) -> None:
 def test_numbers_that_32_bits_hold(source: str, y: Any, slope: float) -> None:
     value = ppl.compile(HEAD + source).bind({"y": y}).log_joint({"m": 0.5})
     np.testing.assert_allclose(value, 0.5 * slope - 0.125 - 0.5 * np.log(2 * np.pi), rtol=1e-6)
+
+
+COUNT = "k ~ Poisson(90000) in (89990, 90010)\n"
+LATENT: dict[str, tuple[str, list[int], str]] = {
+    "a product": (COUNT + "factor m * (k * k) / 8100000000.0", [1], "`k * k` may have a value of 8098200100"),
+    "beside a literal": (
+        COUNT + "factor if k < 3000000000 then m else 0", [1], "`3000000000` may have a value of 3000000000",
+    ),
+    "a sum by a loop": (
+        "x: real[n] ~ Normal(0, 1)\nt = 0\nfor i in 0..n { if x[i] > 0 { t = t + y[i] } }\nfactor m * t / 3000000000.0",
+        [1_500_000_000, 1_500_000_000, 1_000_000], "`t` may have a value of 3001000000",
+    ),
+    "floors": (
+        "c ~ Normal(100000, 10)\nfactor m * floor(c) * (floor(c) * floor(c) / 1e10)", [1], "`floor(c) * floor(c)` may",
+    ),
+    "a floor": ("c = 1700000000000 + 4000 * m\nfactor m * (floor(c) / 1e12)", [1], "`floor(c)` may have a value of"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", LATENT)
+def test_numbers_of_latents_that_need_64_bits(name: str) -> None:
+    source, y, message = LATENT[name]
+    problem = ppl.compile(HEAD + source).bind({"y": y})
+    with pytest.raises(ppl.PplError, match="whole numbers end at 2147483647") as caught:
+        problem.prior(jax.random.key(0), 1)
+    (found,) = caught.value.diagnostics
+    assert found.code == "PPL814" and found.span is not None and message in found.message
+
+
+@pytest.mark.parametrize(("source", "y"), [
+    ("x: real[n] ~ Normal(0, 1)\nt = 0\nfor i in 0..n { if x[i] > 0 { t = t + y[i] } }\nfactor m * (t + 1)",
+     [1_500_000_000, 1, 1]),
+    (COUNT + "factor m * (k / 8100000000)", [1]),
+    ("factor floor(exp(m)) * (floor(m) * floor(m))", [1]),
+])  # fmt: skip
+def test_numbers_of_latents_that_32_bits_hold(source: str, y: list[int]) -> None:
+    problem = ppl.compile(HEAD + source).bind({"y": y})
+    assert np.all(np.isfinite(problem.prior(jax.random.key(0), 1)["m"]))
