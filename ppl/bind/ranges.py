@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -22,6 +22,7 @@ from ppl.language.distributions import named
 from ppl.language.functions import FUNCTIONS
 
 INF = np.inf
+MOST_ROUNDS = 6  # in which state is looked for an interval that it stays in
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,7 @@ class Ranges:
     loops: Mapping[str, ir.Loop]  # by their variables
     assigned: Mapping[str, Interval]
     pending: frozenset[str] = frozenset()  # state whose interval is being found
+    supposed: Mapping[str, Interval] = field(default_factory=dict[str, Interval])  # what that may be
 
     def of(self, e: ir.Expr, ev: Evaluator) -> Interval:
         """An interval that holds `e`; the whole line where nothing better is known."""
@@ -66,6 +68,8 @@ class Ranges:
                 return _iterations(self.loops[e.name], ev)
             case ir.Index() if not e.random:
                 return self.of(e.base, ev)
+            case ir.Var() if e.name in self.supposed:
+                return self.supposed[e.name]
             case ir.Var() if e.name in self.states and e.name not in self.pending:
                 return self.state(e.name, ev)
             case ir.Var() if e.name in self.draws:
@@ -111,10 +115,14 @@ class Ranges:
         outer = ev.at(space)
         inner = replace(self, pending=self.pending.union(*(s.carried for s in group)))
         out, steps = NONE, known(np.zeros(1))
+        moving = [(s, e) for s, e in values if _reads(e, inner.pending, ev.definitions)]
         for s, e in values:
-            if not _reads(e, inner.pending, ev.definitions):
+            if (s, e) not in moving:
                 out = union(out, inner.of(e, outer))
-                continue
+        held = inner.held([e for _, e in moving], overall(out), [s.entry for s in group], outer)
+        if held is not None:
+            return held
+        for s, e in moving:
             within = inner.of(e, outer)  # whatever the state is, as in `clamp(k + 1, 0, 2)`
             if np.isfinite(within.lo).all() and np.isfinite(within.hi).all():
                 out = union(out, within)
@@ -129,6 +137,19 @@ class Ranges:
         n = times.longest - (name == group[0].entry)
         below, above = (n * end if n and end else 0.0 for end in (steps.lo.min(), steps.hi.max()))
         return Interval(out.lo.min(keepdims=True) + below, out.hi.max(keepdims=True) + above)
+
+    def held(self, values: list[ir.Expr], x: Interval, names: list[str], ev: Evaluator) -> Interval | None:
+        """The interval that state stays in which starts in `x` and is assigned `values`, as in ``k = 1 - k``; None if
+        it goes on growing."""
+        for _ in range(MOST_ROUNDS):
+            inner = replace(self, supposed={**self.supposed, **dict.fromkeys(names, x)})
+            wider = x
+            for e in values:
+                wider = union(wider, overall(inner.of(e, ev)))
+            if wider.lo == x.lo and wider.hi == x.hi:
+                return x
+            x = wider
+        return None
 
     def flows(self, name: str, ev: Evaluator) -> tuple[list[State], list[tuple[State, ir.Expr]]]:
         """The state whose values reach `name` as they are, and what else is assigned to it."""
@@ -233,6 +254,11 @@ class Ranges:
 
 def floor(x: Interval) -> Interval:
     return Interval(np.floor(x.lo), np.ceil(x.hi) - 1.0 if x.hi_open else np.floor(x.hi))
+
+
+def overall(x: Interval) -> Interval:
+    """One interval for all iterations."""
+    return Interval(x.lo.min(keepdims=True), x.hi.max(keepdims=True), x.lo_open, x.hi_open)
 
 
 def union(x: Interval, y: Interval) -> Interval:

@@ -146,7 +146,10 @@ class Scope:
             return True
         if v.name in self.definitions:
             return self._independent(self.definitions[v.name], latent) and self.is_computed_along(v.name, latent)
-        return v.name in self.entries and self.untouched_before(latent, self.entries[v.name])
+        if v.name not in self.entries:
+            return False
+        self.unmoved[v.name, latent] = False  # until it is known, for what asks on the way
+        return self.untouched_before(latent, self.entries[v.name])
 
     def is_computed_along(self, name: str, line: Latent) -> bool:
         """Whether the branch that computes a variable or guard takes place on a whole line or nowhere, or makes no
@@ -222,9 +225,10 @@ class Scope:
             inside += expressions_of(s, self.program.guards)
         made = self.made_inside(loop)
         for x in (x for e in inside for x in ir.walk(e)):
-            other = isinstance(x, ir.Cell) and x.array != latent.site and x.array not in made
-            if other and not self.independent(x, latent):
-                return False
+            if isinstance(x, ir.Cell) and x.array != latent.site and x.array not in made:
+                moved = self.flow.variables.get(x.array, NOTHING).sites
+                if x.array in self.chained or latent.site in moved:
+                    return False  # its indices are asked for by themselves
             if not isinstance(x, ir.Var | ir.GuardRef) or latent.site not in self.flow.of(x).sites:
                 continue
             home = self.home.get(x.name, ()) if isinstance(x, ir.Var) else self.decided.get(x.index, ())

@@ -158,8 +158,11 @@ HELD = {
     "a streak, before it grows":
         "best = 0\nfor k in 0..3 { factor u[best]\nbest = if u[k] > 0 then best + 1 else 0 }\nbest = 0",
     "steps of a while": "best = 0\nwhile u[best] > 0.3 limit 2 { best = best + 1 }",
+    "a toggle": "best = 0\nfor k in 0..3 { if u[k] > 0 { best = 1 - best } }",
+    "a toggle of two loops": "best = 0\nfor i in 0..2 { for k in 0..3 { if u[k] > i { best = 1 - best } } }",
     "held in by itself":
-        "best = 0\nfor k in 0..3 { factor u[best]\nbest = if u[k] > 0 then clamp(best + 1, 0, 2) else clamp(best - 1, 0, 2) }",
+        "best = 0\nfor k in 0..3 { factor u[best]\n"
+        "best = if u[k] > 0 then clamp(best + 1, 0, 2) else clamp(best - 1, 0, 2) }",
     "data": "best = 0\nfor k in 0..3 { if u[k] > 0 { best = g[k] } }",
 }  # fmt: skip
 
