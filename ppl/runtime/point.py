@@ -396,7 +396,10 @@ class Point:
         p = jnp.where(ok, jnp.exp(jnp.where(ok, log_p, 0.0)), 0.0)
         one = jnp.ones((), u_here.dtype)
         height = p if drawn else jnp.exp(normal_density(u, 0.0, 1.0))
-        return Root(self, site, index, u, one, one, ok, p, height, value, transform, still_args)
+        # Of what is drawn as it is, the width that its density has there; far out, where that is none, its own size.
+        size = jnp.maximum(jnp.abs(u), jnp.abs(lax.stop_gradient(u_here)))
+        spread = jnp.minimum(1.0 / jnp.where(p > 0, p, 1.0), size) if drawn else one
+        return Root(self, site, index, u, spread, one, ok, p, height, value, transform, still_args)
 
 
 class Near(Mapping[str, Any]):

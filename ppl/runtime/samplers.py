@@ -17,6 +17,7 @@ from types import MappingProxyType
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array, nn, random
 from jax.scipy import special
 from jax.typing import ArrayLike, DTypeLike
@@ -395,9 +396,6 @@ def _mixed(density: Mixture, key: Array, args: Sequence[ArrayLike], shape: tuple
     return jnp.select([choice == k for k in range(len(out))], out)
 
 
-_MOST_COUNT = 2.0**24  # whole numbers up to it are exact in float32
-
-
 def _truncated(
     density: Truncated, key: Array, args: tuple[Array, ...], shape: tuple[int, ...], dtype: DTypeLike
 ) -> Array:
@@ -419,8 +417,9 @@ def _truncated(
 
     if base.discrete:
         start = jnp.full(shape, -1.0, dtype) if form == "below" else first
-        stop = jnp.broadcast_to(start + _MOST_COUNT if form == "above" else jnp.floor(upper), shape)
-        _, found = _bisect(passed, start, stop, lambda a, b: jnp.floor(0.5 * (a + b)), 26)
+        most = 2.0 / float(np.finfo(surprise.dtype).eps)  # whole numbers up to it are exact
+        stop = jnp.broadcast_to(start + most if form == "above" else jnp.floor(upper), shape)
+        _, found = _bisect(passed, start, stop, lambda a, b: jnp.floor(0.5 * (a + b)), round(math.log2(most)) + 2)
         return found.astype(int)
 
     def place(v: Array) -> Array:

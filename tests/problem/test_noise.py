@@ -161,3 +161,20 @@ def test_sobol_points_fill_every_cell_of_a_net() -> None:
 def test_unknown_noise_is_refused() -> None:
     with pytest.raises(ValueError, match="no noise 'pink': one of antithetic, independent, qmc"):
         ppl.compile(CURVED).bind().elbo_loss(noise="pink")
+
+
+def test_boundaries_of_drawn_noise_are_those_of_its_scale() -> None:
+    def gradient(rate: int) -> Any:
+        text = f"""
+x ~ Normal(0, 1)
+noise e ~ Gamma(2, {rate})
+t = 2 * exp(0.3 * x) / {rate}
+a = if e > t then 1 else 0
+b = if e > 1.3 * t then 2 else 0
+observe 1 ~ Normal(a * b + a + x, 1)
+"""
+        problem = ppl.compile(text).bind()
+        run = jax.jit(problem.elbo_and_grad(samples=64), compiler_options={"xla_backend_optimization_level": 0})
+        return run(problem.init_params(), jax.random.key(0))[1]["loc"]["x"]
+
+    np.testing.assert_allclose(gradient(2**20), gradient(1), rtol=1e-4)

@@ -138,3 +138,11 @@ def test_what_the_data_show_to_be_wrong(source: str, data: dict[str, Any], code:
     with pytest.raises(ppl.PplError) as caught:
         ppl.compile(source).bind(data)
     assert [d.code for d in caught.value.diagnostics] == [code]
+
+
+def test_replicates_of_truncated_counts_beyond_single_precision() -> None:
+    with jax.enable_x64(True):
+        problem = ppl.compile("observe 100000000 ~ NegativeBinomial(100000000, 2) in (1, inf)").bind()
+        (drawn,) = problem.prior_predictive(jax.random.key(0), 300).observations.values()
+    law = stats.nbinom(2, 2 / (2 + 1e8))
+    assert stats.kstest(np.asarray(drawn.replicate, float), law.cdf).pvalue > 1e-3
