@@ -12,9 +12,10 @@ from ppl.bind.blame import Findings, place
 from ppl.bind.evaluate import Evaluator, Mask
 from ppl.bind.fills import Filled
 from ppl.bind.functions import Array
+from ppl.bind.intervals import Interval
 from ppl.bind.iterate import Range, pieces, range_of
 from ppl.bind.model import Wide
-from ppl.bind.ranges import Interval, Ranges
+from ppl.bind.ranges import Ranges
 from ppl.bind.walk import Walk
 from ppl.bind.watch import Watch
 from ppl.bind.widths import Widths

@@ -12,8 +12,9 @@ import numpy as np
 from ppl.bind.blame import Findings, place
 from ppl.bind.evaluate import Evaluator, Space, top
 from ppl.bind.functions import Array
+from ppl.bind.intervals import INF
 from ppl.bind.iterate import pieces, range_of
-from ppl.bind.ranges import INF, Ranges
+from ppl.bind.ranges import Ranges
 from ppl.core import ir, poly
 from ppl.core.extent import ANY, Extent
 from ppl.core.reads import reached

@@ -9,39 +9,30 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from ppl.bind.evaluate import Evaluator
-from ppl.bind.functions import Array, apply
+from ppl.bind.intervals import (
+    ANY,
+    NONE,
+    Interval,
+    chosen,
+    clipped,
+    floor,
+    is_empty,
+    known,
+    monotone,
+    overall,
+    products,
+    union,
+)
 from ppl.bind.iterate import range_of
 from ppl.bind.states import State, states_of
 from ppl.bind.sums import Sum, summed, sums_of
 from ppl.bind.walk import Walk
 from ppl.core import ir, poly
-from ppl.core.extent import Extent
-from ppl.core.functions import KNOWN
 from ppl.core.reads import assigned, reached
 from ppl.language.distributions import named
 from ppl.language.functions import FUNCTIONS
 
-INF = np.inf
 MOST_ROUNDS = 6  # in which state is looked for an interval that it stays in
-
-
-@dataclass(frozen=True)
-class Interval:
-    """One interval per iteration; `lo_open`, `hi_open`: that end is not reached."""
-
-    lo: Array
-    hi: Array
-    lo_open: bool = False
-    hi_open: bool = False
-
-
-def known(v: Array) -> Interval:
-    x = v.reshape(v.shape[0], -1).astype(float)
-    return Interval(x.min(axis=1), x.max(axis=1)) if x.size else ANY
-
-
-ANY = Interval(np.array([-INF]), np.array([INF]))
-NONE = Interval(np.array([INF]), np.array([-INF]))  # of no values
 
 
 @dataclass(frozen=True)
@@ -90,11 +81,32 @@ class Ranges:
             case ir.GuardRef() if e.type.base == "int":
                 return floor(self.of(self.guards[e.index].value, ev))
             case ir.Select():
-                return chosen(*ev.truth(e.condition), self.of(e.then, ev), self.of(e.orelse, ev))
+                then, orelse = self.arm(e.then, e.condition, True, ev), self.arm(e.orelse, e.condition, False, ev)
+                if then is None or orelse is None:
+                    return then or orelse or ANY
+                return chosen(*ev.truth(e.condition), then, orelse)
             case ir.Op():
                 return self.operation(e, ev)
             case _:
                 return ANY
+
+    def arm(self, e: ir.Expr, condition: ir.Expr, holds: bool, ev: Evaluator) -> Interval | None:
+        """Of a value where a condition holds, or where it does not, by the comparisons of whole numbers in it; None if
+        these cannot be as they are there."""
+        supposed = dict(self.supposed)
+        limits: list[tuple[str, Interval]] = []
+        for a, op, b in compared(condition, holds, ev.definitions):
+            other = self.of(b, ev)
+            if isinstance(a, ir.Var) and a.name in supposed:
+                supposed[a.name] = clipped(supposed[a.name], op, other)
+                if is_empty(supposed[a.name]):
+                    return None
+            if a == e:
+                limits.append((op, other))
+        x = replace(self, supposed=supposed).of(e, ev)
+        for op, other in limits:
+            x = clipped(x, op, other)
+        return None if is_empty(x) else x
 
     def total(self, s: Sum, ev: Evaluator) -> Interval:
         times = range_of(s.loop, ev)
@@ -119,7 +131,8 @@ class Ranges:
         for s, e in values:
             if (s, e) not in moving:
                 out = union(out, inner.of(e, outer))
-        held = inner.held([e for _, e in moving], overall(out), [s.entry for s in group], outer)
+        names = [n for n, s in self.states.items() if s in group]
+        held = inner.held([s.out for s in group], overall(out), names, outer)
         if held is not None:
             return held
         for s, e in moving:
@@ -252,51 +265,28 @@ class Ranges:
                 return None
 
 
-def floor(x: Interval) -> Interval:
-    return Interval(np.floor(x.lo), np.ceil(x.hi) - 1.0 if x.hi_open else np.floor(x.hi))
+OPPOSITE = {"lt": "ge", "ge": "lt", "gt": "le", "le": "gt", "eq": "ne", "ne": "eq"}
+TURNED = {"lt": "gt", "gt": "lt", "le": "ge", "ge": "le", "eq": "eq", "ne": "ne"}
 
 
-def overall(x: Interval) -> Interval:
-    """One interval for all iterations."""
-    return Interval(x.lo.min(keepdims=True), x.hi.max(keepdims=True), x.lo_open, x.hi_open)
-
-
-def union(x: Interval, y: Interval) -> Interval:
-    return Interval(np.minimum(x.lo, y.lo), np.maximum(x.hi, y.hi), x.lo_open and y.lo_open, x.hi_open and y.hi_open)
-
-
-def chosen(may: Array, may_not: Array, x: Interval, y: Interval) -> Interval:
-    """`x` where a condition holds, `y` where it does not, and both where latents decide."""
-    both = union(x, y)
-    lo = np.where(may & may_not, both.lo, np.where(may, x.lo, y.lo))
-    hi = np.where(may & may_not, both.hi, np.where(may, x.hi, y.hi))
-    return Interval(lo, hi, both.lo_open, both.hi_open)
-
-
-def products(op: str, x: Interval, y: Interval) -> Interval:
-    """Of a product or quotient, by the four corners; ends that one side leaves open stay so for a positive factor."""
-    if op == "div":
-        if np.any((y.lo <= 0) & (y.hi >= 0)):
-            return ANY
-        y = Interval(1.0 / y.hi, 1.0 / y.lo)
-    corners = [np.nan_to_num(a * b, nan=0.0, posinf=INF, neginf=-INF) for a in (x.lo, x.hi) for b in (y.lo, y.hi)]
-    x, y = (y, x) if op == "mul" and np.all(x.lo == x.hi) else (x, y)
-    positive = bool(np.all(y.lo > 0) and np.all(y.lo == y.hi))
-    lo = np.minimum.reduce(np.broadcast_arrays(*corners))
-    hi = np.maximum.reduce(np.broadcast_arrays(*corners))
-    return Interval(lo, hi, positive and x.lo_open, positive and x.hi_open)
-
-
-def monotone(op: str, x: Interval) -> Interval:
-    within = KNOWN[op].values if op in KNOWN else Extent()
-    lo, hi = within.lo, within.hi
-    if FUNCTIONS[op].monotone > 0:
-        found = [apply(op, [end], "real") for end in (x.lo, x.hi)]
-        if not any(np.isnan(v).any() for v in found):
-            reached = [bool(np.all(v == end)) for v, end in zip(found, (lo, hi), strict=True)]
-            lo_open, hi_open = reached[0] and within.lo_open, reached[1] and within.hi_open
-            return Interval(found[0], found[1], x.lo_open or lo_open, x.hi_open or hi_open)
-    return Interval(np.array([lo]), np.array([hi]), within.lo_open, within.hi_open)
+def compared(
+    condition: ir.Expr, holds: bool, definitions: Mapping[str, ir.Expr]
+) -> Iterator[tuple[ir.Expr, str, ir.Expr]]:
+    """The comparisons of whole numbers that are true where a condition holds, or does not, in both directions."""
+    match condition:
+        case ir.Op(op="not", args=(a,)):
+            yield from compared(a, not holds, definitions)
+        case ir.Op(op="and" | "or", args=(a, b)) if (condition.op == "and") == holds:
+            yield from compared(a, holds, definitions)
+            yield from compared(b, holds, definitions)
+        case ir.Var() if condition.name in definitions:
+            yield from compared(definitions[condition.name], holds, definitions)
+        case ir.Op(op=op, args=(a, b)) if op in OPPOSITE and a.type == b.type == ir.INT:
+            true = op if holds else OPPOSITE[op]
+            yield a, true, b
+            yield b, TURNED[true], a
+        case _:
+            pass
 
 
 def ranges_of(program: ir.Program) -> Ranges:

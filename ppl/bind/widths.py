@@ -9,7 +9,8 @@ import numpy as np
 
 from ppl.bind.blame import MAX_INT
 from ppl.bind.evaluate import Evaluator, Mask
-from ppl.bind.ranges import Interval, Ranges
+from ppl.bind.intervals import Interval
+from ppl.bind.ranges import Ranges
 from ppl.bind.sums import summed
 from ppl.core import ir
 from ppl.language.distributions import named

@@ -160,6 +160,11 @@ HELD = {
     "steps of a while": "best = 0\nwhile u[best] > 0.3 limit 2 { best = best + 1 }",
     "a toggle": "best = 0\nfor k in 0..3 { if u[k] > 0 { best = 1 - best } }",
     "a toggle of two loops": "best = 0\nfor i in 0..2 { for k in 0..3 { if u[k] > i { best = 1 - best } } }",
+    "a step below a limit": "best = 0\nfor k in 0..3 { if u[k] > 0 and best < 2 { best = best + 1 } }",
+    "a step that starts again": "best = 0\nfor k in 0..3 { best = best + 1\nif best > 2 { best = 0 } }\n"
+    "for k in 0..3 { if u[k] > 0 { best = best + 1 }\nif best > 2 { best = 0 } }",
+    "a step round": "best = 0\nfor k in 0..3 { if u[k] > 0 { best = (best + 1) % 3 } }",
+    "a step down to 0": "best = 2\nfor k in 0..3 { if u[k] > 0 { best = max(best - 1, 0) } }",
     "held in by itself":
         "best = 0\nfor k in 0..3 { factor u[best]\n"
         "best = if u[k] > 0 then clamp(best + 1, 0, 2) else clamp(best - 1, 0, 2) }",
@@ -182,6 +187,8 @@ def test_state_is_between_all_that_it_is_assigned(name: str) -> None:
     "best = 0\nfor k in 0..3 { if u[k] > 0 { best = 2 * best + 1 } }",
     "best = 0\nfor i in 0..2 { for k in 0..2 { if u[k] > 0 { best = best + 1 } } }",
     "b: int[3] ~ Bernoulli(0.5)\nbest = sum([b for i in 0..2])",
+    "best = 0\nfor k in 0..3 { if u[k] > 0 and best < 3 { best = best + 1 } }",
+    "best = 0\nfor k in 0..3 { if u[k] > 0 or best < 2 { best = best + 1 } }",
     "best = 0\nc = 1\nfor k in 0..3 { if u[k] > 0 { best = c\nc = best + c } }",
 ])  # fmt: skip
 def test_state_that_may_leave(text: str) -> None:
