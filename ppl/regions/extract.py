@@ -225,8 +225,7 @@ def decide(
     terms = tuple(sorted({t for m in keys for t in influenced(scope.flow, m)}))
     if not terms:
         return replace(base, status="no-jump", reason="its outcome reaches no term of the density")
-    look = singular.singular_at_level if g.levels else singular.singular_at
-    bad, edges = look(scope, members, form.normal, normals)
+    bad, edges = singular.singular_at(scope, g, members, form.normal, normals)
     bad = g.span if bad is None and k in plan.learned.unbounded else bad
     if bad is not None:
         sink.warn(
