@@ -15,8 +15,9 @@ from ppl.core import ir, poly
 from ppl.diagnostics import Span
 from ppl.language.distributions import DENSITY_FUNCTIONS, named
 from ppl.regions.continuity import Roots, Side, at_root, expressions_of_value, root_of
+from ppl.regions.numbers import EDGES, POLES, finite, touches
 from ppl.regions.scope import Scope
-from ppl.regions.witness import EDGES, POLES, Witness, finite, touches, witnesses
+from ppl.regions.witness import Witness, witnesses
 
 Collect = Callable[[ir.Expr, float], None]
 

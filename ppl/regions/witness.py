@@ -10,91 +10,24 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import pairwise
-from types import MappingProxyType
-from typing import Any, cast
+from typing import Any
 
 from ppl.core import ir
-from ppl.core.functions import KNOWN
-from ppl.core.inverses import normal_quantile
 from ppl.language.distributions import DENSITY_FUNCTIONS, named
+from ppl.regions.numbers import Number, Unknown, apply, density, each, items_of
 from ppl.regions.scope import Scope
 
 TRIALS = 8
 SIZE, MOST = 3, 8  # elements of an array whose size is not known; of one whose size is, at most
-SNAP, CANCELLED = 1e-9, 1e-11  # what is taken for zero: at a pole, and of the terms of a sum
 BESIDE = 1e-3
-STEPS, MAX_STEPS = 64, 20_000  # of the bisection; of all evaluations for one point
-PLACES = tuple(x / 2 for x in range(-8, 9))  # where a latent is looked at, in normal scores
-# Where the density of a distribution may be zero or infinite in an argument.
-EDGES: Mapping[str, tuple[float, ...]] = MappingProxyType({"positive": (0.0,), "unit": (0.0, 1.0), "simplex": (0.0,)})
-INFINITE_AT_ENDS = ("LogNormal", "Gamma", "InverseGamma", "Beta", "Weibull")  # log densities, at ends of the support
-# Where a function of one argument is infinite, and with which sign.
-POLES: Mapping[str, Mapping[float, float]] = MappingProxyType({
-    **{name: {0.0: -math.inf} for name in ("log", "log2", "log10", "digamma", "log1m_exp")}, "inv": {0.0: math.inf},
-    "logit": {0.0: -math.inf, 1.0: math.inf}, "inv_Phi": {0.0: -math.inf, 1.0: math.inf}, "log1p": {-1.0: -math.inf},
-    "log1m": {1.0: -math.inf}, "atanh": {-1.0: -math.inf, 1.0: math.inf},
-})  # fmt: skip
-
+STEPS, MAX_STEPS = 120, 20_000  # of the bisection at most; of one evaluation
+PLACES = tuple(x / 2 for x in range(-20, 21))  # where a latent is looked at, of any size from 0.2 to 10^10
+NO_NUMBER = (Unknown, ArithmeticError, ValueError, TypeError, IndexError, RecursionError)  # then nothing is shown
 Key = tuple[Any, ...]
-Number = Any  # a float or bool, or a list of them
-
-
-def _items(x: Number) -> list[Number] | None:
-    return cast("list[Number]", x) if isinstance(x, list) else None
-
-
-class Unknown(Exception):
-    """There is no number for an expression."""
-
-
-def _sum(a: float, b: float) -> float:
-    out = a + b
-    return 0.0 if abs(out) <= CANCELLED * (abs(a) + abs(b)) else out
-
-
-def _divide(a: float, b: float) -> float:
-    if abs(b) < SNAP:
-        return math.nan if a == 0 or math.isnan(a) else math.inf
-    return a / b
-
-
-def _power(a: float, b: float) -> float:
-    if abs(a) < SNAP:
-        return math.inf if b < 0 else 0.0 if b > 0 else 1.0
-    return a**b if a > 0 or b == int(b) else math.nan
-
-
-def _log_sum(*x: float) -> float:
-    top = max(x)
-    return top if math.isinf(top) else top + math.log(sum(math.exp(v - top) for v in x))
-
-
-ONE: Mapping[str, Callable[[float], Number]] = MappingProxyType({
-    "neg": lambda x: -x, "square": lambda x: x * x, "relu": lambda x: max(x, 0.0), "sign": lambda x: (x > 0) - (x < 0),
-    "step": lambda x: x > 0, "floor": math.floor, "ceil": math.ceil, "round": lambda x: math.floor(x + 0.5),
-    "lgamma": math.lgamma, "digamma": lambda x: math.log(abs(x)), "log1m": lambda x: math.log1p(-x),
-    "logit": lambda x: math.log(x) - math.log1p(-x), "inv_Phi": normal_quantile, "atanh": math.atanh,
-    "log1m_exp": lambda x: math.log(-math.expm1(x)), "to_real": float, "to_int": int, "not": lambda x: not x,
-    "over_zero": lambda x: _divide(x, 0.0),
-})  # fmt: skip
-TWO: Mapping[str, Callable[[Any, Any], Number]] = MappingProxyType({
-    "add": _sum, "sub": lambda a, b: _sum(a, -b), "mul": lambda a, b: a * b, "div": _divide, "pow": _power,
-    "max": max, "min": min, "hypot": math.hypot, "atan2": math.atan2, "log_sum_exp": _log_sum,
-    "mod": lambda a, b: a % b, "floordiv": lambda a, b: a // b,
-    "log_diff_exp": lambda a, b: a + math.log(-math.expm1(b - a)) if b - a < -SNAP else -math.inf,
-    "lbeta": lambda a, b: math.lgamma(a) + math.lgamma(b) - math.lgamma(a + b),
-    "lchoose": lambda n, k: math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1),
-    "lt": lambda a, b: a < b, "le": lambda a, b: a <= b, "gt": lambda a, b: a > b, "ge": lambda a, b: a >= b,
-    "eq": lambda a, b: a == b, "ne": lambda a, b: a != b, "and": lambda a, b: a and b, "or": lambda a, b: a or b,
-})  # fmt: skip
-ALL: Mapping[str, Callable[[Sequence[float]], Number]] = MappingProxyType({
-    "sum": math.fsum, "prod": math.prod, "mean": lambda x: math.fsum(x) / len(x), "min": min, "max": max,
-    "log_sum_exp": lambda x: _log_sum(*x), "length": len,
-})  # fmt: skip
 
 
 @dataclass
@@ -189,17 +122,17 @@ class Point:
         d = named(s.distribution)
         arguments = dict(zip((p.name for p in d.params), s.args, strict=True))
         ends = [self.value(arguments[b]) if isinstance(b, str) else b for b in d.support.bounds]
-        if site.joint or any(_items(x) is not None for x in ends):
-            return lambda v: v
+        if site.joint or any(items_of(x) is not None for x in ends):
+            return _anywhere
         match site.support, ends:
             case "lower", [lo]:
-                return lambda v: lo + math.exp(v)
+                return lambda v: lo + math.exp(2.5 * v)
             case "upper", [hi]:
-                return lambda v: hi - math.exp(v)
+                return lambda v: hi - math.exp(2.5 * v)
             case "interval", [lo, hi]:
                 return lambda v: lo + (hi - lo) / (1 + math.exp(-v))
             case _:
-                return lambda v: v
+                return _anywhere
 
     def variable(self, v: ir.Var) -> Number:
         key = (v.name, *sorted(self.loops.items()))
@@ -229,7 +162,8 @@ class Point:
         self.known[(v.name, *sorted(self.loops.items()))] = self.leaf(
             ("state", v.name), lambda: self.rng.gauss(0, 1) if v.type.base == "real" else 0
         )  # where it is made of itself
-        return self.value(forms[self.leaf(("form", v.name), lambda: self.rng.randrange(len(forms)))][0])
+        form: int = self.leaf(("form", v.name), lambda: self.rng.randrange(len(forms)))
+        return self.value(forms[form][0])
 
     def within(self, name: str, k: int, e: ir.Expr) -> Number:
         """A value in iteration `k` of a loop."""
@@ -271,7 +205,7 @@ class Point:
             return self.datum((e.base.name, *at), e.base.type.base)
         out = self.value(e.base)
         for k in at:
-            items = _items(out)
+            items = items_of(out)
             if items is None or not 0 <= k < len(items):
                 raise Unknown
             out = items[k]
@@ -295,75 +229,17 @@ class Point:
             return e.op == "or"
         args = [self.value(a) for a in e.args]
         if e.op in DENSITY_FUNCTIONS:
-            return _each(partial(_density, e.op), args)
+            return each(partial(density, e.op), args)
         try:
-            return _apply(e.op, args)
+            return apply(e.op, args)
         except (ValueError, OverflowError, ZeroDivisionError):
             return math.nan
         except TypeError:
             raise Unknown from None
 
 
-def _apply(op: str, args: list[Number]) -> Number:
-    items = [_items(a) for a in args]
-    match op, items:
-        case _, [list() as a] if op in ALL:
-            return ALL[op](a)
-        case "dot", [list() as a, list() as b]:
-            return math.fsum(x * y for x, y in zip(a, b, strict=True))
-        case "cumsum", [list() as a]:
-            return [math.fsum(a[: k + 1]) for k in range(len(a))]
-        case "clamp", [_, _, _]:
-            return _each(_clamp, args)
-        case _, [_] if op in POLES or op in ONE or op in KNOWN:
-            return _each(partial(_of_one, op), args)
-        case _, [_, _] if op in TWO:
-            return _each(TWO[op], args)
-        case _:
-            raise Unknown
-
-
-def _clamp(x: float, lo: float, hi: float) -> float:
-    return min(max(x, lo), hi)
-
-
-def _of_one(op: str, x: float) -> Number:
-    for pole, there in POLES.get(op, {}).items():
-        if abs(x - pole) < SNAP:
-            return there
-    if op == "lgamma" and x < SNAP and abs(x - round(x)) < SNAP:
-        return math.inf
-    try:
-        return ONE[op](x) if op in ONE else KNOWN[op].at(0.0 if op == "sqrt" and abs(x) < SNAP else x)
-    except (ValueError, OverflowError, ZeroDivisionError):
-        return math.nan
-
-
-def _each(f: Callable[..., Number], args: Sequence[Number]) -> Number:
-    """A function element by element."""
-    items = [_items(a) for a in args]
-    sizes = [len(x) for x in items if x is not None]
-    if not sizes:
-        return f(*args)
-    return [_each(f, [a if x is None else x[k] for a, x in zip(args, items, strict=True)]) for k in range(min(sizes))]
-
-
-def _density(name: str, *args: float) -> float:
-    """Some number, or infinity where the density has it."""
-    return math.inf if _is_at_edge(name, args) else -1.0
-
-
-def _is_at_edge(name: str, args: Sequence[float]) -> bool:
-    """Whether a log density, or the log of a tail, is infinite at these numbers."""
-    f = DENSITY_FUNCTIONS[name]
-    params = dict(zip((p.name for p in f.distribution.params), args[1:], strict=True))
-    domains = {p.name: p.domain for p in f.distribution.params}
-    if any(abs(x - edge) < SNAP for p, x in params.items() for edge in EDGES.get(domains[p], ())):
-        return True
-    if f.part == "lpdf" and f.distribution.name not in INFINITE_AT_ENDS:
-        return False
-    ends = (params[b] if isinstance(b, str) else b for b in f.distribution.support.bounds)
-    return any(abs(args[0] - b) < SNAP for b in ends)
+def _anywhere(v: float) -> float:
+    return math.sinh(2.5 * v) / 2.5
 
 
 # ----------------------------------------------------------------------- boundaries
@@ -390,7 +266,7 @@ class Witness:
         self.point.steps = 0
         try:
             return self.point.value(e)
-        except (Unknown, RecursionError):
+        except NO_NUMBER:
             return None
 
 
@@ -414,7 +290,7 @@ def _onto(p: Point, value: ir.Expr, level: int, on: bool) -> Witness | None:
         p.steps = 0
         try:
             x = p.value(value)
-        except (Unknown, RecursionError):
+        except NO_NUMBER:
             return math.nan
         return float(x) - level if isinstance(x, int | float) else math.nan
 
@@ -435,7 +311,7 @@ def _onto(p: Point, value: ir.Expr, level: int, on: bool) -> Witness | None:
                 middle = 0.5 * (a + b)
                 p.move(key, middle)
                 f = excess()
-                if math.isnan(f):
+                if math.isnan(f) or middle in (a, b):
                     break
                 a, b, fa = (middle, b, f) if (f < 0) == (fa < 0) else (a, middle, fa)
             inside = b if (fa < 0) == on else a  # on this side
@@ -444,17 +320,3 @@ def _onto(p: Point, value: ir.Expr, level: int, on: bool) -> Witness | None:
             return Witness(p, key, inside, inside + math.copysign(step, b - a if inside == b else a - b))
         p.move(key, own)
     return None
-
-
-def finite(x: Number) -> bool:
-    """Whether a value, with all of its elements, is a finite number."""
-    items = _items(x)
-    return math.isfinite(x) if items is None else all(map(finite, items))
-
-
-def touches(x: Number, y: Number, edge: float) -> bool:
-    """Whether a value, or an element of it, is at an edge in one place, `x`, and not in another, `y`."""
-    a, b = _items(x), _items(y)
-    if a is None or b is None:
-        return abs(x - edge) < SNAP <= abs(y - edge)
-    return any(touches(v, w, edge) for v, w in zip(a, b, strict=True))

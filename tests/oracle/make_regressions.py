@@ -58,6 +58,8 @@ DATA: dict[str, dict[str, Any]] = {
     "chosen_by_data": {"d": [0, 1, 2, 1], "y": [0.2, 1.0, 0.4, -0.3]},
     "shocks_carried_beside_sum": {"n": 4, "a": [0.5, 0.2, 0.9, 0.4]},
     "records": {"n": 3, "y": [1, 0, 1]},
+    "rates_of_vector": {"y": [1, 2]},
+    "checked_in_one_loop": {"n": 2},
     "poles_in_pole": {"c": 0.0},
     "state_of_angles": {"c": 0.0},
     "mate_outside_slice": {"n": 2, "t": [0.59, -0.2]},

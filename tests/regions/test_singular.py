@@ -161,3 +161,44 @@ def deviations(got: Any, want: Any) -> list[float]:
         g = np.asarray(g)
         out.append(float(np.abs(g.mean() - np.asarray(w)) / (g.std(ddof=1) / np.sqrt(len(g)))))
     return out
+
+
+ELSEWHERE = {
+    "a rate that a branch chooses": "rate = if x > 0 then x else 1\nobserve 1 ~ Poisson(rate)",
+    "in natural units": "d ~ Normal(1700, 30)\nr = if d > 1750 then 0.1 * (d - 1750) else 2\nobserve 1 ~ Poisson(r)",
+    "a function": "fn r(c: real) -> real { return if c > 0 then c else 1 }\nobserve 1 ~ Exponential(r(x))",
+    "a vector": "w: real[3] ~ Normal(0, 1)\nif min(w) > 0 { observe [1, 2, 3] ~ Poisson(w) }",
+    "a sum of logarithms": "w: real[2] ~ Normal(0, 1)\nif w[0] > 0 and w[1] > 0 { factor sum(log(w)) }",
+    "shares": "if x > 0 and x < 1 { observe 0 ~ Categorical([x, 1 - x]) }",
+    "another loop": "var w: real[2]\nbad = 0\nfor t in 0..2 { w[t] ~ Normal(0, 1)\nif w[t] <= 0 { bad = bad + 1 } }\n"
+    "if bad == 0 { for i in 0..2 { observe 2 ~ Poisson(w[i]) } }",
+    "state": "r = 0.5\nw: real[2] ~ Normal(0, 1)\nfor t in 0..2 { observe 1 ~ Poisson(r)\n"
+    "r = if w[t] > 0 then w[t] else 0.5 }",
+    "a root": "y ~ Normal(0, 1)\nr = sqrt(x^2 + y^2)\nfactor if r < 1 then log(1 - r^2) else -2",
+    "scaled by data": "data s: real\nfactor if x / s > 1 then log(x - s) else -1",
+    "a clipped value": "m = max(x - 1, 0)\nfactor if m > 0 then log(m) else -3",
+    "an entropy": "m = relu(x)\nfactor if m > 0 then m * log(m) else 0.1",
+    "a determinant": "y ~ Normal(0, 1)\nif x > 0 and x > y * y { factor log_det([[x, y], [y, 1]]) }",
+}  # fmt: skip
+BOUNDED = {
+    "out of reach of a support": "d ~ Uniform(50, 1000)\nfactor LogNormal_lpdf(d, 5, 1)",
+    "out of reach of a truncation": "d ~ Normal(3, 1) in (1, inf)\nfactor if d > 0 then log(d) else -9",
+    "bounded functions of a pole": "factor if x > 0 then exp(-1 / x) - 1 else 0",
+    "a condition on a logarithm": "y ~ Normal(0, 1)\nif x > 0 and log(x) > y { factor 1 }",
+    "another threshold": "r = if x > 1 then x else 2\nobserve 1 ~ Poisson(r)",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ELSEWHERE)
+def test_unbounded_where_the_value_goes(name: str) -> None:
+    assert codes(f"x ~ Normal(0, 1)\n{ELSEWHERE[name]}\n")[:1] == ["PPL403"]
+
+
+@pytest.mark.parametrize("name", BOUNDED)
+def test_nothing_is_unbounded(name: str) -> None:
+    assert codes(f"x ~ Normal(0, 1)\n{BOUNDED[name]}\n") == []
+
+
+def test_data_say_where_a_branch_is_unbounded() -> None:
+    model = ppl.compile("data a: real\nx ~ Normal(0, 1)\nfactor if x > 0 then log(x - a) else 0\n")
+    assert [[g.status for g in model.bind({"a": a}).guards] for a in (-1.0, 0.0)] == [["boundary"], ["score"]]
