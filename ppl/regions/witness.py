@@ -23,7 +23,7 @@ from ppl.regions.scope import Scope
 
 TRIALS = 8
 SIZE, MOST = 3, 8  # elements of an array whose size is not known; of one whose size is, at most
-BESIDE = 1e-3
+BESIDE, ZERO = 1e-3, 1e-4  # how far into a side; what a value is at most that is zero but for rounding
 STEPS, MAX_STEPS = 120, 20_000  # of the bisection at most; of one evaluation
 PLACES = tuple(x / 2 for x in range(-20, 21))  # where a latent is looked at, of any size from 0.2 to 10^10
 NO_NUMBER = (Unknown, ArithmeticError, ValueError, TypeError, IndexError, RecursionError)  # then nothing is shown
@@ -315,6 +315,9 @@ def _onto(p: Point, value: ir.Expr, level: int, on: bool) -> Witness | None:
                     break
                 a, b, fa = (middle, b, f) if (f < 0) == (fa < 0) else (a, middle, fa)
             inside = b if (fa < 0) == on else a  # on this side
+            p.move(key, inside)
+            if not abs(excess()) < ZERO:
+                continue  # a pole, or a jump
             far = ends[-1][0] if inside == b else ends[0][0]
             step = min(BESIDE * (1 + abs(inside)), 0.5 * abs(far - inside)) or BESIDE
             return Witness(p, key, inside, inside + math.copysign(step, b - a if inside == b else a - b))
