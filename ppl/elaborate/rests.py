@@ -122,4 +122,3 @@ def _applied(op: str, x: float) -> float:
         return KNOWN[op].at(x)
     except (ArithmeticError, ValueError):
         return math.nan
-
