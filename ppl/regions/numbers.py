@@ -183,9 +183,7 @@ def finite(x: Number) -> bool:
     return math.isfinite(x) if items is None else all(map(finite, items))
 
 
-def touches(x: Number, y: Number, edge: float) -> bool:
-    """Whether a value, or an element of it, is at an edge in one place, `x`, and not in another, `y`."""
-    a, b = items_of(x), items_of(y)
-    if a is None and b is None:
-        return abs(x - edge) < SNAP <= abs(y - edge)
-    return a is not None and b is not None and any(touches(v, w, edge) for v, w in zip(a, b, strict=True))
+def touches(x: Number, edge: float) -> bool:
+    """Whether a value, or an element of it, is at an edge."""
+    items = items_of(x)
+    return abs(x - edge) < SNAP if items is None else any(touches(v, edge) for v in items)

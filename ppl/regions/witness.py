@@ -13,7 +13,6 @@ import random
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import pairwise
 from typing import Any
 
 from ppl.core import ir
@@ -21,12 +20,14 @@ from ppl.language.distributions import DENSITY_FUNCTIONS, named
 from ppl.regions.numbers import Number, Unknown, apply, density, each, items_of
 from ppl.regions.scope import Scope
 
-TRIALS = 8
+TRIALS, ENOUGH = 12, 6  # points that are looked for, and looked at
 SIZE, MOST = 3, 8  # elements of an array whose size is not known; of one whose size is, at most
 BESIDE, ZERO = 1e-3, 1e-4  # how far into a side; what a value is at most that is zero but for rounding
-STEPS, MAX_STEPS = 120, 20_000  # of the bisection at most; of one evaluation
-PLACES = tuple(x / 2 for x in range(-20, 21))  # where a latent is looked at, of any size from 0.2 to 10^10
-NO_NUMBER = (Unknown, ArithmeticError, ValueError, TypeError, IndexError, RecursionError)  # then nothing is shown
+STEPS, MAX_STEPS, ALL_STEPS = 120, 20_000, 20_000  # of the bisection at most; of one evaluation; for one boundary
+CLOSE = 1e-13  # how well a root is known
+OFF = 0.0613  # places are next to round numbers, which guards may be zero at
+MOST_PLACES = 20  # where a latent is looked at, on either side of its middle, up to 10^10 away from it
+NO_NUMBER = (Unknown, ArithmeticError, ValueError, TypeError, LookupError, RecursionError)  # then nothing is shown
 Key = tuple[Any, ...]
 
 
@@ -46,7 +47,7 @@ class Point:
 
     def move(self, key: Key, x: float) -> None:
         self.leaves[key] = x
-        self.known.clear()
+        self.known = {}
 
     def leaf(self, key: Key, make: Callable[[], Number]) -> Number:
         if key not in self.leaves:
@@ -106,7 +107,7 @@ class Point:
         if name not in self.loops:
             loop = next((x for x in self.scope.loops.values() if x.var.name == name), None)
             start = int(loop.lo.value) if loop is not None and isinstance(loop.lo, ir.Lit) else 0
-            self.loops[name] = start + self.rng.randrange(SIZE)
+            self.loops[name] = start + (self.rng.randrange(SIZE) if self.rng.random() < 0.5 else 0)  # often the same
         return self.loops[name]
 
     def latent(self, site: ir.Site, index: tuple[int, ...]) -> Number:
@@ -247,22 +248,33 @@ def _anywhere(v: float) -> float:
 
 @dataclass
 class Witness:
-    """A point on a boundary: the latent `key` is `root` there, and `near` a little into the side at hand."""
+    """A point on a boundary, seen from one side of it: the latent `key` is `root` there, and `near` a little into the
+    side, on which guards have these `outcomes`."""
 
     point: Point
     key: Key
     root: float
     near: float
+    outcomes: Mapping[int, bool | int]
+    others: Mapping[int, bool | int]  # on the other side
+    known: dict[Key, dict[Key, Number]] = field(default_factory=dict[Key, dict[Key, Number]])  # values of variables
 
     def at(self, e: ir.Expr) -> Number:
         """The value on the boundary; None if there is no number for it."""
-        return self._value(e, self.root)
+        return self._value(e, self.root, self.outcomes)
 
     def beside(self, e: ir.Expr) -> Number:
-        return self._value(e, self.near)
+        return self._value(e, self.near, self.outcomes)
 
-    def _value(self, e: ir.Expr, x: float) -> Number:
+    def differs(self, e: ir.Expr) -> bool:
+        """Whether the guards have a say in a value."""
+        found = [self._value(e, self.near, outcomes) for outcomes in (self.outcomes, self.others)]
+        return found[0] != found[1]
+
+    def _value(self, e: ir.Expr, x: float, outcomes: Mapping[int, bool | int]) -> Number:
+        self.point.outcomes = outcomes
         self.point.move(self.key, x)
+        self.point.known = self.known.setdefault((x, outcomes is self.outcomes), {})
         self.point.steps = 0
         try:
             return self.point.value(e)
@@ -270,56 +282,85 @@ class Witness:
             return None
 
 
-def witnesses(scope: Scope, value: ir.Expr, members: Mapping[int, bool], levels: bool, on: bool) -> list[Witness]:
+def witnesses(
+    scope: Scope, value: ir.Expr, members: Mapping[int, bool], levels: bool
+) -> tuple[list[Witness], list[Witness]]:
     """Points on the boundary of guards that say whether `value` is positive (`members`: guard -> flipped), or which
-    whole number it is above (`levels`), on one side of it."""
-    out: list[Witness] = []
+    whole number it is above (`levels`): as seen from where it is, and from where it is not."""
+    out: tuple[list[Witness], list[Witness]] = [], []
+    search = _Search(value)
     for trial in range(TRIALS):
         rng = random.Random(trial)
         level = rng.randrange(-1, 2) if levels else 0
-        outcomes = {k: level - (not on) if levels else on != flipped for k, flipped in members.items()}
-        found = _onto(Point(scope, rng, outcomes), value, level, on)
-        out += [] if found is None else [found]
+        above, below = ({k: level - (not on) if levels else on != flipped for k, flipped in members.items()}
+                        for on in (True, False))  # fmt: skip
+        found = search.onto(Point(scope, rng, above), level)
+        if found is not None:
+            point, key, ends = found
+            out[0].append(Witness(point, key, *ends[1], above, below))
+            out[1].append(Witness(point, key, *ends[0], below, above))
+        if len(out[0]) == ENOUGH or search.left <= 0:
+            break
     return out
 
 
-def _onto(p: Point, value: ir.Expr, level: int, on: bool) -> Witness | None:
-    """A point moved onto the boundary along one of the latents that `value` reads."""
+Ends = tuple[tuple[float, float], tuple[float, float]]  # a number and one further inside, on either side of a boundary
 
-    def excess() -> float:
+
+@dataclass
+class _Search:
+    """For points where `value` is zero, or a level, in so many steps in all."""
+
+    value: ir.Expr
+    left: int = ALL_STEPS
+
+    def excess(self, p: Point, key: Key, x: float, level: int) -> float:
+        p.move(key, x)
         p.steps = 0
         try:
-            x = p.value(value)
+            found = math.nan if self.left <= 0 else p.value(self.value)
+            return float(found) - level if isinstance(found, int | float) else math.nan
         except NO_NUMBER:
             return math.nan
-        return float(x) - level if isinstance(x, int | float) else math.nan
+        finally:
+            self.left -= p.steps
 
-    excess()
-    keys = sorted(p.latents, key=str)
-    p.rng.shuffle(keys)
-    for key in keys:
-        own = p.leaves[key]
-        ends: list[tuple[float, float]] = []
-        for place in PLACES:
-            x = p.latents[key](place)
-            p.move(key, x)
-            ends.append((x, excess()))
-        for (a, fa), (b, fb) in pairwise(ends):
-            if not (fa < 0 <= fb or fb < 0 <= fa):  # also where one of them is no number
-                continue
-            for _ in range(STEPS):
-                middle = 0.5 * (a + b)
-                p.move(key, middle)
-                f = excess()
-                if math.isnan(f) or middle in (a, b):
-                    break
-                a, b, fa = (middle, b, f) if (f < 0) == (fa < 0) else (a, middle, fa)
-            inside = b if (fa < 0) == on else a  # on this side
-            p.move(key, inside)
-            if not abs(excess()) < ZERO:
-                continue  # a pole, or a jump
-            far = ends[-1][0] if inside == b else ends[0][0]
-            step = min(BESIDE * (1 + abs(inside)), 0.5 * abs(far - inside)) or BESIDE
-            return Witness(p, key, inside, inside + math.copysign(step, b - a if inside == b else a - b))
-        p.move(key, own)
-    return None
+    def onto(self, p: Point, level: int) -> tuple[Point, Key, Ends] | None:
+        """A point moved onto the boundary along one of the latents that the value reads."""
+        self.excess(p, ("nothing",), 0.0, level)
+        keys = sorted(p.latents, key=str)
+        p.rng.shuffle(keys)
+        for key in keys:
+            own, place = p.leaves[key], p.latents[key]
+            middle = (place(OFF), self.excess(p, key, place(OFF), level))
+            ends = [middle, middle]
+            for k in range(1, MOST_PLACES + 1):
+                for side in (0, 1):
+                    x = place(OFF + (0.5 - side) * k)
+                    before, ends[side] = ends[side], (x, self.excess(p, key, x, level))
+                    found = self.between(p, key, before, ends[side], level)
+                    if found is not None:
+                        return p, key, found
+            p.move(key, own)
+        return None
+
+    def between(self, p: Point, key: Key, a: tuple[float, float], b: tuple[float, float], level: int) -> Ends | None:
+        """The two numbers next to a zero between `a` and `b`, which are numbers with the values there, if the value
+        changes its sign between them, and not by a jump or at a pole."""
+        low, high = (a[0], b[0]) if a[1] < 0 <= b[1] else (b[0], a[0])
+        if not (a[1] < 0 <= b[1] or b[1] < 0 <= a[1]):  # also where one of them is no number
+            return None
+        first = low, high
+        for _ in range(STEPS):
+            middle = 0.5 * (low + high)
+            close = abs(high - low) <= CLOSE * (1 + abs(middle))
+            f = math.nan if close else self.excess(p, key, middle, level)
+            if math.isnan(f):
+                break
+            low, high = (middle, high) if f < 0 else (low, middle)
+        if not abs(self.excess(p, key, high, level)) < ZERO:
+            return None
+        way = math.copysign(1.0, first[1] - first[0])
+        step = 0.25 * abs(first[1] - first[0])
+        down, up = (way * min(BESIDE * (1 + abs(x)), step) for x in (low, high))
+        return (low, low - down), (high, high + up)

@@ -180,10 +180,20 @@ ELSEWHERE = {
     "an entropy": "m = relu(x)\nfactor if m > 0 then m * log(m) else 0.1",
     "a determinant": "y ~ Normal(0, 1)\nif x > 0 and x > y * y { factor log_det([[x, y], [y, 1]]) }",
 }  # fmt: skip
+ELSEWHERE |= {
+    "under a condition on the index": "z: real[5] ~ Normal(0, 1)\n"
+    "for i in 0..5 { if i >= 3 { if z[i] > 0 { factor log(z[i]) } } }",
+    "under an outcome": "k ~ Categorical([0.3, 0.3, 0.4])\nif k == 2 { if x > 0 { factor log(x) } }",
+    "under data": "data g: int[3]\nfor i in 0..3 { if g[i] == 5 { observe 2 ~ Poisson(if x > 0 then x else 1) } }",
+    "under other guards": "a ~ Normal(0, 1)\nb ~ Normal(0, 1)\n"
+    "r = if a > 1 then (if b > 1 then (if x > 0 then x else 1) else 2) else 3\nobserve 2 ~ Poisson(r)",
+    "under a narrow condition": "a ~ Normal(0, 2)\nif a > 2 and a < 2.3 { if x > 0 { factor log(x) } }",
+    "of ordered latents": "c: ordered[2] ~ Uniform(0, 7)\nfor i in 0..3 "
+    "{ observe 1 ~ Poisson(if i > c[0] then 2 * (i - c[0]) else 0.3) }",
+}  # fmt: skip
 BOUNDED = {
     "out of reach of a support": "d ~ Uniform(50, 1000)\nfactor LogNormal_lpdf(d, 5, 1)",
     "out of reach of a truncation": "d ~ Normal(3, 1) in (1, inf)\nfactor if d > 0 then log(d) else -9",
-    "bounded functions of a pole": "factor if x > 0 then exp(-1 / x) - 1 else 0",
     "a condition on a logarithm": "y ~ Normal(0, 1)\nif x > 0 and log(x) > y { factor 1 }",
     "another threshold": "r = if x > 1 then x else 2\nobserve 1 ~ Poisson(r)",
 }  # fmt: skip
@@ -202,3 +212,8 @@ def test_nothing_is_unbounded(name: str) -> None:
 def test_data_say_where_a_branch_is_unbounded() -> None:
     model = ppl.compile("data a: real\nx ~ Normal(0, 1)\nfactor if x > 0 then log(x - a) else 0\n")
     assert [[g.status for g in model.bind({"a": a}).guards] for a in (-1.0, 0.0)] == [["boundary"], ["score"]]
+
+
+def test_numbers_that_overflow_are_no_crash() -> None:
+    product = "[" + ", ".join(["2000000000 + k"] * 40) + "]"
+    codes(f"k ~ Bernoulli(0.5)\nx ~ Normal(0, 1)\nobserve 1 ~ Exponential(if x > 0 then prod({product}) else 1)\n")
