@@ -59,11 +59,25 @@ class _Points:
 
     @property
     def beyond_reach(self) -> bool:
-        """Whether the supports of latents keep the guard away from its boundary, as far as points tell, if nothing but
-        latents and numbers are in it."""
-        plain = all(isinstance(a, ir.Var) and latent_of(self.scope, a) is not None for a in poly.atoms(self.normal))
-        joint = any(s.joint for s in self.scope.program.sites)
-        return plain and not joint and not self.guard.levels and not self.found[0]
+        """Whether the supports of latents keep the guard away from its boundary, as points tell where it is affine in
+        latents whose supports end at numbers: what data or other latents decide, random numbers do not tell."""
+        affine = all(sum(k for _, k in m) <= 1 for m in self.normal) and not self.guard.levels
+        return affine and all(map(self.is_plain, poly.atoms(self.normal))) and not self.found[0]
+
+    def is_plain(self, a: ir.Expr) -> bool:
+        latent = latent_of(self.scope, a) if isinstance(a, ir.Var) else None
+        if latent is None or self.scope.site(latent.site).joint:
+            return False
+        statements = (s for _, s in ir.blocks(self.scope.program.body) if isinstance(s, ir.Sample))
+        draws = [s for s in statements if s.site == latent.site]
+        ends = [x for s in draws for x in self.ends(s)]
+        return len(draws) == 1 and all(isinstance(x, ir.Lit) for x in ends)
+
+    @staticmethod
+    def ends(s: ir.Sample) -> Iterator[ir.Expr]:
+        d = named(s.distribution)
+        arguments = dict(zip((p.name for p in d.params), s.args, strict=True))
+        yield from (arguments[b] for b in d.support.bounds if isinstance(b, str))
 
 
 @dataclass

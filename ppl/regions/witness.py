@@ -33,8 +33,8 @@ Key = tuple[Any, ...]
 
 @dataclass
 class Point:
-    """Numbers for one trial. `outcomes`: of the guards of the boundary, on the side at hand. `moved`: the latent that
-    was moved onto the boundary, with the number it has at the moment."""
+    """Numbers for one trial. `outcomes`: of the guards of the boundary, on the side at hand. `leaves`: the
+    numbers. `latents`: those that were asked for, with what makes normal scores numbers of their support."""
 
     scope: Scope
     rng: random.Random

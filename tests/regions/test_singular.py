@@ -191,6 +191,10 @@ ELSEWHERE |= {
     "of ordered latents": "c: ordered[2] ~ Uniform(0, 7)\nfor i in 0..3 "
     "{ observe 1 ~ Poisson(if i > c[0] then 2 * (i - c[0]) else 0.3) }",
 }  # fmt: skip
+ELSEWHERE |= {
+    "in reach by data": "data hi: real\nd ~ Uniform(0, hi)\nfactor if d > 100 then log(d - 100) else 0",
+    "a small circle": "y ~ Normal(0, 1)\nu = x^2 + y^2 - 0.001\nfactor if u > 0 then log(u) else 0",
+}
 BOUNDED = {
     "out of reach of a support": "d ~ Uniform(50, 1000)\nfactor LogNormal_lpdf(d, 5, 1)",
     "out of reach of a truncation": "d ~ Normal(3, 1) in (1, inf)\nfactor if d > 0 then log(d) else -9",
