@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from ppl.bind.states import states_of
 from ppl.bind.sums import sums_of
 from ppl.core import ir, poly
-from ppl.core.reads import expressions_of, reached
+from ppl.core.reads import expressions_of, handed_on, reached
 from ppl.diagnostics import Diagnostics
 from ppl.language.distributions import named
 
@@ -42,7 +42,7 @@ def check_divisors(program: ir.Program, definitions: Mapping[str, ir.Expr], sink
 def own(s: ir.Statement, guards: tuple[ir.Guard, ...]) -> Iterable[ir.Expr]:
     """What a statement evaluates, without the statements in it."""
     if isinstance(s, ir.Loop):
-        return (*(c.out for c in s.carries), *(r.delta for r in s.reductions), *(c.element for c in s.collects))
+        return handed_on(s)
     return expressions_of(s, guards)
 
 

@@ -64,6 +64,11 @@ def expressions_of(s: ir.Statement, guards: Sequence[ir.Guard]) -> Iterator[ir.E
                 yield from expressions_of(inner, guards)
 
 
+def handed_on(s: ir.Loop) -> tuple[ir.Expr, ...]:
+    """What an iteration hands on: state at its end, what is added to sums, and elements of comprehensions."""
+    return (*(c.out for c in s.carries), *(r.delta for r in s.reductions), *(c.element for c in s.collects))
+
+
 def uses(e: ir.Expr, names: set[str]) -> bool:
     return any(isinstance(x, ir.Var) and x.name in names for x in ir.walk(e))
 

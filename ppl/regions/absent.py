@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ppl.core import ir, poly
-from ppl.core.reads import expressions_of
+from ppl.core.reads import expressions_of, handed_on
 from ppl.core.rewrite import rebuild
 from ppl.diagnostics import Diagnostics
 from ppl.regions.fills import on_some_paths, places
@@ -28,15 +28,11 @@ def check_draws(scope: Scope, sink: Diagnostics) -> None:
         if isinstance(s, ir.Report):
             continue
         given = frozenset[object]().union(*(reader.shape(m) for m in (s.mask, *(x.mask for x in around))))
-        own = carried(s) if isinstance(s, ir.Loop) else expressions_of(s, scope.program.guards)
+        own = handed_on(s) if isinstance(s, ir.Loop) else expressions_of(s, scope.program.guards)
         for name in sorted({name for e in own for name in reader.absent(e, given)}):
             message = f"this reads elements of `{name}` that may not have been drawn: they are on some paths only"
             hint = f"draw `{name}` in the `else` too, or read it under the condition under which it is drawn"
             sink.error("PPL306", message, s.span, hint)
-
-
-def carried(s: ir.Loop) -> tuple[ir.Expr, ...]:
-    return (*(c.out for c in s.carries), *(r.delta for r in s.reductions), *(c.element for c in s.collects))
 
 
 @dataclass

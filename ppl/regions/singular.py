@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from ppl.core import ir, poly
+from ppl.core.reads import handed_on
 from ppl.diagnostics import Span
 from ppl.language.distributions import named
 from ppl.regions import unbounded
@@ -130,9 +131,7 @@ class _Look:
 def _operands(scope: Scope, s: ir.Statement) -> Iterator[tuple[ir.Expr, tuple[float, ...]]]:
     """What a statement computes, with the edges of its domain where that is an argument of a distribution."""
     if isinstance(s, ir.Loop):
-        yield from ((c.out, ()) for c in s.carries)
-        yield from ((r.delta, ()) for r in s.reductions)
-        yield from ((c.element, ()) for c in s.collects)
+        yield from ((e, ()) for e in handed_on(s))
     elif isinstance(s, ir.Term | ir.Sample) and s.distribution is not None:
         yield from () if isinstance(s, ir.Sample) else ((s.value, ()),)
         for p, a in zip(named(s.distribution).params, s.args, strict=True):

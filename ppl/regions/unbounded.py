@@ -10,6 +10,7 @@ from types import MappingProxyType
 
 from ppl.core import ir, poly, squarefree
 from ppl.core.inverses import inverse
+from ppl.core.reads import handed_on
 from ppl.diagnostics import Span
 from ppl.language.distributions import DENSITY_FUNCTIONS, DensityFunction, named
 from ppl.regions import numbers
@@ -109,9 +110,12 @@ class _Walk:
                 within = inside or (bool(edges) and any(map(self.differs, s.args)))
                 if any((within or self.decides(a)) and self.equals(a, edge, within) for edge, a in edges):
                     return s.span
-            if any((inside or self.decides(e)) and self.unbounded(e, inside) for e in _expressions(self.scope, s)):
+            if any((inside or self.decides(e)) and self.unbounded(e, inside) for e in self.expressions(s)):
                 return s.span
         return None
+
+    def expressions(self, s: ir.Statement) -> tuple[ir.Expr, ...]:
+        return handed_on(s) if isinstance(s, ir.Loop) else expressions_of_value(self.scope, s)
 
     def decides(self, e: ir.Expr) -> bool:
         """Whether one of the guards has a part in a value, through variables, arrays and what loops carry too."""
@@ -137,15 +141,6 @@ class _Walk:
                 case _:
                     queue += [(a, inside) for a in ir.children(x)]
         return False
-
-
-def _expressions(scope: Scope, s: ir.Statement) -> Iterator[ir.Expr]:
-    if isinstance(s, ir.Loop):
-        yield from (c.out for c in s.carries)
-        yield from (r.delta for r in s.reductions)
-        yield from (c.element for c in s.collects)
-    else:
-        yield from expressions_of_value(scope, s)
 
 
 def _is_pole(e: ir.Op, equals: Callable[[ir.Expr, float], bool]) -> bool:
