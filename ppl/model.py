@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -17,13 +17,14 @@ from ppl.language.budget import BOUNDARY_BUDGET, Budget, check_budget
 from ppl.language.guides import line
 from ppl.regions.account import account
 from ppl.regions.choice import Asked
-from ppl.regions.costs import Jump, budgets, costs
-from ppl.regions.work import Sizes
+from ppl.regions.costs import budgets, costs
+from ppl.regions.vanishing import asks_data
 
 if TYPE_CHECKING:
     from ppl.bind.model import Bound, Measured
     from ppl.infer import Fit
     from ppl.problem import Problem
+    from ppl.regions.work import Sizes
 
 Data = Mapping[str, Any] | str | os.PathLike[str] | None
 
@@ -72,33 +73,40 @@ class Model:
         `lines` are those that it can be crossed along, the one chosen first; its `jump` says what one instance
         evaluates, ``{"factors": 3, "of": 41}``, and the `work` of all in a draw; the `work` of the program is that of
         the gradient without boundaries, of all boundaries, and the price of the one with them over the one without, in
-        evaluations of the log density: a count, no time (`ppl.regions.work`). Without jax. Raises DataError if `data`
-        is given and does not fit, ValueError for no budget.
+        evaluations of the log density: a count, no time (`ppl.regions.work`). Without jax. With data, guards are as in
+        `bind(data)`. Raises DataError if `data` do not fit, ValueError for no budget.
         """
         check_budget(boundary_budget)
-        needs = any(s.default is None for s in self._compiled.data)
-        found, sizes = self._measure(data) if data is not None or not needs else (None, None)
-        guided = {k: part for part in self._compiled.regions.program.guide for k in part.sites}
+        c, found, sizes, _ = self._seen(data)
+        guided = {k: part for part in c.regions.program.guide for k in part.sites}
         sites = [
             {
                 "name": s.name, "distribution": s.distribution, "support": s.joint or s.support,
                 "noise": s.noise, "shape": None if found is None else list(found.values[s.name]), "span": place(s.span),
                 "guide": in_source(guided[s.name]) if s.name in guided else None,
             }
-            for s in self._compiled.regions.program.sites
+            for s in c.regions.program.sites
         ]  # fmt: skip
         with deep_recursion():
             shapes = {} if found is None else found.shapes
-            taken = budgets(self._compiled.regions, sizes, shapes, boundary_budget)
-            cost = costs(self._compiled.regions, sizes, shapes, taken)
-        guards = [{**g, "span": place(g["where"])} for g in self._guards(found, taken, cost.jumps)]
+            taken = budgets(c.regions, sizes, shapes, boundary_budget)
+            cost = costs(c.regions, sizes, shapes, taken)
+        counts = None if found is None else found.counts
+        guards = [{**g, "span": place(g["where"])} for g in account(c.regions, counts, shapes, taken, cost.jumps)]
         for g in guards:
             del g["where"]
         loops = [
             {"text": b.text, "span": place(b.span), "minibatch": not b.reason, "reason": b.reason}
-            for b in self._compiled.regions.batches
+            for b in c.regions.batches
         ]
         return {"sites": sites, "guards": guards, "loops": loops, "work": cost.to_json()}
+
+    def said_by_defaults(self) -> tuple[Diagnostic, ...]:
+        """Warnings that the program deserves with its default data, beyond `diagnostics`. Without jax."""
+        try:
+            return self._seen(None)[3]
+        except PplError:  # data may be given instead; without, binding says what is wrong
+            return ()
 
     def _bind(self, data: Data) -> tuple[Compiled, Bound, tuple[Diagnostic, ...]]:
         """The program as it is compiled for these data."""
@@ -116,30 +124,32 @@ class Model:
             bound = bind(c.regions, c.elaborated.sizes, values, sink)
         return c, bound, tuple(sink.items)
 
-    def _measure(self, data: Data) -> tuple[Measured, Sizes]:
+    def _seen(self, data: Data) -> tuple[Compiled, Measured | None, Sizes | None, tuple[Diagnostic, ...]]:
+        """The program as it is compiled for these data, what their sizes decide, None if there are none, and what they
+        say of guards. The values in them are looked at only where guards ask it."""
+        c = self._compiled
+        if data is None and any(s.default is None for s in c.data):
+            return c, None, None, ()
+        found, sizes = self._measure(c, data)
+        if not asks_data(c.regions, found.shapes):
+            return c, found, sizes, ()
+        learned, _, _ = self._bind(data)
+        if learned is c:
+            return c, found, sizes, ()
+        return learned, *self._measure(learned, data), learned.diagnostics[len(c.diagnostics) :]
+
+    def _measure(self, c: Compiled, data: Data) -> tuple[Measured, Sizes]:
         """What the sizes in the data decide. The values in them are not looked at, and numpy is not imported for it."""
         from ppl.bind.blame import Findings
         from ppl.bind.measure import Known, measure
         from ppl.bind.numbers import Numbers
         from ppl.data.bind import read_data
 
-        c = self._compiled
         sink = Diagnostics(dict(c.sources))
         program, definitions = c.regions.program, c.regions.definitions
         numbers = Numbers(program, definitions, read_data(c.data, data, sink))
         measured = measure(c.regions, c.elaborated.sizes, numbers, Findings(program, definitions, sink))
         return measured, Known(measured.extents, numbers)
-
-    def _guards(
-        self,
-        found: Measured | None,
-        taken: Sequence[int | None],
-        jumps: Mapping[int, Jump] | None = None,
-    ) -> list[dict[str, Any]]:
-        regions = self._compiled.regions
-        if found is None:
-            return account(regions, None, {}, taken, jumps)
-        return account(regions, found.counts, found.shapes, taken, jumps)
 
 
 def in_source(part: ir.GuidePart) -> str:

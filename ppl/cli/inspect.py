@@ -74,7 +74,8 @@ def check(options: argparse.Namespace) -> int:
     code = FINE
     for file in options.files:
         try:
-            load_model(file, options.quiet)
+            model = load_model(file, options.quiet)
+            show_notes(model.said_by_defaults(), model.sources, options.quiet)
         except PplError as error:
             show_error(error)
             code = max(code, REJECTED)

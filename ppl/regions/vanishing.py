@@ -7,10 +7,18 @@ guards for which data ask it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from ppl.core import ir, poly
 from ppl.regions.lines import by_outcomes, element
 from ppl.regions.mates import parts
-from ppl.regions.model import Boundary
+from ppl.regions.model import NOWHERE, Boundary, Regions
+
+
+def asks_data(regions: Regions, shapes: Mapping[str, tuple[int, ...]]) -> bool:
+    """Whether values of data may say more of guards, `Learned`, at these shapes of sites. Most programs ask nothing."""
+    boundaries = [b for i in regions.guards for b in i.boundaries if b.line != NOWHERE]
+    return any(i.edges for i in regions.guards) or any(slope_of(b) or 0 in shapes[b.line.site] for b in boundaries)
 
 
 def slope_of(b: Boundary) -> tuple[tuple[ir.Expr, ...], ...]:

@@ -193,6 +193,16 @@ def test_only_a_bound_that_is_looked_up_in_data_takes_numpy(tmp_path: Path) -> N
     assert json.loads(done.stdout)["guards"][0]["count"] == 3
 
 
+@pytest.mark.parametrize("command", ["check", "explain"])
+def test_data_that_say_more_of_guards_take_no_jax(tmp_path: Path, command: str) -> None:
+    path = tmp_path / "pole.ppl"
+    path.write_text("data a: real = 0\nx ~ Normal(0, 1)\nfactor if x > 0 then log(x - a) else 0\n")
+    script = "import sys; from ppl.cli import main; main(sys.argv[1:]); assert 'jax' not in sys.modules"
+    done = subprocess.run([sys.executable, "-c", script, command, path], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "score, x1" in done.stdout if command == "explain" else f"{path}:3:11: warning[PPL403]" in done.stderr
+
+
 SCRIPT = "import sys; from ppl.cli import main; sys.exit(main(sys.argv[1:]))"
 
 

@@ -218,6 +218,40 @@ def test_data_say_where_a_branch_is_unbounded() -> None:
     assert [[g.status for g in model.bind({"a": a}).guards] for a in (-1.0, 0.0)] == [["boundary"], ["score"]]
 
 
+SAID_BY_DATA = {
+    "a pole at the guard": ("boundary", "score", {"a": -1.0}, {"a": 0.0},
+        "data a: real\nx ~ Normal(0, 1)\nobserve 0.3 ~ Normal(if x > 0 then log(x - a) else 0, 1)\n"),
+    "one of many": ("boundary", "score", {"b": [0.3, 1.0]}, {"b": [0.3, 0.0]},
+        "data b: real[2]\nx ~ Normal(0, 1)\n"
+        "for j in 0..2 { r = if x > b[j] then x else 2\n observe 1 ~ Poisson(r) }\n"),
+    "a slope that vanishes": ("boundary", "boundary", {"w": [1, 2]}, {"w": [1, 0]},
+        "data w: real[2]\nz: real[2] ~ Normal(0, 1)\ny ~ Normal(0, 1)\n"
+        "for i in 0..2 { factor if w[i] * z[i] + y > 0.3 then z[i] else y }\n"),
+    "a line without latents": ("boundary", "boundary", {"n": 2}, {"n": 0},
+        "data n: int\nz: real[n] ~ Normal(0, 1)\ny ~ Normal(0, 1)\nfactor if sum(z) + y > 0.3 then y else sum(z)\n"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SAID_BY_DATA)
+def test_explain_with_data_shows_what_is_bound(name: str) -> None:
+    *statuses, usual, special, source = SAID_BY_DATA[name]
+    model = ppl.compile(source)
+    for status, data in zip(statuses, (usual, special), strict=True):
+        (shown,), (bound,) = model.explain(data)["guards"], model.bind(data).guards
+        assert shown["status"] == status
+        for field in ("status", "kind", "direction", "effect", "count", "reason"):
+            assert shown[field] == getattr(bound, field), field
+
+
+def test_default_data_warn_of_what_they_make_unbounded() -> None:
+    """Only where the program can be bound as it is: other data may be meant."""
+    default = "data a: real = {}\n{}x ~ Normal(0, 1)\nfactor if x > 0 then log(x - a) else 0\n"
+    said = ppl.compile(default.format(0, "")).said_by_defaults()
+    assert [(d.code, d.span and d.span.line) for d in said] == [("PPL403", 3)]
+    for other in (default.format(-1, ""), default.format(0, "data b: real\n")):
+        assert ppl.compile(other).said_by_defaults() == ()
+
+
 def test_numbers_that_overflow_are_no_crash() -> None:
     product = "[" + ", ".join(["2000000000 + k"] * 40) + "]"
     codes(f"k ~ Bernoulli(0.5)\nx ~ Normal(0, 1)\nobserve 1 ~ Exponential(if x > 0 then prod({product}) else 1)\n")
