@@ -91,7 +91,9 @@ RULES = {
     "PPL311": (
         "The families are MeanField(), FullRank(), LowRank(rank), Chain() and Flow(), which may be laid over another "
         "one: Flow(FullRank()). Chain() is for arrays, along their first axis; discrete latents are independent of all "
-        "others, so theirs is MeanField(). A rank is at least 1 and at most the number of coordinates of its latents."
+        "others, so theirs is MeanField(). A rank is at least 1 and at most the number of coordinates of its latents. "
+        "There is no guide that is a point: a boundary term is the density of the guide on the boundary, along a line, "
+        "and a point has none."
     ),
     "PPL402": (
         "A boundary term needs a coordinate along which the guard's value moves. The one that is asked for here does "

@@ -275,7 +275,7 @@ def new_guard(ctx: Context, op: str, a: ir.Expr, b: ir.Expr, span: Span, pole: b
         sides.count(ctx, span)
     parts = signs.parts_of(ctx, value, MAX_PARTS_OF_POLE if pole else signs.MAX_PARTS)
     if parts is None:
-        text = f"{show(value)} > 0, a pole of {ctx.text(span)}" if pole else ctx.text(span)
+        text = f"{written(ctx, value)} > 0, a pole of {ctx.text(span)}" if pole else ctx.text(span)
         return register_guard(ctx, value, text, span, pole)
 
     def guarded(e: ir.Expr) -> ir.Expr | None:
@@ -283,7 +283,7 @@ def new_guard(ctx: Context, op: str, a: ir.Expr, b: ir.Expr, span: Span, pole: b
             of = f"{'a pole ' * pole}of {ctx.text(span)}"
             masks = e.args[2:]
             with ctx.under(masks[0]) if masks else nullcontext():
-                return register_guard(ctx, e.args[0], f"{show(e.args[0])} > 0, {of}", span, pole)
+                return register_guard(ctx, e.args[0], f"{written(ctx, e.args[0])} > 0, {of}", span, pole)
         return None
 
     before = len(ctx.guards)
@@ -291,6 +291,18 @@ def new_guard(ctx: Context, op: str, a: ir.Expr, b: ir.Expr, span: Span, pole: b
     if len(ctx.guards) == before and not pole:
         ctx.decided(value, span)
     return ctx.let("holds", out, span)  # named, because a condition is written once for each use
+
+
+def written(ctx: Context, e: ir.Expr) -> str:
+    """An expression as text, with its guards in the words of the program."""
+
+    def named(x: ir.Expr) -> ir.Expr | None:
+        if not isinstance(x, ir.GuardRef):
+            return None
+        g = ctx.guards[x.index]
+        return ir.Var(g.text if g.outcomes is None else show(g.value), x.type, True)
+
+    return show(rebuild(e, named))
 
 
 def register_guard(ctx: Context, value: ir.Expr, text: str, span: Span, pole: bool) -> ir.Expr:

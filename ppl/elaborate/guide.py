@@ -9,7 +9,7 @@ from ppl.diagnostics import counted, did_you_mean
 from ppl.elaborate import arrays, expressions
 from ppl.elaborate.context import ERROR, ArrayBinding, Context, DataBinding
 from ppl.language.distributions import DISTRIBUTIONS
-from ppl.language.guides import FAMILIES, FLOW, PLAIN, Family
+from ppl.language.guides import FAMILIES, FLOW, NO_DENSITY, PLAIN, POINTS, Family
 from ppl.syntax import ast
 
 
@@ -52,7 +52,10 @@ def below(ctx: Context, call: ast.Call) -> ast.Call | None:
 
 def family_of(ctx: Context, call: ast.Call) -> Family | None:
     found = FAMILIES.get(call.name)
-    if found is None:
+    if found is None and call.name.lower() in POINTS:
+        hint = "write `MeanField()`: its widths are fitted, and become as small as the posterior is narrow"
+        ctx.error("PPL311", f"`{call.name}` is a point: it {NO_DENSITY}", call.name_span, hint)
+    elif found is None:
         hint = did_you_mean(call.name, FAMILIES) or f"there are {', '.join(FAMILIES)}"
         if call.name in DISTRIBUTIONS:
             hint = "a guide says which latents depend on each other; places and widths are fitted: write `MeanField()`"

@@ -30,6 +30,8 @@ FAMILIES: Mapping[str, Family] = MappingProxyType({
     )
 })  # fmt: skip
 
+POINTS = ("delta", "dirac", "map", "mle", "point")  # what people ask for that cannot be had
+NO_DENSITY = "has no density along a line, so the boundary of a guard has no term in its gradient"
 FLOW, PLAIN = "Flow", "MeanField"  # a flow of nothing else is one of independent latents
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from ppl.diagnostics import did_you_mean
+from ppl.language.guides import NO_DENSITY, POINTS
 from ppl.problem.flow import Flow
 from ppl.problem.gaussian import Chain, FullRank, LowRank, default_rank
 from ppl.problem.guides import Guide, Latents, MeanField
@@ -12,7 +13,6 @@ from ppl.problem.guides import Guide, Latents, MeanField
 NAMES = ("meanfield", "fullrank", "lowrank", "lowrank:RANK", "chain", "flow", "flow:GUIDE", "program")
 FLOW = "flow"  # of independent latents, or "flow:" and one of these
 BELOW = ("meanfield", "fullrank", "lowrank", "chain")
-POINTS = ("delta", "map", "mle", "point")  # what people ask for that cannot be had
 
 
 def family_of(name: str, latents: Latents) -> Guide:
@@ -30,10 +30,7 @@ def family_of(name: str, latents: Latents) -> Guide:
         if name == known:
             return family(latents)
     if kind in POINTS:
-        raise ValueError(
-            f"a guide that is a point ({name!r}) has no density along a line, so the boundary of a guard has no term "
-            f"in its gradient: choose one of {', '.join(NAMES)}"
-        )
+        raise ValueError(f"a guide that is a point ({name!r}) {NO_DENSITY}: choose one of {', '.join(NAMES)}")
     meant = did_you_mean(kind, (*BELOW, FLOW, "program", "auto"))
     raise ValueError(
         f"no guide {name!r}{f', {meant}' if meant else ''}: one of {', '.join(NAMES)}; fits also take auto"

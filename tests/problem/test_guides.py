@@ -19,8 +19,9 @@ from scipy import stats
 from two_latents import CASES, Case, exact, joined
 
 import ppl
+from ppl.language import guides
 from ppl.problem.existence import ALWAYS, NEVER
-from ppl.problem.families import family_of
+from ppl.problem.families import NAMES, family_of
 from ppl.problem.guides import Latents
 
 Tree = Any
@@ -222,6 +223,35 @@ def test_what_shares_noise_must_be_followed_to_the_root(monkeypatch: pytest.Monk
         compare(CASES["oblique"], "fullrank")
 
 
+OWN = "a ~ MeanField(); z ~ Flow(FullRank()); w ~ Flow(Chain())"
+ON_OFFER = (*FAMILIES, "flow", OWN)
+
+
+def test_every_guide_has_a_density_on_every_line() -> None:
+    """Which a boundary term needs: where a coordinate moves alone, on all of the real line, and at any parameters."""
+    kinds = {name.partition(":")[0] for name in ON_OFFER}
+    assert {n.partition(":")[0] for n in NAMES} <= kinds | {"program"}  # of which OWN is one
+    assert all(f.name in OWN or f.option in kinds for f in guides.FAMILIES.values())
+    problem = ppl.compile("a ~ Normal(0, 1)\nw: real[2] ~ Normal(0, 1)\nz: real[2] ~ Normal(0, 1)").bind()
+    s = jnp.linspace(-6.0, 6.0, 13)
+
+    def densities(family: Any, params: Tree, eps: Tree) -> Any:
+        """Those of the noise on each line, by the guide's own density and the rate along the line."""
+        point = family.point(params, eps)
+        lines = [point.coordinate(k) for k in ("a", "w", "z")]
+        at = [jax.vmap(lambda x, on=on: on.log_density(on.place(x)) + jnp.log(on.rate(x)))(s) for on in lines]
+        return jnp.concatenate([x.reshape(len(s), -1) for x in at], 1)
+
+    for name in ON_OFFER:
+        family = problem.guide(name)
+        fn = jax.jit(partial(densities, family))
+        for size in (0.5, 5.0):
+            eps = shaken({k: jnp.zeros(x) for k, x in family.noise().items()}, 5, 1.0)
+            found = fn(shaken(family.init(float), 7, size), eps)
+            want = jnp.broadcast_to(stats.norm.logpdf(s)[:, None], found.shape)
+            np.testing.assert_allclose(found, want, rtol=1e-6, err_msg=name)
+
+
 def test_guides_that_do_not_exist_are_refused() -> None:
     problem = ppl.compile(CASES["oblique"].source).bind()
     for name in ("dense", "lowrank:", "lowrank:x", "chain:2", "", "flow:", "flow:flow", "flow:program", "flow:chain:2"):
@@ -229,7 +259,7 @@ def test_guides_that_do_not_exist_are_refused() -> None:
             problem.init_params(name)
     with pytest.raises(ValueError, match="no guide 'fulrank', did you mean `fullrank`"):
         problem.init_params("fulrank")
-    for name in ("delta", "map"):
+    for name in ("delta", "map", "mle", "point"):
         with pytest.raises(ValueError, match=f"a point \\('{name}'\\) has no density along a line, so the boundary"):
             problem.init_params(name)
     for name in ("lowrank:0", "lowrank:3"):
