@@ -151,6 +151,7 @@ class Array:
 
 # Before the kind of a joint support: the operation that makes a point of it out of the coordinates of a site.
 TRANSFORM = "transform_"
+OFFSETS = "offsets_"  # before the kind of an ordered support: how far elements are above the first before its transform
 ELEMENT = "element_"  # before the kind of an elementwise support: the operation that makes a number in it of a real one
 
 Expr = Lit | DataRef | Var | LoopVar | Op | Select | GuardRef | Outcome | Cell | Index | Slice | Array

@@ -166,8 +166,8 @@ class Printer:
             return f'at.transformed("{e.args[0].name}", vectors.{e.op.removeprefix(ir.TRANSFORM)}, {args})'
         if e.op.startswith(ir.ELEMENT):
             return f"supports.{e.op.removeprefix(ir.ELEMENT)}.forward({args})"
-        if e.op == "offsets":
-            return f"vectors.offsets({args})"
+        if e.op.startswith(ir.OFFSETS):
+            return f"vectors.{e.op.removeprefix(ir.OFFSETS)}.offsets({args})"
         if e.op == "to_real":
             return f"fn.real({args})"
         if e.op == "to_int":

@@ -28,11 +28,11 @@ def element(value: ir.Expr | None, indices: tuple[ir.Expr, ...]) -> ir.Expr | No
             return below_diagonal(own, indices)
         case "simplex":
             return share(own, index)
-        case "ordered":
-            return increasing(own, index)
+        case "ordered" as kind:
+            return increasing(own, index, kind)
         case "ordered_lower" | "ordered_interval" as kind:
             on = kind.removeprefix("ordered_")
-            return ir.Op(f"{ir.ELEMENT}{on}", (increasing(own, index), *limits), ir.REAL, True)
+            return ir.Op(f"{ir.ELEMENT}{on}", (increasing(own, index, kind), *limits), ir.REAL, True)
         case _:
             return None
 
@@ -73,17 +73,17 @@ def stick(own: ir.Var, k: int, free: int) -> ir.Expr:
     return _op("sub", coordinate(own, k), ir.literal(math.log(free - k)))
 
 
-def increasing(own: ir.Var, index: ir.Expr) -> ir.Expr:
-    """An element of an ordered vector of reals: the first coordinate, and how far above it."""
+def increasing(own: ir.Var, index: ir.Expr, kind: str) -> ir.Expr:
+    """An element of an ordered vector before the transform to its support: the first coordinate, and how far above."""
     first = coordinate(own, 0)
     if isinstance(index, ir.Lit) and index.value < MOST_TERMS:
         out = first
         for k in range(1, int(index.value) + 1):
-            out = _add(out, _call("exp", coordinate(own, k)))
+            out = _add(out, _call("log1p_exp" if kind == "ordered_lower" else "exp", coordinate(own, k)))
         return out
     (size,) = own.type.dims
     gaps = ir.Slice(own, ir.literal(1), size, ir.Type("real", (_op("sub", size, ir.literal(1), ir.INT),)), True)
-    above = ir.Op("offsets", (gaps,), own.type, True)
+    above = ir.Op(f"{ir.OFFSETS}{kind}", (gaps,), own.type, True)
     return _add(first, ir.Index(above, (index,), ir.REAL, True))
 
 

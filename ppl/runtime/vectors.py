@@ -5,8 +5,10 @@
 `simplex`: K positive shares that sum to 1, of K - 1 coordinates, by Stan's stick breaking (Stan Reference Manual,
 "Unit simplex"): share k takes the part ``logistic(u[k] - log(K - k - 1))`` of what the shares before it left, so that
 u = 0 is the even simplex. `ordered`: increasing numbers, the first ``u[0]``, each other ``exp(u[k])`` above the one
-before it; `ordered_lower` and `ordered_interval` map these numbers to a support, as the elementwise transform does.
-Bounds are scalars. `cholesky_corr`: d x d Cholesky factors of correlation matrices, of d (d - 1) / 2 coordinates, row
+before it; `ordered_interval` maps these numbers to a support, as the elementwise transform does. So does
+`ordered_lower`, whose gaps are ``log(1 + exp(u[k]))``: an element is ``1 + exp(u[k])`` times as far above the lower end
+as the one before it, and has finite moments under a Gaussian, where exponentials of exponentials have none. Bounds are
+scalars. `cholesky_corr`: d x d Cholesky factors of correlation matrices, of d (d - 1) / 2 coordinates, row
 by row: an element below the diagonal is ``tanh(u)`` of the length that its row has left (Stan Reference Manual,
 "Cholesky factors of correlation matrices").
 
@@ -18,7 +20,9 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -91,10 +95,20 @@ class Simplex(Joint):
         return v, jnp.concatenate([jnp.zeros((1,), u.dtype), running_sum(nn.log_sigmoid(-v))])
 
 
-def offsets(gaps: ArrayLike) -> Array:
-    """How far each element of an ordered vector is above the first: 0, then sums of ``exp(gaps)``."""
-    gaps = fn.real(gaps)
-    return jnp.concatenate([jnp.zeros((1,), gaps.dtype), running_sum(capped_exp(gaps))])
+class Gap(NamedTuple):
+    """A map of a coordinate to a positive gap, the logarithm of its slope, and its inverse."""
+
+    forward: Callable[[Array], Array]
+    log_slope: Callable[[Array], Array]
+    inverse: Callable[[Array], Array]
+
+
+def _log_expm1(gap: Array) -> Array:
+    return gap + jnp.log(-jnp.expm1(-gap))
+
+
+exponential = Gap(capped_exp, fn.real, jnp.log)
+softplus = Gap(fn.log1p_exp, nn.log_sigmoid, _log_expm1)
 
 
 @dataclass(frozen=True)
@@ -102,6 +116,7 @@ class Ordered(Joint):
     """Increasing elements, each on the support of an increasing elementwise transform."""
 
     each: Transform
+    gap: Gap = exponential
 
     def shape(self, free: tuple[int, ...]) -> tuple[int, ...]:
         return free
@@ -111,18 +126,24 @@ class Ordered(Joint):
 
     def log_det(self, u: ArrayLike, *bounds: ArrayLike) -> Array:
         u = fn.real(u)
-        return self.each.log_det(self._line(u), *bounds) + jnp.concatenate([jnp.zeros_like(u[:1]), u[1:]])
+        gaps = jnp.concatenate([jnp.zeros_like(u[:1]), self.gap.log_slope(u[1:])])
+        return self.each.log_det(self._line(u), *bounds) + gaps
 
     def inverse_or(self, z: ArrayLike, *bounds: ArrayLike) -> tuple[Array, Array]:
         line, ok = self.each.inverse_or(z, *bounds)
         gaps = line[1:] - line[:-1]
         rising = gaps >= smallest(line)
-        u = jnp.concatenate([line[:1], jnp.log(jnp.where(rising, gaps, smallest(line)))])
+        u = jnp.concatenate([line[:1], self.gap.inverse(jnp.where(rising, gaps, smallest(line)))])
         return u, jnp.all(ok) & jnp.all(rising)
 
     def _line(self, u: Array) -> Array:
         """The ordered numbers before they are mapped to the support."""
-        return u[:1] + offsets(u[1:]) if u.shape[0] else u
+        return u[:1] + self.offsets(u[1:]) if u.shape[0] else u
+
+    def offsets(self, u: ArrayLike) -> Array:
+        """How far each of these numbers is above the first: 0, then sums of the gaps of coordinates `u`."""
+        u = fn.real(u)
+        return jnp.concatenate([jnp.zeros((1,), u.dtype), running_sum(self.gap.forward(u))])
 
 
 @dataclass(frozen=True)
@@ -170,8 +191,8 @@ def _log_sech(u: Array) -> Array:
 
 simplex = Simplex()
 ordered = Ordered(real)
-ordered_lower = Ordered(lower)
+ordered_lower = Ordered(lower, softplus)
 ordered_interval = Ordered(interval)
 cholesky_corr = CholeskyCorr()
 
-__all__ = ["Joint", "cholesky_corr", "offsets", "ordered", "ordered_interval", "ordered_lower", "simplex"]
+__all__ = ["Joint", "cholesky_corr", "ordered", "ordered_interval", "ordered_lower", "simplex"]

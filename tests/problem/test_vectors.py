@@ -30,6 +30,17 @@ def _double() -> Iterator[None]:
 
 # -------------------------------------------------------------------- transforms
 
+
+class Ratios:
+    """Increasing positive numbers, each ``1 + exp(u)`` times the one before it."""
+
+    def __call__(self, u: Any) -> Any:
+        return jnp.exp(u[0]) * jnp.cumprod(jnp.concatenate([jnp.ones(1), 1 + jnp.exp(u[1:])]))
+
+    def log_abs_det_jacobian(self, u: Any, z: Any) -> Any:
+        return jnp.sum(jnp.log(z)) + jnp.sum(jax.nn.log_sigmoid(u[1:]))
+
+
 ALPHA = [2.0, 0.6, 3.0, 1.0]
 FACTOR = npd.LKJCholesky(3, 1.7)
 JOINT: dict[str, tuple[str, Any, Callable[[Any], Any]]] = {
@@ -43,7 +54,7 @@ JOINT: dict[str, tuple[str, Any, Callable[[Any], Any]]] = {
         lambda z: jnp.sum(npd.Normal(0.5, 2).log_prob(z)) + jnp.log(6.0),
     ),
     "ordered, positive": (
-        "z: ordered[3] ~ Gamma(2, 1.5)", npt.ComposeTransform([npt.OrderedTransform(), npt.ExpTransform()]),
+        "z: ordered[3] ~ Gamma(2, 1.5)", Ratios(),
         lambda z: jnp.sum(npd.Gamma(2, 1.5).log_prob(z)) + jnp.log(6.0),
     ),
     "ordered, bounded": (
@@ -122,6 +133,16 @@ def test_one_share_is_all() -> None:
     assert value == pytest.approx(stats.norm.logpdf(0))
 
 
+def test_ordered_positive_numbers_have_a_mean_under_the_guide() -> None:
+    """Products of exponentials, whose means are known; exponentials of exponentials have none, so that the ELBO is
+    minus infinity, which no number of draws tells."""
+    problem = ppl.compile("z: ordered[2] ~ Exponential(1)").bind()
+    x, w = np.polynomial.hermite_e.hermegauss(40)
+    u = jnp.asarray(np.stack(np.meshgrid(x, x, indexing="ij"), -1).reshape(-1, 2))
+    found = np.outer(w, w).ravel() @ jax.vmap(lambda u: problem.log_density({"z": u}))(u) / (2 * np.pi)
+    np.testing.assert_allclose(found, np.log(2) - 2 * np.exp(0.5) - np.exp(1), rtol=1e-9)
+
+
 def test_an_ordered_vector_increases() -> None:
     problem = ppl.compile("c: ordered[3] ~ Normal(0, 2)\n").bind()
     assert problem.log_joint({"c": jnp.asarray([0.0, 2.0, 1.0])}) == -jnp.inf
@@ -159,7 +180,10 @@ def test_in_single_precision_too() -> None:
 
 
 def test_prior_draws() -> None:
-    source = "p ~ Dirichlet([2.0, 0.5, 3.0])\nt: ordered[2] ~ Uniform(0, 3)\nc: ordered[3] ~ Normal(1, 2)\n"
+    source = (
+        "p ~ Dirichlet([2.0, 0.5, 3.0])\nt: ordered[2] ~ Uniform(0, 3)\nc: ordered[3] ~ Normal(1, 2)\n"
+        "h: ordered[2] ~ Exponential(1)\n"
+    )
     problem = ppl.compile(source).bind()
     z = jax.jit(lambda key: jax.vmap(problem.constrain)(problem.prior(key, 4000)))(jax.random.key(2))
     share = np.asarray([2, 0.5, 3]) / 5.5
@@ -168,6 +192,8 @@ def test_prior_draws() -> None:
     assert stats.kstest(z["t"][:, 0], lambda t: 1 - (1 - t / 3) ** 2).pvalue > 1e-3
     assert stats.kstest(z["t"][:, 1], lambda t: (t / 3) ** 2).pvalue > 1e-3
     assert stats.kstest(z["c"][:, 2], lambda t: stats.norm.cdf(t, 1, 2) ** 3).pvalue > 1e-3
+    assert stats.kstest(z["h"][:, 0], lambda t: stats.expon.cdf(2 * t)).pvalue > 1e-3
+    assert stats.kstest(z["h"][:, 1], lambda t: stats.expon.cdf(t) ** 2).pvalue > 1e-3
 
 
 # ------------------------------------------------------------------------ guards
@@ -281,6 +307,20 @@ def changes_cuts(u: float | None) -> list[float]:
     return places if u is None else [float(np.log(x - u)) for x in places if x > u]
 
 
+def waits_density(u: Any, v: Any) -> Any:
+    low, high = np.broadcast_arrays(np.exp(u), np.exp(u) * (1 + np.exp(v)))
+    jacobian = np.log(low) + np.log(high) + special.log_expit(v)
+    i = np.arange(4)[:, None]
+    rate = np.where(i < low, 1, np.where(i < high, 3, 2))
+    prior = np.log(2) - low - high
+    return prior + jacobian + stats.poisson.logpmf(np.array([0, 4, 2, 3])[:, None], rate).sum(0)
+
+
+def waits_cuts(u: float | None) -> list[float]:
+    places = [float(np.log(i)) for i in (1, 2, 3)]
+    return places if u is None else [float(np.log(np.expm1(x - u))) for x in places if x > u]
+
+
 SIMPLEX = """
 {head}
 p ~ Dirichlet({alpha})
@@ -298,6 +338,7 @@ data y: int[4] = [0, 4, 2, 3]
 p: ordered[2] ~ Uniform(0, 4)
 for i in 0..4 { observe y[i] ~ Poisson(if i < p[0] then 1 else if i < p[1] then 3 else 2) }
 """
+WAITS = CHANGES.replace("Uniform(0, 4)", "Exponential(1)")
 THETA = np.array([0.2, -0.3, -0.4, -0.2])
 GUARDED = {
     "shares": (SIMPLEX.format(head="", alpha="[2.0, 1.5, 3.0]"), Exact(simplex_density, simplex_cuts)),
@@ -307,6 +348,7 @@ GUARDED = {
     ),
     "cuts": (ORDERED, Exact(ordered_density, ordered_cuts)),
     "change points": (CHANGES, Exact(changes_density, changes_cuts)),
+    "change points without an end": (WAITS, Exact(waits_density, waits_cuts)),
 }
 
 
