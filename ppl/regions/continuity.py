@@ -188,12 +188,14 @@ def value_at(op: str, x: float) -> float | None:
 
 @dataclass(frozen=True)
 class Side:
-    """One side of a boundary: the guards of `outcomes` are decided, others where their sign on it is constant."""
+    """One side of a boundary: the guards of `outcomes` are decided, others where their sign on it is constant. Without
+    `roots`, those whose value is a multiple of that of the boundary, `normal`, and a constant."""
 
     scope: Scope
     outcomes: Mapping[int, bool]
     roots: Roots
     normals: Mapping[int, poly.Poly]
+    normal: poly.Poly = field(default_factory=dict[poly.Monomial, float])
     conditions: dict[str, ir.Expr] = field(default_factory=dict[str, ir.Expr])
 
     def expand(self, v: ir.Var | ir.Index) -> ir.Expr | None:
@@ -213,12 +215,19 @@ class Side:
             case _:
                 return e
 
+    def _there(self, p: poly.Poly) -> poly.Poly:
+        """The value of a guard on the boundary."""
+        if self.roots or not self.normal:
+            return poly.substitute(p, self.roots)
+        m, c = poly.ordered(self.normal)[0]
+        return poly.add(p, self.normal, -p.get(m, 0.0) / c)
+
     def condition(self, c: ir.Expr) -> ir.Expr:
         match c:
             case ir.GuardRef(index=k):
                 if k in self.outcomes:
                     return ir.literal(self.outcomes[k])
-                at_root = poly.substitute(self.normals[k], self.roots)
+                at_root = self._there(self.normals[k])
                 if poly.is_constant(at_root) and poly.value(at_root) != 0:
                     return ir.literal(poly.value(at_root) > 0)
                 return c

@@ -52,6 +52,7 @@ class Flow:
     terms: dict[int, Depends] = field(default_factory=dict[int, Depends])
     term_loops: dict[int, tuple[int, ...]] = field(default_factory=dict[int, tuple[int, ...]])
     changed: bool = False
+    known: dict[ir.Expr, Depends] | None = None  # answers about expressions, once those about variables are final
 
     @property
     def partial(self) -> frozenset[str]:
@@ -62,6 +63,14 @@ class Flow:
         """What an expression depends on."""
         if e is None:
             return NOTHING
+        if self.known is None:
+            return self._of(e)
+        found = self.known.get(e)
+        if found is None:
+            found = self.known[e] = self._of(e)
+        return found
+
+    def _of(self, e: ir.Expr) -> Depends:
         match e:
             case ir.Var():
                 return self.variables.get(e.name, NOTHING)
@@ -112,6 +121,7 @@ def analyse(body: tuple[ir.Statement, ...], guards: tuple[ir.Guard, ...]) -> Flo
         flow.changed = False
         _block(flow, body, ())
         if not flow.changed:
+            flow.known = {}
             return flow
 
 

@@ -14,8 +14,9 @@ from typing import Any, cast
 from ppl.core.functions import KNOWN
 from ppl.core.inverses import normal_quantile
 from ppl.language.distributions import DENSITY_FUNCTIONS
+from ppl.regions import matrices
+from ppl.regions.matrices import SNAP, add
 
-SNAP, CANCELLED = 1e-9, 1e-11  # what is taken for zero: at a pole, and of the terms of a sum
 # Where the density of a distribution may be zero or infinite in an argument.
 EDGES: Mapping[str, tuple[float, ...]] = MappingProxyType({"positive": (0.0,), "unit": (0.0, 1.0), "simplex": (0.0,)})
 INFINITE_AT_ENDS = ("LogNormal", "Gamma", "InverseGamma", "Beta", "Weibull")  # log densities, at ends of the support
@@ -38,11 +39,6 @@ def items_of(x: Number) -> list[Number] | None:
 
 class Unknown(Exception):
     """There is no number for an expression."""
-
-
-def _sum(a: float, b: float) -> float:
-    out = a + b
-    return 0.0 if abs(out) <= CANCELLED * (abs(a) + abs(b)) < math.inf else out
 
 
 def _divide(a: float, b: float) -> float:
@@ -75,7 +71,7 @@ ONE: Mapping[str, Callable[[float], Number]] = MappingProxyType({
     "over_zero": lambda x: _divide(x, 0.0),
 })  # fmt: skip
 TWO: Mapping[str, Callable[[Any, Any], Number]] = MappingProxyType({
-    "add": _sum, "sub": lambda a, b: _sum(a, -b), "mul": lambda a, b: a * b, "div": _divide, "pow": _power,
+    "add": add, "sub": lambda a, b: add(a, -b), "mul": lambda a, b: a * b, "div": _divide, "pow": _power,
     "max": max, "min": min, "hypot": math.hypot, "atan2": math.atan2, "log_sum_exp": _log_sum,
     "mod": lambda a, b: a % b, "floordiv": lambda a, b: a // b,
     "log_diff_exp": lambda a, b: a + math.log(-math.expm1(b - a)) if b - a < -SNAP else -math.inf,
@@ -90,7 +86,15 @@ ALL: Mapping[str, Callable[[Sequence[float]], Number]] = MappingProxyType({
 })  # fmt: skip
 
 
+def is_elementwise(op: str, count: int) -> bool:
+    """Whether an operation of so many arguments makes an element of its value of their elements in the same place."""
+    return op in TWO if count == 2 else count == 1 and (op in POLES or op in ONE or op in KNOWN)
+
+
 def apply(op: str, args: list[Number]) -> Number:
+    """The value of an operation; raises Unknown if it has none here."""
+    if len(args) == 2 and op in TWO and not (isinstance(args[0], list) or isinstance(args[1], list)):
+        return TWO[op](args[0], args[1])
     items = [items_of(a) for a in args]
     match op, items:
         case _, [list() as a] if op in ALL:
@@ -99,37 +103,16 @@ def apply(op: str, args: list[Number]) -> Number:
             return math.fsum(x * y for x, y in zip(a, b, strict=True))
         case "cumsum", [list() as a]:
             return [math.fsum(a[: k + 1]) for k in range(len(a))]
-        case "matmul", [list() as a, list() as b]:
-            return _matmul(a, b)
         case "log_det", [list() as a]:
-            return _of_one("log", abs(_determinant(a)))
+            return _of_one("log", abs(matrices.determinant(a)))
+        case _, _ if op in matrices.FUNCTIONS:
+            return matrices.FUNCTIONS[op](*args)
         case "clamp", [_, _, _]:
             return each(_clamp, args)
-        case _, [_] if op in POLES or op in ONE or op in KNOWN:
-            return each(partial(_of_one, op), args)
-        case _, [_, _] if op in TWO:
-            return each(TWO[op], args)
+        case _ if is_elementwise(op, len(args)):
+            return each(TWO[op] if len(args) == 2 else partial(_of_one, op), args)
         case _:
             raise Unknown
-
-
-def _matmul(a: list[Number], b: list[Number]) -> Number:
-    if items_of(a[0]) is not None:
-        return [_matmul(row, b) for row in a]
-    if items_of(b[0]) is not None:
-        return [_matmul(a, list(column)) for column in zip(*b, strict=True)]
-    return apply("dot", [a, b])
-
-
-def _determinant(rows: list[Number]) -> float:
-    if not rows:
-        return 1.0
-    first, *rest = rows
-    minors = ([[x for k, x in enumerate(row) if k != j] for row in rest] for j in range(len(first)))
-    out = 0.0
-    for j, minor in enumerate(minors):
-        out = _sum(out, (-1) ** j * first[j] * _determinant(minor))
-    return out
 
 
 def _clamp(x: float, lo: float, hi: float) -> float:
@@ -177,13 +160,8 @@ def _is_at_edge(name: str, args: Sequence[float]) -> bool:
     return any(abs(args[0] - b) < SNAP for b in ends)
 
 
-def finite(x: Number) -> bool:
-    """Whether a value, with all of its elements, is a finite number."""
+def flat(x: Number) -> list[float]:
+    """The numbers of a value and of its elements."""
     items = items_of(x)
-    return math.isfinite(x) if items is None else all(map(finite, items))
+    return [float(x)] if items is None else [v for item in items for v in flat(item)]
 
-
-def touches(x: Number, edge: float) -> bool:
-    """Whether a value, or an element of it, is at an edge."""
-    items = items_of(x)
-    return abs(x - edge) < SNAP if items is None else any(touches(v, edge) for v in items)

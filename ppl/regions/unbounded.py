@@ -52,7 +52,7 @@ def singular_at(
     roots = root_of(scope, normal)
     keys = frozenset(members)
     outcomes = [{k: on != flipped for k, flipped in members.items()} for on in (True, False)]
-    sides = [Side(scope, x, roots or {}, normals) for x in outcomes]
+    sides = [Side(scope, x, roots or {}, normals, normal) for x in outcomes]
     edges: dict[ir.Expr, None] = {}
     for side, other in (sides, sides[::-1]):
         operands = _Operands(scope, keys, side, other, roots, normal)
@@ -126,7 +126,7 @@ class _Walk:
         while queue:
             x, inside = queue.pop()
             match x:
-                case _ if not self.scope.flow.of(x).partial:
+                case _ if not self.scope.flow.of(x).partial or not (inside or self.decides(x)):
                     pass
                 case ir.Select():
                     c = self.side.condition(x.condition)
@@ -269,7 +269,9 @@ class _Operands:
         """Whether the smallest or largest of some values has this value: if they are not all numbers on the boundary,
         one that has it may be. A value that stays there has it beside the boundary too, if it is not a condition (of
         a branch that it is inside) that it does not."""
-        if not inside and any(isinstance(a, ir.Lit) and a.value == value for a in e.args):
+        literals = [a.value for a in e.args if isinstance(a, ir.Lit)]
+        if any((x == value and not inside) or (x > value and e.op == "max") or (x < value and e.op == "min")
+               for x in literals):  # fmt: skip
             return False
         forms = [poly.to_poly(a, self.side.expand, self.memos[0]) for a in e.args]
         there = [

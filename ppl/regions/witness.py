@@ -1,318 +1,142 @@
-"""Points on the boundary of a guard, with numbers for everything, and the values of expressions there.
+"""Points on the boundary of a guard, and the values of expressions there and a little beside it.
 
 What a proof about forms cannot see, numbers can: whether ``log(1 - r^2)`` is infinite where ``r = sqrt(x^2 + y^2)`` is
-1. Latents, data and loop variables get random numbers (the same in every compilation), one latent is moved until the
-guard is zero, and expressions are evaluated there and a little beside it, in floating point, with what rounding leaves
-of zero taken for zero.
+1. Everything gets random numbers, and one latent is moved until the guard is zero. Branches that no such point takes
+are sought: what their conditions read is drawn again, near the numbers that they compare with, until they hold.
 """
 
 from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
-from typing import Any
+from functools import cached_property
 
 from ppl.core import ir
-from ppl.language.distributions import DENSITY_FUNCTIONS, named
-from ppl.regions.numbers import Number, Unknown, apply, density, each, items_of
+from ppl.regions.numbers import Number, flat
+from ppl.regions.points import LEVEL, NO_NUMBER, Choice, Coverage, Key, Point
 from ppl.regions.scope import Scope
 
 TRIALS, ENOUGH = 12, 6  # points that are looked for, and looked at
-SIZE, MOST = 3, 8  # elements of an array whose size is not known; of one whose size is, at most
 BESIDE, ZERO = 1e-3, 1e-4  # how far into a side; what a value is at most that is zero but for rounding
-STEPS, MAX_STEPS, ALL_STEPS = 120, 20_000, 20_000  # of the bisection at most; of one evaluation; for one boundary
+STEPS = 120  # towards a root, at most
+MOST_STEPS, ALL_STEPS = 20_000, 400_000  # of evaluation, in a search: for one boundary, and for all of a program
 CLOSE = 1e-13  # how well a root is known
 OFF = 0.0613  # places are next to round numbers, which guards may be zero at
 MOST_PLACES = 20  # where a latent is looked at, on either side of its middle, up to 10^10 away from it
-NO_NUMBER = (Unknown, ArithmeticError, ValueError, TypeError, LookupError, RecursionError)  # then nothing is shown
-Key = tuple[Any, ...]
-
-
-@dataclass
-class Point:
-    """Numbers for one trial. `outcomes`: of the guards of the boundary, on the side at hand. `leaves`: the
-    numbers. `latents`: those that were asked for, with what makes normal scores numbers of their support."""
-
-    scope: Scope
-    rng: random.Random
-    outcomes: Mapping[int, bool | int]
-    leaves: dict[Key, Number] = field(default_factory=dict[Key, Number])
-    known: dict[Key, Number] = field(default_factory=dict[Key, Number])
-    loops: dict[str, int] = field(default_factory=dict[str, int])
-    latents: dict[Key, Callable[[float], float]] = field(default_factory=dict[Key, Callable[[float], float]])
-    steps: int = 0
-
-    def move(self, key: Key, x: float) -> None:
-        self.leaves[key] = x
-        self.known = {}
-
-    def leaf(self, key: Key, make: Callable[[], Number]) -> Number:
-        if key not in self.leaves:
-            self.leaves[key] = make()
-        return self.leaves[key]
-
-    # ------------------------------------------------------------- expressions
-
-    def value(self, e: ir.Expr) -> Number:
-        self.steps += 1
-        if self.steps > MAX_STEPS:
-            raise Unknown
-        match e:
-            case ir.Lit():
-                return e.value
-            case ir.LoopVar():
-                return self.loop(e.name)
-            case ir.DataRef():
-                return self.array(e.type, lambda i: self.datum((e.name, *i), e.type.base))
-            case ir.Var():
-                return self.variable(e)
-            case ir.Cell():
-                return self.element(e.array, tuple(int(self.value(i)) for i in e.indices), e.type)
-            case ir.Index():
-                return self.index(e)
-            case ir.GuardRef():
-                return self.guard(e.index)
-            case ir.Outcome():
-                return self.leaf(("outcome", e.site), lambda: self.rng.randrange(2))
-            case ir.Select():
-                return self.value(e.then if self.value(e.condition) else e.orelse)
-            case ir.Array():
-                return [self.value(x) for x in e.items]
-            case ir.Op():
-                return self.operation(e)
-            case _:
-                raise Unknown
-
-    def array(self, t: ir.Type, at: Callable[[tuple[int, ...]], Number], index: tuple[int, ...] = ()) -> Number:
-        if len(index) == len(t.dims):
-            return at(index)
-        d = t.dims[len(index)]
-        size = min(int(d.value), MOST) if isinstance(d, ir.Lit) else SIZE
-        return [self.array(t, at, (*index, k)) for k in range(size)]
-
-    def datum(self, key: Key, base: str) -> Number:
-        def make() -> Number:
-            if base == "bool":
-                return self.rng.random() < 0.5
-            if base == "int":
-                return self.rng.randrange(SIZE)
-            return self.rng.uniform(0.3, 2.5) if self.rng.random() < 0.7 else self.rng.gauss(0, 1)
-
-        return self.leaf(("data", *key), make)
-
-    def loop(self, name: str) -> int:
-        if name not in self.loops:
-            loop = next((x for x in self.scope.loops.values() if x.var.name == name), None)
-            start = int(loop.lo.value) if loop is not None and isinstance(loop.lo, ir.Lit) else 0
-            self.loops[name] = start + (self.rng.randrange(SIZE) if self.rng.random() < 0.5 else 0)  # often the same
-        return self.loops[name]
-
-    def latent(self, site: ir.Site, index: tuple[int, ...]) -> Number:
-        key = ("latent", site.name, *index)
-        if site.support == "int":
-            return self.leaf(key, lambda: self.rng.randrange(2))
-        self.latents[key] = self.support(site)
-        return self.leaf(key, lambda: self.latents[key](self.rng.gauss(0, 1)))
-
-    def support(self, site: ir.Site) -> Callable[[float], float]:
-        """Numbers in the support of a latent, from normal scores."""
-        s = next(s for _, s in ir.blocks(self.scope.program.body) if isinstance(s, ir.Sample) and s.site == site.name)
-        d = named(s.distribution)
-        arguments = dict(zip((p.name for p in d.params), s.args, strict=True))
-        ends = [self.value(arguments[b]) if isinstance(b, str) else b for b in d.support.bounds]
-        if site.joint or any(items_of(x) is not None for x in ends):
-            return _anywhere
-        match site.support, ends:
-            case "lower", [lo]:
-                return lambda v: lo + math.exp(2.5 * v)
-            case "upper", [hi]:
-                return lambda v: hi - math.exp(2.5 * v)
-            case "interval", [lo, hi]:
-                return lambda v: lo + (hi - lo) / (1 + math.exp(-v))
-            case _:
-                return _anywhere
-
-    def variable(self, v: ir.Var) -> Number:
-        key = (v.name, *sorted(self.loops.items()))
-        if key in self.known:
-            return self.known[key]
-        definition = self.scope.definitions.get(v.name)
-        if definition is not None:
-            out = self.value(definition)
-        elif v.type.dims and any(s.name == v.name for s in self.scope.program.sites):
-            out = self.array(v.type, lambda i: self.element(v.name, i, v.type.element()))
-        elif v.name in self.scope.forms and not self.is_site(v.name):
-            out = self.carried(v)
-        else:
-            out = self.element(v.name, (), v.type)
-        self.known[(v.name, *sorted(self.loops.items()))] = out
-        return out
-
-    def is_site(self, name: str) -> bool:
-        return any(s.name == name for s in self.scope.program.sites)
-
-    def carried(self, v: ir.Var) -> Number:
-        """What a loop hands on: what it starts from or what an iteration makes of it; of a comprehension, each."""
-        collect = next((x for x in self.scope.loops.values() for c in x.collects if c.final.name == v.name), None)
-        forms = self.scope.forms[v.name]
-        if collect is not None:
-            return [self.within(collect.var.name, k, forms[0][0]) for k in range(SIZE)]
-        self.known[(v.name, *sorted(self.loops.items()))] = self.leaf(
-            ("state", v.name), lambda: self.rng.gauss(0, 1) if v.type.base == "real" else 0
-        )  # where it is made of itself
-        form: int = self.leaf(("form", v.name), lambda: self.rng.randrange(len(forms)))
-        return self.value(forms[form][0])
-
-    def within(self, name: str, k: int, e: ir.Expr) -> Number:
-        """A value in iteration `k` of a loop."""
-        before = self.loops.get(name)
-        self.loops[name] = k
-        try:
-            return self.value(e)
-        finally:
-            if before is None:
-                del self.loops[name]
-            else:
-                self.loops[name] = before
-
-    def element(self, array: str, index: tuple[int, ...], t: ir.Type) -> Number:
-        """An element of a latent, or of an array that the program fills."""
-        for s in self.fills(array):
-            names = [i.name for i in s.indices if isinstance(i, ir.LoopVar)]
-            before = dict(self.loops)
-            self.loops |= dict(zip(names, (k for i, k in zip(s.indices, index, strict=False)
-                                           if isinstance(i, ir.LoopVar)), strict=False))  # fmt: skip
-            try:
-                here = all(int(self.value(i)) == k for i, k in zip(s.indices, index, strict=False))
-                if here and (s.mask is None or self.value(s.mask)):
-                    return self.value(s.value)
-            finally:
-                self.loops = before
-        site = next((s for s in self.scope.program.sites if s.name == array), None)
-        if site is None:
-            raise Unknown
-        return self.latent(site, index)
-
-    def fills(self, array: str) -> Iterator[ir.Fill]:
-        if array in self.scope.fills:
-            yield from (s for _, s in ir.blocks(self.scope.program.body) if isinstance(s, ir.Fill) and s.array == array)
-
-    def index(self, e: ir.Index) -> Number:
-        at = tuple(int(self.value(i)) for i in e.indices)
-        if isinstance(e.base, ir.DataRef) and len(at) == len(e.base.type.dims):
-            return self.datum((e.base.name, *at), e.base.type.base)
-        out = self.value(e.base)
-        for k in at:
-            items = items_of(out)
-            if items is None or not 0 <= k < len(items):
-                raise Unknown
-            out = items[k]
-        return out
-
-    def guard(self, index: int) -> Number:
-        if index in self.outcomes:
-            return self.outcomes[index]
-        g = self.scope.program.guards[index]
-        if g.outcomes is not None:
-            return self.leaf(("outcomes", index), lambda: self.rng.randrange(2))
-        value = self.value(g.value)
-        return math.floor(value) if g.levels else value > 0
-
-    def operation(self, e: ir.Op) -> Number:
-        if e.op in ("beside", "sided", "within"):
-            return self.value(e.args[0])
-        if e.op.startswith(ir.TRANSFORM):
-            return self.array(e.type, lambda i: self.leaf(("joint", e, i), lambda: self.rng.uniform(0.1, 0.9)))
-        if e.op in ("and", "or") and self.value(e.args[0]) == (e.op == "or"):
-            return e.op == "or"
-        args = [self.value(a) for a in e.args]
-        if e.op in DENSITY_FUNCTIONS:
-            return each(partial(density, e.op), args)
-        try:
-            return apply(e.op, args)
-        except (ValueError, OverflowError, ZeroDivisionError):
-            return math.nan
-        except TypeError:
-            raise Unknown from None
-
-
-def _anywhere(v: float) -> float:
-    return math.sinh(2.5 * v) / 2.5
-
-
-# ----------------------------------------------------------------------- boundaries
+CLOSER, SLOW = (1e-2, 1e-4), 0.8  # parts of the way into a side; by how much less a value with a limit changes then
+DRAWS = 60  # for a branch that no point takes
 
 
 @dataclass
 class Witness:
     """A point on a boundary, seen from one side of it: the latent `key` is `root` there, and `near` a little into the
-    side, on which guards have these `outcomes`."""
+    side `on`, on which guards have these `outcomes`."""
 
     point: Point
     key: Key
     root: float
     near: float
+    level: int
+    on: bool
     outcomes: Mapping[int, bool | int]
     others: Mapping[int, bool | int]  # on the other side
     known: dict[Key, dict[Key, Number]] = field(default_factory=dict[Key, dict[Key, Number]])  # values of variables
 
-    def at(self, e: ir.Expr) -> Number:
-        """The value on the boundary; None if there is no number for it."""
-        return self._value(e, self.root, self.outcomes)
+    def later(self, loops: Sequence[ir.Loop]) -> Witness:
+        """The same point, as the next iteration of these loops sees it."""
+        p = self.point.copy()
+        here = {x.var.name: self.point.leaves.get(("loop", x.var.name)) for x in loops}
+        p.loops = {name: k + 1 for name, k in here.items() if k is not None}
+        p.coverage = None  # conditions are sought in the iteration of the guard
+        return Witness(p, self.key, self.root, self.near, self.level, self.on, self.outcomes, self.others)
 
-    def beside(self, e: ir.Expr) -> Number:
-        return self._value(e, self.near, self.outcomes)
+    def beside(self, e: ir.Expr, mask: ir.Expr | None = None) -> Number:
+        """The value next to the boundary, of what is computed under a condition; None if there is no number for it."""
+        return self._value(e, self.near, self.outcomes, mask)
+
+    def is_unbounded(self, e: ir.Expr, edges: Sequence[float], mask: ir.Expr | None) -> bool:
+        """Whether a value that is finite next to the boundary has no limit on it, in that coming closer changes it as
+        before, or an edge of its domain is its limit."""
+        found = [self.beside(e, mask), *(self._value(e, x, self.outcomes) for x in self._closer())]
+        try:
+            steps = list(zip(*map(flat, found), strict=True))
+        except NO_NUMBER:
+            return False
+        return any(
+            abs(a) < math.inf and (abs(c) == math.inf or abs(c - b) > SLOW * abs(b - a) > 0
+                                   or any(abs(c - v) < SLOW * abs(b - v) < SLOW**2 * abs(a - v) for v in edges))
+            for a, b, c in steps
+        )  # fmt: skip
+
+    def _closer(self) -> Iterator[float]:
+        yield from (self.root + part * (self.near - self.root) for part in CLOSER)
 
     def differs(self, e: ir.Expr) -> bool:
         """Whether the guards have a say in a value."""
         found = [self._value(e, self.near, outcomes) for outcomes in (self.outcomes, self.others)]
         return found[0] != found[1]
 
-    def _value(self, e: ir.Expr, x: float, outcomes: Mapping[int, bool | int]) -> Number:
+    def _value(self, e: ir.Expr, x: float, outcomes: Mapping[int, bool | int], mask: ir.Expr | None = None) -> Number:
         self.point.outcomes = outcomes
         self.point.move(self.key, x)
         self.point.known = self.known.setdefault((x, outcomes is self.outcomes), {})
         self.point.steps = 0
+        self.point.path = [] if mask is None else [(mask, True)]
         try:
             return self.point.value(e)
         except NO_NUMBER:
             return None
 
 
-def witnesses(
-    scope: Scope, value: ir.Expr, members: Mapping[int, bool], levels: bool
-) -> tuple[list[Witness], list[Witness]]:
-    """Points on the boundary of guards that say whether `value` is positive (`members`: guard -> flipped), or which
-    whole number it is above (`levels`): as seen from where it is, and from where it is not."""
-    out: tuple[list[Witness], list[Witness]] = [], []
-    search = _Search(value)
-    for trial in range(TRIALS):
-        rng = random.Random(trial)
-        level = rng.randrange(-1, 2) if levels else 0
-        above, below = ({k: level - (not on) if levels else on != flipped for k, flipped in members.items()}
-                        for on in (True, False))  # fmt: skip
-        found = search.onto(Point(scope, rng, above), level)
-        if found is not None:
-            point, key, ends = found
-            out[0].append(Witness(point, key, *ends[1], above, below))
-            out[1].append(Witness(point, key, *ends[0], below, above))
-        if len(out[0]) == ENOUGH or search.left <= 0:
-            break
-    return out
-
-
 Ends = tuple[tuple[float, float], tuple[float, float]]  # a number and one further inside, on either side of a boundary
 
 
 @dataclass
-class _Search:
-    """For points where `value` is zero, or a level, in so many steps in all."""
+class Boundary:
+    """Of guards that say whether `value` is positive (`members`: guard -> flipped), or which whole number it is above
+    (`levels`), with the points that were found on it."""
 
+    scope: Scope
     value: ir.Expr
-    left: int = ALL_STEPS
+    members: Mapping[int, bool]
+    levels: bool
+    left: int = 0  # steps of evaluation
+
+    def __post_init__(self) -> None:
+        self.share = min(MOST_STEPS, ALL_STEPS // len(self.scope.program.guards))
+
+    def outcomes(self, level: int, on: bool) -> dict[int, bool | int]:
+        if self.levels:
+            return dict.fromkeys(self.members, level - (not on))
+        return {k: on != flipped for k, flipped in self.members.items()}
+
+    @cached_property
+    def points(self) -> tuple[list[Witness], list[Witness]]:
+        """As seen from where the value is positive, and from where it is not."""
+        out: tuple[list[Witness], list[Witness]] = [], []
+        coverage = Coverage(), Coverage()
+        self.left = self.share
+        for trial in range(TRIALS):
+            rng = random.Random(trial)
+            level = rng.randrange(-1, 2) if self.levels else 0
+            point = Point(self.scope, rng, self.outcomes(level, True))
+            found = self.onto(point, level)
+            if found is not None:
+                for side, on in enumerate((True, False)):
+                    seen = point if on else point.copy()
+                    seen.coverage = coverage[side]
+                    out[side].append(self.witness(seen, *found, level, on))
+            if len(out[0]) == ENOUGH or self.left <= 0:
+                break
+        return out
+
+    def witness(self, point: Point, key: Key, ends: Ends, level: int, on: bool) -> Witness:
+        root, near = ends[1 if on else 0]
+        return Witness(point, key, root, near, level, on, self.outcomes(level, on), self.outcomes(level, not on))
+
+    # ------------------------------------------------------------- onto the boundary
 
     def excess(self, p: Point, key: Key, x: float, level: int) -> float:
         p.move(key, x)
@@ -325,8 +149,8 @@ class _Search:
         finally:
             self.left -= p.steps
 
-    def onto(self, p: Point, level: int) -> tuple[Point, Key, Ends] | None:
-        """A point moved onto the boundary along one of the latents that the value reads."""
+    def onto(self, p: Point, level: int) -> tuple[Key, Ends] | None:
+        """Moves a point onto the boundary, along one of the latents that the value reads."""
         self.excess(p, ("nothing",), 0.0, level)
         keys = sorted(p.latents, key=str)
         p.rng.shuffle(keys)
@@ -340,7 +164,7 @@ class _Search:
                     before, ends[side] = ends[side], (x, self.excess(p, key, x, level))
                     found = self.between(p, key, before, ends[side], level)
                     if found is not None:
-                        return p, key, found
+                        return key, found
             p.move(key, own)
         return None
 
@@ -351,16 +175,112 @@ class _Search:
         if not (a[1] < 0 <= b[1] or b[1] < 0 <= a[1]):  # also where one of them is no number
             return None
         first = low, high
-        for _ in range(STEPS):
-            middle = 0.5 * (low + high)
-            close = abs(high - low) <= CLOSE * (1 + abs(middle))
-            f = math.nan if close else self.excess(p, key, middle, level)
+        below, above = sorted((a[1], b[1]))
+        for step in range(STEPS):
+            if abs(high - low) <= CLOSE * (1 + abs(high)):
+                break
+            secant = min(max(below / (below - above), 0.01), 0.99)
+            part = 0.5 if step % 3 == 0 else secant
+            middle = low + part * (high - low)
+            f = self.excess(p, key, middle, level)
             if math.isnan(f):
                 break
-            low, high = (middle, high) if f < 0 else (low, middle)
+            if f < 0:
+                low, below, above = middle, f, 0.5 * above if part != 0.5 else above
+            else:
+                high, above, below = middle, f, 0.5 * below if part != 0.5 else below
         if not abs(self.excess(p, key, high, level)) < ZERO:
             return None
         way = math.copysign(1.0, first[1] - first[0])
         step = 0.25 * abs(first[1] - first[0])
         down, up = (way * min(BESIDE * (1 + abs(x)), step) for x in (low, high))
+        if not self.excess(p, key, low - down, level) < 0 < self.excess(p, key, high + up, level):
+            return None  # zero but for rounding, on one side of it
         return (low, low - down), (high, high + up)
+
+    # ------------------------------------------------------------- into branches
+
+    def sought(self, side: int, masks: Sequence[ir.Expr]) -> Iterator[Witness]:
+        """Points, one for each of these conditions, and each choice on the way of what has been evaluated, that no
+        point so far satisfies; as many as steps allow."""
+        found = self.points[side]
+        if not found:
+            return
+        self.left = self.share
+        for mask in masks:
+            yield from self.toward(found, ((mask, True),))
+        coverage, tried = found[0].point.coverage, set[int]()
+        while coverage is not None and self.left > 0:
+            missing = next((k for k, taken in coverage.taken.items() if len(taken) == 1 and k not in tried), None)
+            if missing is None:
+                return
+            tried.add(missing)
+            choice, path = coverage.met[missing]
+            yield from self.toward(found, (*path, (choice.condition, True not in coverage.taken[missing])))
+
+    def toward(self, points: Sequence[Witness], path: Sequence[Choice]) -> Iterator[Witness]:
+        """Those of the points that can be moved along the boundary to where conditions hold; one, if it has no levels,
+        of which a branch may be unbounded at one alone."""
+        goals = [x for c, holds in path for x in self.parts(c, holds)]
+        for w in points:
+            here, met = w, self.met(w, goals)
+            for _ in range(DRAWS // len(points)):
+                if all(met) or self.left <= 0:
+                    break
+                there = self.moved(here, goals[met.index(False)][0])
+                now = [] if there is None else self.met(there, goals)
+                if there is not None and sum(now) >= sum(met):
+                    here, met = there, now
+            if all(met):
+                yield here
+                if not self.levels:
+                    return
+
+    def met(self, w: Witness, goals: Sequence[Choice]) -> list[bool]:
+        out: list[bool] = []
+        for c, holds in goals:
+            value = w.beside(c)
+            self.left -= w.point.steps
+            out.append(value is not None and bool(value) == holds)
+        return out
+
+    def moved(self, w: Witness, condition: ir.Expr) -> Witness | None:
+        """A point with another number for something that a condition reads, on the boundary still."""
+        p = w.point.copy()
+        Witness(p, w.key, w.root, w.near, w.level, w.on, w.outcomes, w.others).beside(condition)
+        self.left -= p.steps
+        keys, literals = list(p.touched), [x for x in p.literals if not isinstance(x, bool)]
+        if not keys:  # the side decides
+            return None
+        key, level = p.rng.choice(keys), w.level
+        if key == LEVEL:
+            level = round(p.rng.choice([*literals, level])) + p.rng.randrange(-1, 2)
+        elif key != w.key:
+            p.redraw(key, literals)
+        p.outcomes = self.outcomes(level, True)
+        if key not in (LEVEL, w.key) and not self.reads(p, key):
+            return self.witness(p, w.key, self._ends(w), level, w.on)
+        found = self.onto(p, level)
+        return None if found is None else self.witness(p, *found, level, w.on)
+
+    def reads(self, p: Point, key: Key) -> bool:
+        """Whether the value of the guards reads a leaf."""
+        p.touched = {}
+        self.excess(p, ("nothing",), 0.0, 0)
+        return key in p.touched
+
+    @staticmethod
+    def _ends(w: Witness) -> Ends:
+        return (w.root, w.near), (w.root, w.near)
+
+    def parts(self, c: ir.Expr, holds: bool) -> list[Choice]:
+        """The conditions of which each has to hold, or not, for `c` to do so."""
+        match c:
+            case ir.Var() if (definition := self.scope.definitions.get(c.name)) is not None:
+                return self.parts(definition, holds)
+            case ir.Op(op="not", args=(x,)):
+                return self.parts(x, not holds)
+            case ir.Op(op="and" | "or" as op) if (op == "and") == holds:
+                return [x for a in c.args for x in self.parts(a, holds)]
+            case _:
+                return [(c, holds)]
