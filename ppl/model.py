@@ -14,6 +14,7 @@ from ppl.data.defaults import check_defaults
 from ppl.diagnostics import Diagnostic, Diagnostics, PplError, Span
 from ppl.driver import Compiled, compile_source, deep_recursion, with_learned
 from ppl.language.budget import BOUNDARY_BUDGET, Budget, check_budget
+from ppl.language.distributions import named
 from ppl.language.guides import line
 from ppl.regions.account import account
 from ppl.regions.choice import Asked
@@ -81,7 +82,7 @@ class Model:
         guided = {k: part for part in c.regions.program.guide for k in part.sites}
         sites = [
             {
-                "name": s.name, "distribution": s.distribution, "support": s.joint or s.support,
+                "name": s.name, "distribution": named(s.distribution).written, "support": s.joint or s.support,
                 "noise": s.noise, "shape": None if found is None else list(found.values[s.name]), "span": place(s.span),
                 "guide": in_source(guided[s.name]) if s.name in guided else None,
             }

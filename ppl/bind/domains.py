@@ -112,7 +112,7 @@ def _argument(
     else:
         least = float(v[found if v.shape[0] > 1 else (0, *found[1:])].min())
         came = f"has the element {least:g}" if least < 0 else f"sums to {number(total, found)}"
-    message = f"`{p.name}` of `{d.name}`{element(found)}{place(ev.space, found[0])} {came}"
+    message = f"`{p.name}` of `{d.written}`{element(found)}{place(ev.space, found[0])} {came}"
     findings.add("PPL301", f"{message}, it must be {WANTED[p.domain]}", s.span, (e,), key=(p.name, show(e)))
 
 

@@ -42,9 +42,11 @@ def call(ctx: Context, f: DensityFunction, args: list[ir.Expr], e: ast.Call) -> 
     dims = arrays.broadcast(ctx, types, e.span, f"`{e.name}`")
     if dims is None:
         return ERROR
-    if f.part == "lpmf":
-        d, rest = logits.of_distribution(ctx, d, tuple(rest))
-    value = ir.Op(f"{d.name}_{f.part}", (y, *rest), ir.Type("real", dims), any(a.random for a in args), e.span)
+    name = e.name
+    logit = logits.log_odds(ctx, rest[0]) if name == "Bernoulli_lpmf" else None
+    if logit is not None:
+        name, rest = "BernoulliLogit_lpmf", [logit]
+    value = ir.Op(name, (y, *rest), ir.Type("real", dims), any(a.random for a in args), e.span)
     return inside_support(ctx, f, y, tuple(rest), value, e)
 
 

@@ -145,7 +145,7 @@ def site_type(ctx: Context, s: ast.Sample, d: Distribution, t: ir.Type) -> bool:
         return True
     if t.base == "bool" or (t.base == "int") != d.discrete:
         kind = "ints" if d.discrete else "reals"
-        ctx.error("PPL201", f"`{d.name}` draws {kind}, `{s.target.name}` is {expressions.describe(t)}", s.span)
+        ctx.error("PPL201", f"`{d.written}` draws {kind}, `{s.target.name}` is {expressions.describe(t)}", s.span)
         return False
     return True
 
@@ -162,7 +162,7 @@ def supported(ctx: Context, s: ast.Sample, d: Distribution, args: tuple[ir.Expr,
     if s.noise and (s.target.indices or (d.noise == "sampler" and any(a.random for a in args))):
         ctx.error(
             "PPL605",
-            f"noise from `{d.name}` is declared as a whole"
+            f"noise from `{d.written}` is declared as a whole"
             + (", with arguments from data" if d.noise == "sampler" else ""),
             s.span,
             "declare it as `noise e: real[n] ~ ...` with constant arguments, or as a latent",
@@ -228,7 +228,7 @@ def shapes_fit(ctx: Context, t: ir.Type, d: Distribution, args: tuple[ir.Expr, .
         ):
             ctx.error(
                 "PPL202",
-                f"`{p.name}` of `{d.name}` is {expressions.describe(a.type)}, the draw is {expressions.describe(t)}",
+                f"`{p.name}` of `{d.written}` is {expressions.describe(a.type)}, the draw is {expressions.describe(t)}",
                 span,
                 "arguments are scalars or have the shape of the draw",
             )
@@ -261,11 +261,11 @@ def observe(ctx: Context, s: ast.Observe) -> None:
 
 def observe_law(ctx: Context, s: ast.Observe, value: ir.Expr, d: Distribution, args: tuple[ir.Expr, ...]) -> None:
     """An observation from a distribution of the tables."""
-    if value.type.base == "bool" and d.name in ("Bernoulli", "BernoulliLogit"):
+    if value.type.base == "bool" and d.family in ("Bernoulli", "BernoulliLogit"):
         value = to_int(value)
     if value.type.base == "bool" or (d.discrete and value.type.base != "int"):
         ctx.error(
-            "PPL305", f"`{d.name}` observes {'ints' if d.discrete else 'numbers'}, this is "
+            "PPL305", f"`{d.written}` observes {'ints' if d.discrete else 'numbers'}, this is "
             f"{expressions.describe(value.type)}", s.value.span,
             "declare the data as int" if d.discrete else None,
         )  # fmt: skip
@@ -294,7 +294,7 @@ def outside(ctx: Context, s: ast.Observe, d: Distribution, args: tuple[ir.Expr, 
         x = float(value.value)
         low, high = (end.value if isinstance(end, ir.Lit) else None for end in laws.own_ends(d, args))
         if (low is not None and x < low) or (high is not None and x > high):
-            ctx.error("PPL308", f"{value.value} is outside the support of `{d.name}`", s.value.span)
+            ctx.error("PPL308", f"{value.value} is outside the support of `{d.written}`", s.value.span)
             return True
     return False
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from ppl.core import ir
 from ppl.elaborate.context import Context
-from ppl.language.distributions import DISTRIBUTIONS, Distribution
+from ppl.language.distributions import LOG_ODDS, Distribution
 
 MOST_STEPS = 20  # definitions and branches that are looked through
 
@@ -15,9 +15,9 @@ MOST_STEPS = 20  # definitions and branches that are looked through
 def of_distribution(
     ctx: Context, d: Distribution, args: tuple[ir.Expr, ...]
 ) -> tuple[Distribution, tuple[ir.Expr, ...]]:
-    """`BernoulliLogit` for a `Bernoulli` whose probability is written as one of log odds."""
+    """`LOG_ODDS` for a `Bernoulli` whose probability is written as one of log odds."""
     logit = log_odds(ctx, args[0]) if d.name == "Bernoulli" else None
-    return (d, args) if logit is None else (DISTRIBUTIONS["BernoulliLogit"], (logit,))
+    return (d, args) if logit is None else (LOG_ODDS, (logit,))
 
 
 def of_function(ctx: Context, e: ir.Op) -> ir.Op:

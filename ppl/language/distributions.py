@@ -64,9 +64,14 @@ class Distribution:
         return self.support.kind in JOINT
 
     @property
+    def written(self) -> str:
+        """The name as programs have it."""
+        return self.name.replace(_BY_LOG_ODDS, "")
+
+    @property
     def family(self) -> str:
-        """The name without a truncation."""
-        return self.base or self.name
+        """The name, as programs have it, without a truncation."""
+        return (self.base or self.name).replace(_BY_LOG_ODDS, "")
 
     @property
     def truncated(self) -> bool:
@@ -110,6 +115,12 @@ _TABLE = (
     Distribution("NegativeBinomial", "negativebinomial", _params("mean+, dispersion+"), _COUNT, noise="sampler"),
     Distribution("Geometric", "geometric", _params("p%"), _COUNT, noise="sampler"),
     Distribution("Categorical", "categorical", _params("probs@"), Support("categories", ("probs",)), noise="sampler"),
+)
+
+_BY_LOG_ODDS = " (log odds)"
+# What ``Bernoulli(inv_logit(x))`` is: `BernoulliLogit`, under the name that the program has for it.
+LOG_ODDS = Distribution(
+    f"Bernoulli{_BY_LOG_ODDS}", "bernoullilogit", (Param("log odds", "real"),), _BINARY, noise="sampler"
 )
 
 DISTRIBUTIONS: Mapping[str, Distribution] = MappingProxyType({d.name: d for d in _TABLE})
@@ -198,6 +209,8 @@ def named(name: str) -> Distribution:
         return DISTRIBUTIONS[name]
     if name in OF_VECTORS:
         return OF_VECTORS[name]
+    if name == LOG_ODDS.name:
+        return LOG_ODDS
     if name.startswith(_ORDERED):
         found = ordered(named(name.removeprefix(_ORDERED)))
         assert found is not None
@@ -269,6 +282,7 @@ SUFFICIENT: Mapping[str, tuple[Sufficient, ...]] = MappingProxyType(
         "Poisson": (Sufficient("poisson"),),
         "Bernoulli": (Sufficient("bernoulli"),),
         "BernoulliLogit": (Sufficient("bernoullilogit"),),
+        LOG_ODDS.name: (Sufficient("bernoullilogit"),),
         "Binomial": (Sufficient("binomial", (0,)),),
         "Geometric": (Sufficient("geometric"),),
     }

@@ -26,3 +26,14 @@ def test_log_odds_in_single_precision(form: str) -> None:
         problem = ppl.compile(f"x ~ Uniform(-100, 100)\n{text}").bind()
         found = problem.log_joint({"x": jnp.asarray(20.0)}) + jnp.log(200.0)
     assert float(found) == pytest.approx(expected, rel=1e-5)
+
+
+def test_messages_say_what_the_program_says() -> None:
+    model = ppl.compile(
+        "data y: int\nx ~ Normal(0, 1)\nk ~ Bernoulli(inv_logit(x))\nobserve y ~ Bernoulli(inv_logit(x))\n"
+    )
+    assert [s["distribution"] for s in model.explain({"y": 1})["sites"]] == ["Normal", "Bernoulli"]
+    with pytest.raises(ppl.DataError, match="the observed `y` is 2, outside the support of `Bernoulli`:"):
+        model.bind({"y": 2})
+    with pytest.raises(ppl.PplError, match="`Bernoulli` observes ints"):
+        ppl.compile("x ~ Normal(0, 1)\nobserve [1.5, 2] ~ Bernoulli(inv_logit(x))\n")
