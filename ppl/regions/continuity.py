@@ -149,6 +149,7 @@ def at_root(
     sites = {latent.site for a in roots if (latent := latent_of(scope, a)) is not None}
     known: dict[ir.Expr, poly.Poly] = dict(roots)
     sizes = {a: absolute(q) for a, q in roots.items()}
+    infinite: set[ir.Expr] = set()
     for a in poly.atoms(p):
         moved = scope.flow.of(a)
         if a in known or not moved.smooth & sites or not (isinstance(a, ir.Op) or moved.partial):
@@ -168,13 +169,18 @@ def at_root(
             return None
         known[a] = sizes[a] = poly.atom(ir.Op(a.op, (poly.to_expr(inner.value),), a.type, a.random))
         stays = not within and a.op == "log" and is_equal(inner, AtRoot({}, {}))
-        if poly.is_constant(inner.value) and not stays:
+        if stays:
+            infinite.update(poly.atoms(known[a]))
+        elif poly.is_constant(inner.value):
             folded = value_at(a.op, poly.value(inner.value))
             if folded is None:
                 return None
             known[a] = poly.constant(folded)
             sizes[a] = poly.constant(max(abs(folded), poly.value(inner.sizes)))
-    return AtRoot(poly.substitute(p, known), poly.substitute(absolute(p), sizes))
+    value = poly.substitute(p, known)
+    if infinite.intersection(poly.atoms(value)):
+        return None
+    return AtRoot(value, poly.substitute(absolute(p), sizes))
 
 
 def value_at(op: str, x: float) -> float | None:
