@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -72,7 +72,7 @@ class Checker:
                     self.target(s.site, s.indices, ev, active)
                 else:
                     self.outcomes(s, ev)
-                domains.arguments(s, ev, active, self.findings)
+                domains.arguments(s, ev, active, self.findings, self.ranges)
             case ir.Fill():
                 self.target(s.array, s.indices, ev, active)
                 ev.value(s.value, active)
@@ -105,7 +105,7 @@ class Checker:
             ev.value(s.value, active)
             domains.factor(s, ev, active, self.findings)
             return
-        args = domains.arguments(s, ev, active, self.findings)
+        args = domains.arguments(s, ev, active, self.findings, self.ranges)
         domains.observation(s, args, ev, active, self.findings)
 
     def slopes(self, s: ir.Decide, ev: Evaluator, active: Mask) -> None:
@@ -181,7 +181,8 @@ class Checker:
 
     def loop(self, s: ir.Loop, ev: Evaluator) -> None:
         r = range_of(s, ev)
-        inits = [ev.value(x.init, ev.mask(s.mask)) for x in (*s.carries, *s.reductions)][len(s.carries) :]
+        begins = [ev.value(x.init, ev.mask(s.mask)) for x in s.carries]
+        inits = [ev.value(x.init, ev.mask(s.mask)) for x in s.reductions]
         if r is None:
             return
         if self.walk.too_much(s, ev):
@@ -192,6 +193,7 @@ class Checker:
         sums = [_Sum(s, x, init, r, ev) for x, init in zip(s.reductions, inits, strict=True)]
         counts = [_Count(x, ev, self.widths) for x in s.reductions if x.final.random and x.final.type == ir.INT]
         collected: list[list[Array] | None] = [None if x.final.random else [] for x in s.collects]
+        self.first(s, r, begins, ev)
         start, each = self.walk.timing.of(s) + 1, self.walk.timing.iteration(s)
         for space in pieces(s, r, ev.space, self.walk.width(s, ev), start, each):
             inner = ev.at(space)
@@ -220,6 +222,18 @@ class Checker:
             self.findings.latent_number(count.final, self.widths, ev.quiet(), None, s.span)
         for c, rows in zip(s.collects, collected, strict=True):
             ev.space.known[c.final.name] = _array(rows, r)
+
+    def first(self, s: ir.Loop, r: Range, begins: Sequence[Array | None], ev: Evaluator) -> None:
+        """The densities in first iterations, where what a loop carries is what it begins with: a count is often 0."""
+        known = [(c.entry.name, v) for c, v in zip(s.carries, begins, strict=True) if v is not None]
+        densities = [x for x in s.body if isinstance(x, ir.Term | ir.Sample) and x.distribution is not None]
+        if not known or not densities:
+            return
+        for space in pieces(s, replace(r, extent=np.minimum(r.extent, 1)), ev.space, self.walk.width(s, ev), 0, 1):
+            space.known.update((name, v if v.shape[0] == 1 else v[space.back]) for name, v in known)
+            inner = replace(ev.at(space), certain=True)
+            for x in densities:
+                domains.arguments(x, inner, inner.mask(x.mask), self.findings, self.ranges)
 
 
 def _is_nearly_zero(e: ir.Expr, ev: Evaluator) -> Array | bool:

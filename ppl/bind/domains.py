@@ -9,6 +9,7 @@ import numpy as np
 from ppl.bind.blame import Findings, place
 from ppl.bind.evaluate import Evaluator, Mask, Space, both
 from ppl.bind.functions import Array
+from ppl.bind.ranges import Ranges
 from ppl.core import ir
 from ppl.core.show import show
 from ppl.language.distributions import Distribution, Param, named
@@ -21,13 +22,18 @@ WANTED = {
     "real": "finite",
     "simplex": "0 or more in all elements, which sum to 1",
 }
+# Below which there is nothing of a domain, and whether that itself is inside.
+LEAST = {"positive": (0, False), "unit": (0, True), "int_nonnegative": (0, True), "int_positive": (1, True)}
 ABOVE = ("LogNormal", "InverseGamma")  # whose density is 0 at the end of the support
 BY_SHAPE = ("Gamma", "Weibull")  # whose density is 0 or infinite there, unless the shape is 1
 SIMPLEX_TOLERANCE = 1e-6
 
 
-def arguments(s: ir.Sample | ir.Term, ev: Evaluator, active: Mask, findings: Findings) -> list[Array | None]:
-    """Reports arguments outside their domain; the values of those that are data."""
+def arguments(
+    s: ir.Sample | ir.Term, ev: Evaluator, active: Mask, findings: Findings, ranges: Ranges
+) -> list[Array | None]:
+    """Reports arguments outside their domain: data, and what latents decide if none of its values is inside, where no
+    latent decides whether it is read. The values of those that are data."""
     assert s.distribution is not None
     d = named(s.distribution)
     values: list[Array | None] = []
@@ -36,6 +42,13 @@ def arguments(s: ir.Sample | ir.Term, ev: Evaluator, active: Mask, findings: Fin
         for part, v, where in parts(a, ev.quiet(), active, set()):
             if not isinstance(part, ir.Lit) or part is not a:
                 _argument(s, d, p, part, v, ev, where, findings)
+        if a.random and p.domain in LEAST and not a.type.dims and not (s.mask is not None and s.mask.random):
+            x, (least, itself) = ranges.of(a, ev.quiet()), LEAST[p.domain]
+            found = worst((x.lo <= x.hi) & ((x.hi < least) | ((x.hi == least) & (not itself))), active)
+            if found is not None:
+                message = f"`{p.name}` of `{d.written}`{place(ev.space, found[0])} is never above {number(x.hi, found)}"
+                text = f"{message}, it must be {WANTED[p.domain]}"
+                findings.add("PPL301", text, s.span, (a,), key=(p.name, show(a)))
     ends(s, d, values, ev, active, findings)
     return values
 

@@ -312,7 +312,7 @@ def with_assigned(ranges: Ranges, program: ir.Program, walk: Walk, ev: Evaluator
     def visit(s: ir.Statement, at: Evaluator) -> None:
         if not isinstance(s, ir.Fill) or s.array not in mixed:
             return
-        active = np.ones(at.space.size, bool) if s.mask is None else at.truth(s.mask)[0]
+        active = np.broadcast_to(True if s.mask is None else at.truth(s.mask)[0], (at.space.size,))
         for e in _new_values(s.value, s.array, at.definitions):
             x = ANY if _reads(e, {s.array}, at.definitions) else ranges.of(e, at)
             lo, hi = (np.broadcast_to(end, active.shape)[active] for end in (x.lo, x.hi))

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from binding import bound
 
+import ppl
 from ppl.diagnostics import DataError, PplError
 
 WALK = "data n: int\nvar z: real[n]\n"
@@ -453,3 +454,50 @@ def test_pieces_agree_with_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in GOOD:
         test_accepted(name)
     test_sums_and_comprehensions_of_data_are_known()
+
+
+NEVER = {
+    "a count at its beginning": ("n = 0\nfor i in 0..4 { observe 0.3 ~ Normal(x, n)\n n = n + 1 }", "at i = 0 is 0"),
+    "computed from it": ("n = 0\nfor i in 0..4 { sd = 0.5 * n\n z = sd\n observe 0.3 ~ Normal(x, z)\n n = n + 1 }",
+        "at i = 0 is 0"),
+    "in every outer iteration": ("for j in 0..2 { n = j\n for i in 0..4 { observe 1 ~ Poisson(n)\n n = n + 1 } }",
+        "at j = 0, i = 0 is 0"),
+    "data times a latent": ("data s: real = 0\ny ~ LogNormal(0, 1)\nobserve 0.3 ~ Normal(0, s * y)",
+        "is never above 0"),
+    "a latent that is always 0": ("data n: int = 0\nk ~ Binomial(n, 0.5)\nobserve 0.3 ~ Normal(0, k)",
+        "is never above 0"),
+    "trials": ("k ~ Bernoulli(0.5)\nobserve 0 ~ Binomial(k - 2, 0.5)", "is never above -1"),
+}  # fmt: skip
+SOMETIMES = {
+    "asked for first": "n = 0\nfor i in 0..4 { if n > 0 { observe 0.3 ~ Normal(x, n) }\n n = n + 1 }",
+    "begins at one": "n = 1\nfor i in 0..4 { observe 0.3 ~ Normal(x, n)\n n = n + 1 }",
+    "counted before": "n = 0\nfor i in 0..4 { n = n + 1\n observe 0.3 ~ Normal(x, n) }",
+    "no iteration": "n = 0\nfor i in 0..0 { observe 0.3 ~ Normal(x, n)\n n = n + 1 }",
+    "a condition with state of its own": "n = 0\non = false\n"
+        "for i in 0..4 { if on { observe 0.3 ~ Normal(x, n) }\n n = n + 1\n on = true }",
+    "a condition on a latent": "data s: real = 0\nif s * x > 0 { observe 0.3 ~ Normal(0, s * x) }",
+    "a latent": "k ~ Binomial(3, 0.5)\nif k > 0 { observe 0.3 ~ Normal(0, k) }",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NEVER)
+def test_arguments_that_are_never_in_their_domain(name: str) -> None:
+    text, where = NEVER[name]
+    with pytest.raises(ppl.PplError, match=where) as caught:
+        ppl.compile(f"x ~ Normal(0, 1)\n{text}\n").bind()
+    (found,) = caught.value.diagnostics
+    assert found.code == "PPL301" and found.span is not None
+
+
+@pytest.mark.parametrize("name", SOMETIMES)
+def test_arguments_that_may_be_in_their_domain(name: str) -> None:
+    ppl.compile(f"x ~ Normal(0, 1)\n{SOMETIMES[name]}\n").bind()
+
+
+def test_elements_that_nested_loops_draw_or_assign() -> None:
+    """Under a condition on a latent, which holds alike for all iterations as far as data say."""
+    source = (
+        "c ~ Normal(0, 1)\nvar z: int[2, 2]\nfor t in 0..2 { for u in 0..2 {\n"
+        "if c > t { z[t, u] ~ Bernoulli(0.4) } else { z[t, u] = u }\nif z[t, u] == 1 { factor c }\n} }\n"
+    )
+    assert ppl.compile(source).bind().sites
