@@ -1,9 +1,10 @@
 """Runs the oracle over many generated programs: every density and gradient against an independent computation.
 
-    python benchmarks/oracle.py --count 1000 --seed 0 --jobs 2 [--out FILE] [--shrink]
+    python benchmarks/oracle.py --count 1000 --seed 0 --jobs 2 [--out FILE] [--shrink] [--classes]
 
 One line per program goes to ``FILE`` (JSON lines, a run goes on where the last one with the same file stopped), the
-summary to stdout. A program is ok, rejected (the compiler says why), or one of the faults crash, density, gradient;
+summary to stdout. A program is ok, rejected (the compiler says why), or one of the faults crash, density, gradient,
+and class (a branch that is unbounded at its guard is not seen, or seen where there is none);
 one that has no verdict after LIMIT seconds of processor time is a crash too: gradients that are off take longest.
 """
 
@@ -24,13 +25,13 @@ import time
 from collections.abc import Iterator
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
-FAULTS = ("crash", "density", "gradient")
+FAULTS = ("crash", "density", "class", "gradient")
 LIMIT = 1200
 
 
-def run_one(task: tuple[int, bool]) -> dict[str, object]:
+def run_one(task: tuple[int, bool, bool]) -> dict[str, object]:
     """Checks the program of one seed; runs in a worker."""
-    seed, small = task
+    seed, small, classes = task
     import compare
     import generator
     import jax
@@ -43,10 +44,10 @@ def run_one(task: tuple[int, bool]) -> dict[str, object]:
     program = generator.generate(seed)
     signal.signal(signal.SIGPROF, late)
     signal.setitimer(signal.ITIMER_PROF, LIMIT)
-    verdict = compare.check(program)
+    verdict = compare.classify(program) if classes else compare.check(program)
     signal.setitimer(signal.ITIMER_PROF, 0)
     record: dict[str, object] = {k: v for k, v in dataclasses.asdict(verdict).items() if k != "components"}
-    if verdict.status in FAULTS and small:
+    if verdict.status in FAULTS and small and not classes:
         tiny = shrinker.shrink(program, compare.same_fault(verdict))
         record |= {"text": tiny.text, "data": tiny.data}
     jax.clear_caches()
@@ -63,7 +64,7 @@ def prepare() -> None:
 
 
 def records(seeds: list[int], options: argparse.Namespace) -> Iterator[dict[str, object]]:
-    tasks = [(s, options.shrink) for s in seeds]
+    tasks = [(s, options.shrink, options.classes) for s in seeds]
     # Fresh processes now and then: jax keeps what it compiles.
     with multiprocessing.get_context("spawn").Pool(options.jobs, prepare, maxtasksperchild=50) as pool:
         yield from pool.imap_unordered(run_one, tasks)
@@ -97,6 +98,7 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--out", type=pathlib.Path, default=None, help="JSON lines, appended to")
     parser.add_argument("--shrink", action="store_true", help="make failing programs small")
+    parser.add_argument("--classes", action="store_true", help="only which guards take the score estimator: quick")
     options = parser.parse_args()
     found: list[dict[str, object]] = []
     if options.out is not None and options.out.exists():

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import jax
@@ -55,7 +55,8 @@ PLAIN_AGAIN = Stage(1_000_000, 512, BIAS)  # where so many do not tell it from t
 
 @dataclass(frozen=True)
 class Verdict:
-    """`status`: ok, rejected, crash, density, gradient. `code` is the diagnostic of a rejected program.
+    """`status`: ok, rejected, crash, density, class, gradient. `code` is the diagnostic of a rejected program. `class`:
+    a guard takes the score estimator, or does not, which a branch that is unbounded there tells.
 
     `jumps`: the program jumps where a parameter can see it. `interior_z` is the largest deviation of plain automatic
     differentiation in standard errors (None if that was not computed), `z` that of the combined estimator, `power` the
@@ -81,26 +82,57 @@ Estimate = dict[str, tuple[float, float]]  # component -> mean, standard error
 def check(program: Program, build: Callable[[str], Any] = ppl.compile, *, stages: tuple[Stage, ...] = STAGES,
           interior: bool = True) -> Verdict:  # fmt: skip
     """Compiles a program and compares all it computes with the oracle. `interior`: plain differentiation too."""
-    seed = program.seed
-    try:
-        with jax.enable_x64(True):
-            problem = build(program.text).bind(program.data)
-    except ppl.PplError as refusal:
-        first = next(d for d in refusal.diagnostics if d.severity == "error")
-        known = first.code[3] in "46" or first.code == "PPL207"  # or an index from state that only data decide
-        status = "rejected" if known else "crash"
-        return Verdict(seed, status, first.headline(), first.code)
-    except Exception:
-        return Verdict(seed, "crash", traceback.format_exc(limit=-4))
+    seed, problem = program.seed, bound(program, build)
+    if isinstance(problem, Verdict):
+        return problem
     module = read(program.text)
     guide = random_guide(sites(module, program.data), seed)
     try:
         faults = density_faults(module, program.data, problem, guide, seed)
         if faults:
             return Verdict(seed, "density", "; ".join(faults))
+        fault = class_fault(program, problem)
+        if fault:
+            return Verdict(seed, "class", fault)
         return gradient_verdict(program, problem, module, guide, stages, interior)
     except Exception:
         return Verdict(seed, "crash", traceback.format_exc(limit=-6))
+
+
+def bound(program: Program, build: Callable[[str], Any]) -> Any:
+    """The problem of a program and its data, or the verdict if the compiler does not take it."""
+    try:
+        with jax.enable_x64(True):
+            return build(program.text).bind(program.data)
+    except ppl.PplError as refusal:
+        first = next(d for d in refusal.diagnostics if d.severity == "error")
+        known = first.code[3] in "46" or first.code == "PPL207"  # or an index from state that only data decide
+        status = "rejected" if known else "crash"
+        return Verdict(program.seed, status, first.headline(), first.code)
+    except Exception:
+        return Verdict(program.seed, "crash", traceback.format_exc(limit=-4))
+
+
+def classify(program: Program, build: Callable[[str], Any] = ppl.compile) -> Verdict:
+    """Compiles a program and looks no further than at which of its guards take the score estimator."""
+    problem = bound(program, build)
+    if isinstance(problem, Verdict):
+        return problem
+    fault = class_fault(program, problem)
+    return Verdict(program.seed, "class" if fault else "ok", fault)
+
+
+def scored_lines(problem: Any) -> list[int]:
+    """The lines of guards that take the score estimator."""
+    return sorted({g.span.line for g in problem.guards if g.status == "score"})
+
+
+def class_fault(program: Program, problem: Any) -> str:
+    """What is wrong with which guards take the score estimator, of a program of which that is known."""
+    lines, known = scored_lines(problem), program.unbounded_at
+    if known is None or (not known and not lines) or set(known) & {*lines, *([0] if lines else [])}:
+        return ""
+    return f"score at lines {lines}, unbounded at {list(known)}"
 
 
 def gradient_verdict(
@@ -120,6 +152,8 @@ def gradient_verdict(
         z = max(c[0] for c in components.values())
         if plain is not None:
             plain_z, power = bias(plain, components, truth)
+        if truth.unbounded and not scored_lines(problem):
+            return Verdict(seed, "class", "the density is unbounded at a guard, and none takes the score estimator")
         if z <= stage.limit and (power is None or power >= stage.power):
             break
     if plain_z is not None and plain_z < BIAS and stages is STAGES:
@@ -217,7 +251,7 @@ def same_fault(verdict: Verdict) -> Callable[[Program], bool]:
         if verdict.status == "crash":
             crash = crash_of(program)
             return crash is not None and word in crash
-        found = check(program, stages=SHRINKING, interior=False)
+        found = check(replace(program, unbounded_at=None), stages=SHRINKING, interior=False)  # lines move
         jax.clear_caches()
         return found.status == verdict.status
 

@@ -20,7 +20,7 @@ PARAMETERS: dict[str, tuple[str, ...]] = {
     "Laplace": ("loc", "scale"), "Logistic": ("loc", "scale"), "Weibull": ("shape", "scale"),
     "Pareto": ("scale", "shape"), "Poisson": ("rate",), "Bernoulli": ("p",), "BernoulliLogit": ("logit",),
     "Binomial": ("n", "p"), "NegativeBinomial": ("mean", "dispersion"), "Geometric": ("p",),
-    "Categorical": ("probs",),
+    "Categorical": ("probs",), "Dirichlet": ("alpha",), "LKJCholesky": ("d", "eta"),
 }  # fmt: skip
 
 

@@ -47,7 +47,7 @@ def read(text: str) -> ast.Module:
 
 def random_guide(shapes: dict[str, Shape], seed: int) -> Guide:
     rng = np.random.default_rng([seed, 7])
-    latents = {k: s.dims for k, s in shapes.items() if not s.noise and not s.outcomes}
+    latents = {k: s.coordinates for k, s in shapes.items() if not s.noise and not s.outcomes}
     loc = {k: np.asarray(rng.uniform(-0.6, 0.8, d)) for k, d in latents.items()}
     log_scale = {k: np.asarray(rng.uniform(-0.9, 0.15, d)) for k, d in latents.items()}
     discrete = {k: s for k, s in shapes.items() if s.outcomes}
@@ -57,7 +57,7 @@ def random_guide(shapes: dict[str, Shape], seed: int) -> Guide:
 
 
 def normals(shapes: dict[str, Shape], n: int, rng: np.random.Generator) -> dict[str, A]:
-    return {k: rng.standard_normal((n, *s.dims)) for k, s in shapes.items()}
+    return {k: rng.standard_normal((n, *s.coordinates)) for k, s in shapes.items()}
 
 
 def as_u(shapes: dict[str, Shape], guide: Guide, eps: dict[str, A]) -> dict[str, A]:
@@ -83,7 +83,9 @@ def density_faults(
             u[k] = np.exp(0.3 * u[k]) if s.distribution in ("Gamma", "InverseGamma") else 1 / (1 + np.exp(-u[k]))
     want = evaluate(module, data, u, n)
     absent = {k: s.lowest if s.outcomes else 0.3 for k, s in shapes.items()}
-    z = {k: np.where(want.exists[k], want.z[k], absent[k]) for k in shapes}
+    there = {k: x if shapes[k].free is None else x[:, 0].reshape(n, *(1,) * len(shapes[k].dims))
+             for k, x in want.exists.items()}  # fmt: skip
+    z = {k: np.where(there[k], want.z[k], absent[k]) for k in shapes}
     z = {k: x.astype(np.int64) if shapes[k].outcomes else x for k, x in z.items()}
     with jax.enable_x64(True):
         run = jax.jit(jax.vmap(lambda u, z: (problem.log_joint(z), problem.log_density(u), problem.constrain(u),
@@ -101,7 +103,7 @@ def density_faults(
     faults = [*differ("log_joint", joint, want.log_joint)]
     faults += differ("log_density", density, want.log_joint + want.log_jacobian + want.noise_density + pseudo)
     for k, s in shapes.items():
-        faults += differ(f"constrain {k}", np.where(want.exists[k], constrained[k], absent[k]), z[k])
+        faults += differ(f"constrain {k}", np.where(there[k], constrained[k], absent[k]), z[k])
         if not s.noise:
             faults += differ(f"unconstrain {k}", back[k], np.where(want.exists[k], u[k], 0.0))
     return faults

@@ -30,13 +30,17 @@ PANELS = 18
 ORDER = 4
 BISECTIONS = 20
 MOST_CHANGES = 2**21  # followed at a time, over all lines
+GROWTH = 0.02  # of h, from where on it may be unbounded
+NEAR = 4.0  # standard deviations, within which jumps are looked at
+AWAY = (15.0, 255.0)  # from a change of path, in widths of the last bisection: what grows towards it is told by both
 NEGLIGIBLE = 3.0  # standard deviations; of what is further out, changes may be left to the average over lines
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(ORDER)
 
 
 @dataclass(frozen=True)
 class Exact:
-    """Values with standard errors; `jumps` is the largest jump of h found at a change of path."""
+    """Values with standard errors; `jumps` is the largest jump of h found at a change of path, and `unbounded` whether
+    h goes on growing towards one."""
 
     elbo: tuple[float, float]
     loc: dict[str, tuple[A, A]]
@@ -44,6 +48,7 @@ class Exact:
     jumps: float
     evaluations: int
     logits: dict[str, tuple[A, A]] = field(default_factory=dict)
+    unbounded: bool = False
 
 
 @dataclass
@@ -58,14 +63,14 @@ class Weight:
 
     def coordinates(self) -> list[tuple[str, int, bool]]:
         """(site, flat element, noise) of every coordinate."""
-        return [(k, i, s.noise) for k, s in self.shapes.items() for i in range(int(np.prod(s.dims, initial=1)))]
+        return [(k, i, s.noise) for k, s in self.shapes.items() for i in range(int(np.prod(s.coordinates, initial=1)))]
 
     def __call__(self, e: A) -> tuple[A, A]:
         n, at, eps = len(e), 0, {}
         self.count += n
         for k, s in self.shapes.items():
-            size = int(np.prod(s.dims, initial=1))
-            eps[k] = e[:, at : at + size].reshape(n, *s.dims)
+            size = int(np.prod(s.coordinates, initial=1))
+            eps[k] = e[:, at : at + size].reshape(n, *s.coordinates)
             at += size
         u = as_u(self.shapes, self.guide, eps)
         given = {k: drawn(s, u[k], self.module, self.data) if s.noise else u[k] for k, s in self.shapes.items()}
@@ -113,8 +118,19 @@ def walk(stmts: tuple[ast.Statement, ...]) -> list[ast.Statement]:
 # ------------------------------------------------------------------ one line per row
 
 
-def line_moments(h: Callable[[A, A], tuple[A, A]], rows: int, shift: A, panels: int = PANELS) -> tuple[A, float]:
-    """rows x 3: integrals of h * (1, e, e^2 - 1) * N(e; 0, 1) along each line, and the largest jump.
+@dataclass(frozen=True)
+class Seen:
+    """At changes of path: the largest jump of h, and whether it is unbounded towards one."""
+
+    jump: float = 0.0
+    unbounded: bool = False
+
+    def __or__(self, other: Seen) -> Seen:
+        return Seen(max(self.jump, other.jump), self.unbounded or other.unbounded)
+
+
+def line_moments(h: Callable[[A, A], tuple[A, A]], rows: int, shift: A, panels: int = PANELS) -> tuple[A, Seen]:
+    """rows x 3: integrals of h * (1, e, e^2 - 1) * N(e; 0, 1) along each line, and what is seen at changes of path.
 
     ``h(row, e)`` evaluates points given by line number and place. `shift` in [0, 1) moves the panels of each line, so
     that a region too thin to be seen is missed by chance and not by design.
@@ -132,8 +148,8 @@ def line_moments(h: Callable[[A, A], tuple[A, A]], rows: int, shift: A, panels: 
     whole = ~split
     add(out, row[whole], places[whole, 1:], value[whole, 1:], (b - a)[whole])
     if not np.any(split):
-        return out, 0.0
-    cuts_row, cuts, gap = find_changes(h, row[split], places[split], path[split], b[split], next_path[split])
+        return out, Seen()
+    cuts_row, cuts, seen = find_changes(h, row[split], places[split], path[split], b[split], next_path[split])
     # Panels between the ends of a split panel and the changes inside it.
     ends = np.concatenate([a[split], b[split], cuts])
     owner = np.concatenate([np.arange(split.sum()), np.arange(split.sum()), cuts_row])
@@ -147,7 +163,7 @@ def line_moments(h: Callable[[A, A], tuple[A, A]], rows: int, shift: A, panels: 
     places = nodes(a2, b2)
     value, _ = h(np.repeat(r2, ORDER), places.ravel())
     add(out, r2, places, value.reshape(places.shape), b2 - a2)
-    return out, gap
+    return out, seen
 
 
 def panel_edges(rows: int, shift: A, panels: int = PANELS) -> A:
@@ -168,8 +184,8 @@ def add(out: A, row: A, places: A, value: A, width: A) -> None:
         np.add.at(out[:, k], row, (value * factor).sum(axis=1))
 
 
-def find_changes(h: Callable[[A, A], tuple[A, A]], row: A, places: A, path: A, b: A, path_b: A) -> tuple[A, A, float]:
-    """Where the path changes: (number of the panel, place), and the largest jump of h there.
+def find_changes(h: Callable[[A, A], tuple[A, A]], row: A, places: A, path: A, b: A, path_b: A) -> tuple[A, A, Seen]:
+    """Where the path changes: (number of the panel, place), and what is seen there.
 
     Of more than MOST_CHANGES those nearest to zero: `round(x^2)`, x log-normal, changes a million times far out. There
     the nodes fall on either side of a change by chance, and the spread over the scrambles says what that matters.
@@ -192,8 +208,25 @@ def find_changes(h: Callable[[A, A], tuple[A, A]], row: A, places: A, path: A, b
             np.concatenate([x[left], y[right]]) for x, y in ((lo, mid), (mid, hi), (p_lo, p), (p, p_hi))
         )
     before, after = h(row[panel], lo)[0], h(row[panel], hi)[0]
-    gap = np.abs(after - before)[np.abs(lo) < 4]
-    return panel, (lo + hi) / 2, float(gap[np.isfinite(gap)].max(initial=0.0))
+    near = np.abs(lo) < NEAR
+    gap = np.abs(after - before)[near]
+    grows = any(grows_towards(h, row[panel][near], x[near], y[near], p[near])
+                for x, y, p in ((lo, hi, p_lo), (hi, lo, p_hi)))  # fmt: skip
+    return panel, (lo + hi) / 2, Seen(float(gap[np.isfinite(gap)].max(initial=0.0)), grows)
+
+
+def grows_towards(h: Callable[[A, A], tuple[A, A]], row: A, near: A, beyond: A, path: A) -> bool:
+    """Whether h grows like a logarithm or faster towards a change of path between `near` and `beyond`: by as much for
+    each power of the distance, where a root grows by ever less."""
+    if not len(near):
+        return False
+    places = [near + k * (near - beyond) for k in (0.0, *AWAY)]
+    found = [h(row, x) for x in places]
+    same = np.all([p == path for _, p in found], axis=0)
+    (at, _), (close, _), (far, _) = found
+    with np.errstate(invalid="ignore"):
+        last, first = np.abs(at - close), np.abs(close - far)
+        return bool(np.any(same & np.isfinite(close) & (last > GROWTH) & (last > 0.5 * first)))
 
 
 # -------------------------------------------------------------------------- the whole
@@ -210,7 +243,7 @@ def exact(module: ast.Module, data: dict[str, Any], guide: Guide, *, lines: int 
     loc = {k: (np.zeros(v.shape), np.zeros(v.shape)) for k, v in guide.loc.items()}
     log_scale = {k: (np.zeros(v.shape), np.zeros(v.shape)) for k, v in guide.loc.items()}
     logits = {k: (np.zeros(v.shape), np.zeros(v.shape)) for k, v in guide.logits.items()}
-    jumps = 0.0
+    seen = Seen()
     for c, (site, element, noise) in enumerate(coordinates):
         if noise:
             continue
@@ -225,11 +258,11 @@ def exact(module: ast.Module, data: dict[str, Any], guide: Guide, *, lines: int 
 
         if site in guide.logits:
             gap, elbo_groups = differences(along, len(rest), guide, logits, site, element, scrambles)
-            jumps = max(jumps, gap)
+            seen |= Seen(gap)
             elbos.append(elbo_groups)
             continue
-        moments, gap = line_moments(along, len(rest), rng.random(len(rest)), panels)
-        jumps = max(jumps, gap)
+        moments, at_changes = line_moments(along, len(rest), rng.random(len(rest)), panels)
+        seen |= at_changes
         groups = moments.reshape(scrambles, -1, 3).mean(axis=1)
         elbos.append(groups[:, 0])
         mean, se = groups.mean(axis=0), groups.std(axis=0, ddof=1) / np.sqrt(len(groups))
@@ -238,7 +271,7 @@ def exact(module: ast.Module, data: dict[str, Any], guide: Guide, *, lines: int 
             table[site][0].flat[element], table[site][1].flat[element] = mean[k] / by, se[k] / by
     every = np.concatenate(elbos)
     elbo = float(every.mean()), float(every.std(ddof=1) / np.sqrt(len(every)))
-    return Exact(elbo, loc, log_scale, jumps, weight.count, logits)
+    return Exact(elbo, loc, log_scale, seen.jump, weight.count, logits, seen.unbounded)
 
 
 def differences(

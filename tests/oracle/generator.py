@@ -18,12 +18,14 @@ from generator_words import Names
 
 @dataclass(frozen=True)
 class Program:
-    """A program, its data, and the seed it came from. `budget` is the estimator's, of boundaries."""
+    """A program, its data, and the seed it came from. `budget` is the estimator's, of boundaries. `unbounded_at`: the
+    lines of guards that a branch is unbounded at (0 for a line that is not known); None where that is not known."""
 
     text: str
     data: dict[str, Any]
     seed: int
     budget: int | None = 64
+    unbounded_at: tuple[int, ...] | None = None
 
 
 POLES_FROM = 41_000  # seeds below keep the programs that they had before there were poles in them
@@ -41,7 +43,8 @@ def generate(seed: int) -> Program:
     g.at_poles = seed >= AT_POLES_FROM
     kind = kind_of(seed)
     text = g.program() if kind is None else g.special(kind)
-    return Program(text, g.data, seed, g.budget_of_boundaries)
+    lines = None if g.unbounded_at is None else tuple(g.unbounded_at)
+    return Program(text, g.data, seed, g.budget_of_boundaries, lines)
 
 
 class _Generator(Kinds, Loops):

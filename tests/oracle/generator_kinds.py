@@ -11,21 +11,23 @@ from typing import Any
 import numpy as np
 from generator_arrays import Arrays
 from generator_nests import Nests
+from generator_singular import Singular
 from generator_states import States
 from generator_words import Names
 
 FIRST = 10**6  # seeds from here on are of these kinds, in turn
-LATER, LAST, NESTED, MEETING, FLAT, ARRAYS = (
+LATER, LAST, NESTED, MEETING, FLAT, ARRAYS, SINGULAR = (
     2 * 10**6,
     3 * 10**6,
     4 * 10**6,
     5 * 10**6,
     6 * 10**6,
     7 * 10**6,
+    8 * 10**6,
 )  # and from here on of those that came later
 
 
-class Kinds(Nests, States, Arrays):
+class Kinds(Nests, States, Arrays, Singular):
     """Mixed into the generator, whose words it uses. `budget_of_boundaries` is what the estimator is given."""
 
     budget_of_boundaries: int | None = 64
@@ -421,10 +423,17 @@ MEETING_SUBJECTS: Mapping[str, Callable[[Any], None]] = {
     "absent": Kinds.absent,
 }  # fmt: skip
 
+SINGULAR_SUBJECTS: Mapping[str, Callable[[Any], None]] = {
+    "singular guards": Kinds.singular_guards, "singular levels": Kinds.singular_levels,
+    "singular elements": Kinds.singular_elements, "singular state": Kinds.singular_state,
+    "singular functions": Kinds.singular_functions, "bounded guards": Kinds.bounded_guards,
+    "bounded state": Kinds.bounded_state,
+}  # fmt: skip
+
 GENERATIONS = (
     (FIRST, SUBJECTS), (LATER, LATER_SUBJECTS), (LAST, LAST_SUBJECTS), (NESTED, NESTED_SUBJECTS),
     (MEETING, MEETING_SUBJECTS), (FLAT, {"flat": Kinds.flat, "products": Kinds.products}),
-    (ARRAYS, {"mixed": Kinds.mixed, "filled": Kinds.filled}),
+    (ARRAYS, {"mixed": Kinds.mixed, "filled": Kinds.filled}), (SINGULAR, SINGULAR_SUBJECTS),
 )  # fmt: skip  # with the first seed of each
 
 

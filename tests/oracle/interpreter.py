@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 from densities import DISCRETE, LOG_DENSITY, PARAMETERS, SAMPLED, between, forward, from_normal, support
 from interpreter_expressions import Expressions, Rejected, align, as_value
+from joints import coordinates, is_joint, joint_density, joint_forward
+from scipy import special
 
 from ppl.diagnostics import Diagnostics
 from ppl.syntax import ast, parse
@@ -28,7 +30,8 @@ A = np.ndarray
 class Shape:
     """A site: its shape without the batch axis, whether it is noise, and from which distribution.
 
-    A discrete latent has `outcomes`, of which the first has the value `lowest`.
+    A discrete latent has `outcomes`, of which the first has the value `lowest`. One that is drawn as a whole has
+    coordinates of another shape, `free`.
     """
 
     dims: tuple[int, ...]
@@ -36,6 +39,11 @@ class Shape:
     distribution: str
     outcomes: int = 0
     lowest: int = 0
+    free: tuple[int, ...] | None = None
+
+    @property
+    def coordinates(self) -> tuple[int, ...]:
+        return self.dims if self.free is None else self.free
 
 
 @dataclass
@@ -45,7 +53,7 @@ class Result:
     log_joint: A  # log p(data, z), noise conditioned on
     log_jacobian: A  # sum of log |dT/du| over the latents that exist
     noise_density: A  # log density of the noise that is given as it is drawn
-    exists: dict[str, A]  # N x shape of the site
+    exists: dict[str, A]  # N x shape of the site's coordinates
     z: dict[str, A]
     path: A  # uint64; equal on two points exactly where all decisions are equal
 
@@ -69,7 +77,9 @@ def sites(module: ast.Module, data: Mapping[str, Any]) -> dict[str, Shape]:
                     law = s.distribution.name
                     discrete = law in DISCRETE and not s.noise
                     low, count = run.outcomes(s.distribution) if discrete and name not in found else (0, 0)
-                    found.setdefault(name, Shape(dims, s.noise, law, count, low))
+                    dims = run.joint_shape(s.distribution, dims)
+                    free = coordinates(law, dims) if is_joint(law, base_of(s)) else None
+                    found.setdefault(name, Shape(dims, s.noise, law, count, low, free))
                 case ast.If():
                     visit(s.then)
                     visit(s.orelse)
@@ -80,6 +90,11 @@ def sites(module: ast.Module, data: Mapping[str, Any]) -> dict[str, Shape]:
 
     visit(module.statements)
     return found
+
+
+def base_of(s: ast.Sample) -> str:
+    """What is written before the size of a latent's type."""
+    return s.type.base if s.type else ""
 
 
 def evaluate(
@@ -94,7 +109,7 @@ def evaluate(
         run = Interpreter(n, data, values, constrained)
         run.functions |= library("prelude")
         for name, s in sites(module, data).items():
-            run.exists[name] = np.zeros((n, *s.dims), bool)
+            run.exists[name] = np.zeros((n, *s.coordinates), bool)
             run.z[name] = np.full((n, *s.dims), np.nan)
         run.block(module.statements, np.ones(1, bool))
         return Result(run.log_joint, run.log_jacobian, run.noise_density, run.exists, run.z, run.path)
@@ -199,6 +214,9 @@ class Interpreter(Expressions):
         else:
             kind, bounds = self.within(support(law, args), s.distribution, mask)
             value = u
+            if is_joint(law, base_of(s)):
+                self.sample_whole(s, u, args, (kind, bounds), mask)
+                return
             if not self.constrained:
                 u, *bounds = align(u, *bounds)
                 value, jacobian = forward(kind, u, tuple(bounds))
@@ -214,6 +232,30 @@ class Interpreter(Expressions):
             self.assign(s.target, value, mask)
         else:
             self.store(name, value, mask)
+
+    def sample_whole(
+        self, s: ast.Sample, u: A, args: tuple[A, ...], support: tuple[str, tuple[A, ...]], mask: A
+    ) -> None:
+        """A latent whose elements do not vary freely."""
+        name, law, value = s.target.name, s.distribution.name, u
+        if not self.constrained:
+            value, jacobian = joint_forward(law, u, *support)
+            self.log_jacobian += np.where(mask, jacobian, 0.0)
+        density = joint_density(law, value, args)
+        if density is None:  # all orders of independent draws
+            each = self.log_density(s.distribution, value, args, mask)
+            density = each.sum(axis=1) + special.gammaln(value.shape[1] + 1)
+        self.add(density, mask)
+        there = np.broadcast_to(mask, (self.n,))
+        self.exists[name] |= there.reshape(-1, *(1,) * (self.exists[name].ndim - 1))
+        self.z[name] = np.where(there.reshape(-1, *(1,) * (value.ndim - 1)), value, self.z[name])
+        self.store(name, value, mask)
+
+    def joint_shape(self, law: ast.Law, dims: tuple[int, ...]) -> tuple[int, ...]:
+        """The shape of a site, which a distribution of vectors or matrices says."""
+        if law.name == "Dirichlet":
+            return self.expression(law.args[0].value, np.ones(1, bool)).shape[1:]
+        return (self.static(law.args[0].value),) * 2 if law.name == "LKJCholesky" else dims
 
     def branch(self, s: ast.If, mask: A) -> None:
         c = self.expression(s.condition, mask)

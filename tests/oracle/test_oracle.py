@@ -17,7 +17,7 @@ from densities import LOG_DENSITY, frozen
 from density import Guide, density_faults, random_guide, read
 from exact import Exact, exact
 from generator import Program, generate
-from generator_kinds import FIRST, FLAT, LAST, LATER, MEETING, NESTED, SUBJECTS, kind_of
+from generator_kinds import FIRST, FLAT, LAST, LATER, MEETING, NESTED, SINGULAR, SUBJECTS, kind_of
 from interpreter import sites
 from shrinker import shrink
 
@@ -34,6 +34,7 @@ DENSITY_SEEDS = range(30000, 30016)
 GRADIENT_SEEDS = (
     *(31000, 31001, 31004, 31005, 31007, 31008, 31009, 50002, 50021), *(FIRST + k for k in (0, 1, 3, 4, 6)),
     *(LATER, LAST, LAST + 2, NESTED + 1, NESTED + 2, NESTED + 9, MEETING, MEETING + 4, FLAT + 4, FLAT + 7),
+    SINGULAR + 1, SINGULAR + 8,
 )  # fmt: skip
 STAGES = (Stage(4_000, 32, 3.0, 3.0), Stage(40_000, 128, LIMIT))  # as in a long run, but for the last ones
 
@@ -73,7 +74,7 @@ def test_oracle_reproduces_known_gradients(name: str) -> None:
 
 
 def test_printed_programs_read_the_same() -> None:
-    for seed in (*range(60), *range(FIRST, FIRST + 27)):
+    for seed in (*range(60), *range(FIRST, FIRST + 27), *range(SINGULAR, SINGULAR + 27)):
         module = read(generate(seed).text)
         assert read(printer.program(module)) == module
 
