@@ -12,7 +12,7 @@ from typing import Any
 
 from ppl.core import ir
 from ppl.language.distributions import DENSITY_FUNCTIONS, named
-from ppl.regions.matrices import TRANSFORMS
+from ppl.regions import transforms
 from ppl.regions.numbers import Number, Unknown, apply, density, each, is_elementwise, items_of
 from ppl.regions.scope import Scope
 
@@ -20,7 +20,6 @@ SIZE, MOST = 3, 8  # elements of an array whose size is not known; of one whose 
 MAX_STEPS = 20_000  # of one evaluation
 OUTCOMES = 2  # of a discrete latent that are drawn, but where a condition asks for others
 NO_NUMBER = (Unknown, ArithmeticError, ValueError, TypeError, LookupError, RecursionError)  # then nothing is shown
-LEVEL = ("level",)
 Key = tuple[Any, ...]
 Choice = tuple[ir.Expr, bool]  # a condition, and whether it holds
 
@@ -37,27 +36,28 @@ class Leaf:
 
 @dataclass
 class Coverage:
-    """What branches of choices have been taken, at which points, and on what path each choice was met."""
+    """Which choices have been met, each with the path to it, and which of their branches were taken, at what level."""
 
-    taken: dict[int, set[bool]] = field(default_factory=dict[int, set[bool]])
     met: dict[int, tuple[ir.Select, tuple[Choice, ...]]] = field(
         default_factory=dict[int, tuple[ir.Select, tuple[Choice, ...]]]
     )
+    taken: set[tuple[int, bool, int]] = field(default_factory=set[tuple[int, bool, int]])
 
-    def meet(self, e: ir.Select, path: Sequence[Choice], holds: bool) -> None:
+    def meet(self, e: ir.Select, path: Sequence[Choice], holds: bool, level: int) -> None:
         self.met.setdefault(id(e), (e, tuple(path)))
-        self.taken.setdefault(id(e), set()).add(holds)
+        self.taken.add((id(e), holds, level))
 
 
 @dataclass
 class Point:
-    """Numbers for one trial. `outcomes`: of the guards of a boundary, on the side at hand. `leaves`: the numbers.
-    `latents`: those that were asked for, with what makes normal scores numbers of their support. `touched` and
-    `literals`: what has been read since they were emptied."""
+    """Numbers for one trial. `outcomes`: of the guards of a boundary, on the side at hand, at the whole number `level`
+    if they have levels. `leaves`: the numbers. `latents`: those that were asked for, with what makes normal scores
+    numbers of their support. `touched` and `literals`: what has been read since they were emptied."""
 
     scope: Scope
     rng: random.Random
     outcomes: Mapping[int, bool | int]
+    level: int = 0
     coverage: Coverage | None = None
     leaves: dict[Key, Number] = field(default_factory=dict[Key, Number])
     sources: dict[Key, Leaf] = field(default_factory=dict[Key, Leaf])
@@ -125,6 +125,8 @@ class Point:
                 return self.chosen(e, self.value)
             case ir.Array():
                 return [self.value(x) for x in e.items]
+            case ir.Slice():
+                return self.value(e.base)[int(self.value(e.lo)) : int(self.value(e.hi))]
             case ir.Op():
                 return self.operation(e)
             case _:
@@ -133,7 +135,7 @@ class Point:
     def chosen(self, e: ir.Select, value: Callable[[ir.Expr], Number]) -> Number:
         holds = bool(self.value(e.condition))
         if self.coverage is not None:
-            self.coverage.meet(e, self.path, holds)
+            self.coverage.meet(e, self.path, holds, self.level)
         self.path.append((e.condition, holds))
         try:
             return value(e.then if holds else e.orelse)
@@ -188,11 +190,11 @@ class Point:
             return _anywhere, -math.inf, math.inf
         match site.support, ends:
             case "lower", [lo]:
-                return lambda v: lo + math.exp(2.5 * v), lo, math.inf
+                return lambda v: transforms.lower(2.5 * v, lo), lo, math.inf
             case "upper", [hi]:
-                return lambda v: hi - math.exp(2.5 * v), -math.inf, hi
+                return lambda v: transforms.upper(2.5 * v, hi), -math.inf, hi
             case "interval", [lo, hi]:
-                return lambda v: lo + (hi - lo) / (1 + math.exp(-v)), lo, hi
+                return lambda v: transforms.interval(v, lo, hi), lo, hi
             case _:
                 return (lambda v: v) if site.joint else _anywhere, -math.inf, math.inf
 
@@ -318,8 +320,6 @@ class Point:
     def guard(self, index: int) -> Number:
         g = self.scope.program.guards[index]
         if index in self.outcomes and self.is_here(g):
-            if g.levels:
-                self.touched[LEVEL] = None
             return self.outcomes[index]
         if g.outcomes is not None:
             assert isinstance(g.value, ir.Outcome), "a guard with outcomes is a discrete latent"
@@ -344,8 +344,8 @@ class Point:
         if e.op in ("and", "or") and self.value(e.args[0]) == (e.op == "or"):
             return e.op == "or"
         args = [self.value(a) for a in e.args]
-        if e.op.startswith(ir.TRANSFORM):
-            return TRANSFORMS[e.op.removeprefix(ir.TRANSFORM)](*args)
+        if e.op in transforms.FUNCTIONS:
+            return transforms.FUNCTIONS[e.op](*args)
         if e.op in DENSITY_FUNCTIONS:
             return each(partial(density, e.op), args)
         return _applied(e.op, args)

@@ -92,9 +92,8 @@ class _Look:
         points = self.boundary.points[self.number] if operands else []
         shown = next((x for x in operands if self.is_singular(x, points)), None)
         if shown is None and points:
-            masks = dict.fromkeys(x.statement.mask for x in operands)
-            dead = [m for m in masks if m is not None and not any(w.beside(m) for w in points)]
-            for w in self.boundary.sought(self.number, dead):
+            masks = [m for m in dict.fromkeys(x.statement.mask for x in operands) if m is not None]
+            for w in self.boundary.sought(self.number, masks, any(x.edges for x in operands)):
                 shown = next((x for x in operands if self.is_singular(x, [w])), None)
                 if shown is not None:
                     break

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
 from ppl.core import ir
 from ppl.regions.numbers import Number, flat
-from ppl.regions.points import LEVEL, NO_NUMBER, Choice, Coverage, Key, Point
+from ppl.regions.points import NO_NUMBER, Choice, Coverage, Key, Point
 from ppl.regions.scope import Scope
 
 TRIALS, ENOUGH = 12, 6  # points that are looked for, and looked at
@@ -25,8 +25,13 @@ MOST_STEPS, ALL_STEPS = 20_000, 400_000  # of evaluation, in a search: for one b
 CLOSE = 1e-13  # how well a root is known
 OFF = 0.0613  # places are next to round numbers, which guards may be zero at
 MOST_PLACES = 20  # where a latent is looked at, on either side of its middle, up to 10^10 away from it
-CLOSER, SLOW = (1e-2, 1e-4), 0.8  # parts of the way into a side; by how much less a value with a limit changes then
-DRAWS = 60  # for a branch that no point takes
+CLOSER = (1e-2, 1e-4)  # parts of the way into a side
+SLOW, SLOWER = 0.8, 0.5  # by how much less a value with a limit changes then; where it is infinite on the boundary
+LEVELS, MOST_LEVEL = (
+    8,
+    1000,
+)  # that are looked at besides those of points, the nearest to zero; of their absolute values
+DRAWS, GOALS = 240, 10  # for a branch that no point takes, at most; that there are steps for, at least
 
 
 @dataclass
@@ -38,7 +43,6 @@ class Witness:
     key: Key
     root: float
     near: float
-    level: int
     on: bool
     outcomes: Mapping[int, bool | int]
     others: Mapping[int, bool | int]  # on the other side
@@ -50,7 +54,7 @@ class Witness:
         here = {x.var.name: self.point.leaves.get(("loop", x.var.name)) for x in loops}
         p.loops = {name: k + 1 for name, k in here.items() if k is not None}
         p.coverage = None  # conditions are sought in the iteration of the guard
-        return Witness(p, self.key, self.root, self.near, self.level, self.on, self.outcomes, self.others)
+        return Witness(p, self.key, self.root, self.near, self.on, self.outcomes, self.others)
 
     def beside(self, e: ir.Expr, mask: ir.Expr | None = None) -> Number:
         """The value next to the boundary, of what is computed under a condition; None if there is no number for it."""
@@ -59,19 +63,15 @@ class Witness:
     def is_unbounded(self, e: ir.Expr, edges: Sequence[float], mask: ir.Expr | None) -> bool:
         """Whether a value that is finite next to the boundary has no limit on it, in that coming closer changes it as
         before, or an edge of its domain is its limit."""
-        found = [self.beside(e, mask), *(self._value(e, x, self.outcomes) for x in self._closer())]
+        closer = (self.root + part * (self.near - self.root) for part in CLOSER)
+        found = [self.beside(e, mask), *(self._value(e, x, self.outcomes) for x in closer)]
+        there = self._value(e, self.root, self.outcomes)
         try:
-            steps = list(zip(*map(flat, found), strict=True))
+            steps = list(zip(*map(flat, (*found, found[0] if there is None else there)), strict=True))
         except NO_NUMBER:
             return False
-        return any(
-            abs(a) < math.inf and (abs(c) == math.inf or abs(c - b) > SLOW * abs(b - a) > 0
-                                   or any(abs(c - v) < SLOW * abs(b - v) < SLOW**2 * abs(a - v) for v in edges))
-            for a, b, c in steps
-        )  # fmt: skip
-
-    def _closer(self) -> Iterator[float]:
-        yield from (self.root + part * (self.near - self.root) for part in CLOSER)
+        return any(abs(a) < math.inf and (_grows(a, b, c, d) or any(_reaches(a, b, c, x) for x in edges))
+                   for a, b, c, d in steps)  # fmt: skip
 
     def differs(self, e: ir.Expr) -> bool:
         """Whether the guards have a say in a value."""
@@ -88,6 +88,16 @@ class Witness:
             return self.point.value(e)
         except NO_NUMBER:
             return None
+
+
+def _grows(a: float, b: float, c: float, there: float) -> bool:
+    """Whether numbers on the way to a boundary have no limit, as far as they tell, and what is computed there does."""
+    slow = SLOWER if abs(there) == math.inf else SLOW
+    return abs(c) == math.inf or abs(c - b) > slow * abs(b - a) > 0
+
+
+def _reaches(a: float, b: float, c: float, limit: float) -> bool:
+    return abs(c - limit) < SLOW * abs(b - limit) < SLOW**2 * abs(a - limit)
 
 
 Ends = tuple[tuple[float, float], tuple[float, float]]  # a number and one further inside, on either side of a boundary
@@ -121,58 +131,59 @@ class Boundary:
         for trial in range(TRIALS):
             rng = random.Random(trial)
             level = rng.randrange(-1, 2) if self.levels else 0
-            point = Point(self.scope, rng, self.outcomes(level, True))
-            found = self.onto(point, level)
+            point = Point(self.scope, rng, self.outcomes(level, True), level)
+            found = self.onto(point)
             if found is not None:
                 for side, on in enumerate((True, False)):
                     seen = point if on else point.copy()
                     seen.coverage = coverage[side]
-                    out[side].append(self.witness(seen, *found, level, on))
+                    out[side].append(self.witness(seen, *found, on))
             if len(out[0]) == ENOUGH or self.left <= 0:
                 break
         return out
 
-    def witness(self, point: Point, key: Key, ends: Ends, level: int, on: bool) -> Witness:
+    def witness(self, point: Point, key: Key, ends: Ends, on: bool) -> Witness:
         root, near = ends[1 if on else 0]
-        return Witness(point, key, root, near, level, on, self.outcomes(level, on), self.outcomes(level, not on))
+        here, there = (self.outcomes(point.level, side) for side in (on, not on))
+        return Witness(point, key, root, near, on, here, there)
 
     # ------------------------------------------------------------- onto the boundary
 
-    def excess(self, p: Point, key: Key, x: float, level: int) -> float:
+    def excess(self, p: Point, key: Key, x: float) -> float:
         p.move(key, x)
         p.steps = 0
         try:
             found = math.nan if self.left <= 0 else p.value(self.value)
-            return float(found) - level if isinstance(found, int | float) else math.nan
+            return float(found) - p.level if isinstance(found, int | float) else math.nan
         except NO_NUMBER:
             return math.nan
         finally:
             self.left -= p.steps
 
-    def onto(self, p: Point, level: int) -> tuple[Key, Ends] | None:
+    def onto(self, p: Point) -> tuple[Key, Ends] | None:
         """Moves a point onto the boundary, along one of the latents that the value reads."""
-        self.excess(p, ("nothing",), 0.0, level)
+        self.excess(p, ("nothing",), 0.0)
         keys = sorted(p.latents, key=str)
         p.rng.shuffle(keys)
         for key in keys:
             own, place = p.leaves[key], p.latents[key]
-            middle = (place(OFF), self.excess(p, key, place(OFF), level))
+            middle = (place(OFF), self.excess(p, key, place(OFF)))
             ends = [middle, middle]
             for k in range(1, MOST_PLACES + 1):
                 for side in (0, 1):
                     x = place(OFF + (0.5 - side) * k)
-                    before, ends[side] = ends[side], (x, self.excess(p, key, x, level))
-                    found = self.between(p, key, before, ends[side], level)
+                    before, ends[side] = ends[side], (x, self.excess(p, key, x))
+                    found = self.between(p, key, before, ends[side])
                     if found is not None:
                         return key, found
             p.move(key, own)
         return None
 
-    def between(self, p: Point, key: Key, a: tuple[float, float], b: tuple[float, float], level: int) -> Ends | None:
+    def between(self, p: Point, key: Key, a: tuple[float, float], b: tuple[float, float]) -> Ends | None:
         """The two numbers next to a zero between `a` and `b`, which are numbers with the values there, if the value
         changes its sign between them, and not by a jump or at a pole."""
-        low, high = (a[0], b[0]) if a[1] < 0 <= b[1] else (b[0], a[0])
-        if not (a[1] < 0 <= b[1] or b[1] < 0 <= a[1]):  # also where one of them is no number
+        low, high = (a[0], b[0]) if a[1] <= 0 < b[1] else (b[0], a[0])
+        if not (a[1] <= 0 < b[1] or b[1] <= 0 < a[1]):  # also where one of them is no number
             return None
         first = low, high
         below, above = sorted((a[1], b[1]))
@@ -180,61 +191,92 @@ class Boundary:
             if abs(high - low) <= CLOSE * (1 + abs(high)):
                 break
             secant = min(max(below / (below - above), 0.01), 0.99)
-            part = 0.5 if step % 3 == 0 else secant
+            part = 0.5 if step % 3 == 0 or below == 0 else secant  # zero on one side: of what a choice clips
             middle = low + part * (high - low)
-            f = self.excess(p, key, middle, level)
+            f = self.excess(p, key, middle)
             if math.isnan(f):
                 break
-            if f < 0:
+            if f <= 0:
                 low, below, above = middle, f, 0.5 * above if part != 0.5 else above
             else:
                 high, above, below = middle, f, 0.5 * below if part != 0.5 else below
-        if not abs(self.excess(p, key, high, level)) < ZERO:
+        if not abs(self.excess(p, key, high)) < ZERO:
             return None
         way = math.copysign(1.0, first[1] - first[0])
         step = 0.25 * abs(first[1] - first[0])
         down, up = (way * min(BESIDE * (1 + abs(x)), step) for x in (low, high))
-        if not self.excess(p, key, low - down, level) < 0 < self.excess(p, key, high + up, level):
-            return None  # zero but for rounding, on one side of it
+        if not self.excess(p, key, low - down) <= 0 < self.excess(p, key, high + up):
+            return None  # zero but for rounding
         return (low, low - down), (high, high + up)
 
     # ------------------------------------------------------------- into branches
 
-    def sought(self, side: int, masks: Sequence[ir.Expr]) -> Iterator[Witness]:
-        """Points, one for each of these conditions, and each choice on the way of what has been evaluated, that no
-        point so far satisfies; as many as steps allow."""
-        found = self.points[side]
-        if not found:
+    def sought(self, side: int, masks: Sequence[ir.Expr], edges: bool) -> Iterator[Witness]:
+        """Points where these conditions hold, and where branches are taken which no point so far takes, of those that
+        may be undefined, or, where `edges` are looked for, move; as many as steps allow."""
+        if not self.points[side]:
             return
         self.left = self.share
+        found = {p.point.level: [w for w in self.points[side] if w.point.level == p.point.level]
+                 for p in self.points[side]}  # fmt: skip
+        for level in self.other_levels(self.points[side]):
+            there = [w for p in self.points[side] if (w := self.at_level(p, level)) is not None]
+            if there:
+                found[level] = there
+                yield from there
         for mask in masks:
-            yield from self.toward(found, ((mask, True),))
-        coverage, tried = found[0].point.coverage, set[int]()
+            for points in found.values():
+                if not any(w.beside(mask) for w in points):
+                    yield from self.toward(points, ((mask, True),))
+        coverage, tried = self.points[side][0].point.coverage, set[tuple[int, bool, int]]()
         while coverage is not None and self.left > 0:
-            missing = next((k for k, taken in coverage.taken.items() if len(taken) == 1 and k not in tried), None)
+            missing = next((x for x in self.branches(coverage, found, edges) if x not in coverage.taken | tried), None)
             if missing is None:
                 return
             tried.add(missing)
-            choice, path = coverage.met[missing]
-            yield from self.toward(found, (*path, (choice.condition, True not in coverage.taken[missing])))
+            choice, path = coverage.met[missing[0]]
+            yield from self.toward(found[missing[2]], (*path, (choice.condition, missing[1])))
+
+    def other_levels(self, points: Sequence[Witness]) -> list[int]:
+        """Levels that points are not on, near the whole numbers that were read there."""
+        if not self.levels:
+            return []
+        read = {round(x) for w in points for x in w.point.literals if abs(x) < MOST_LEVEL and x == round(x)}
+        near = read | {x + 1 for x in read} | {-1, 0, 1}
+        return sorted(near - {w.point.level for w in points}, key=lambda x: (abs(x), x))[:LEVELS]
+
+    def at_level(self, w: Witness, level: int) -> Witness | None:
+        p = w.point.copy()
+        p.level, p.outcomes = level, self.outcomes(level, True)
+        found = self.onto(p)
+        return None if found is None else self.witness(p, *found, w.on)
+
+    def branches(self, coverage: Coverage, levels: Iterable[int], edges: bool) -> Iterator[tuple[int, bool, int]]:
+        for k, (choice, _) in coverage.met.items():
+            for branch, holds in ((choice.then, True), (choice.orelse, False)):
+                d = self.scope.flow.of(branch)
+                if d.partial or (edges and d.smooth):
+                    yield from ((k, holds, level) for level in levels)
 
     def toward(self, points: Sequence[Witness], path: Sequence[Choice]) -> Iterator[Witness]:
-        """Those of the points that can be moved along the boundary to where conditions hold; one, if it has no levels,
-        of which a branch may be unbounded at one alone."""
+        """One of the points, moved along the boundary to where conditions hold."""
         goals = [x for c, holds in path for x in self.parts(c, holds)]
+        enough = self.left - self.share // GOALS
         for w in points:
             here, met = w, self.met(w, goals)
             for _ in range(DRAWS // len(points)):
-                if all(met) or self.left <= 0:
+                if all(met) or self.left <= max(enough, 0):
                     break
-                there = self.moved(here, goals[met.index(False)][0])
+                keys, literals = self.touched(here, goals[met.index(False)][0])
+                if not keys:  # the side decides
+                    break
+                there = self.moved(here, here.point.rng.choice(keys), literals)
                 now = [] if there is None else self.met(there, goals)
                 if there is not None and sum(now) >= sum(met):
                     here, met = there, now
             if all(met):
                 yield here
-                if not self.levels:
-                    return
+                return
 
     def met(self, w: Witness, goals: Sequence[Choice]) -> list[bool]:
         out: list[bool] = []
@@ -244,34 +286,31 @@ class Boundary:
             out.append(value is not None and bool(value) == holds)
         return out
 
-    def moved(self, w: Witness, condition: ir.Expr) -> Witness | None:
-        """A point with another number for something that a condition reads, on the boundary still."""
-        p = w.point.copy()
-        Witness(p, w.key, w.root, w.near, w.level, w.on, w.outcomes, w.others).beside(condition)
+    def touched(self, w: Witness, condition: ir.Expr) -> tuple[list[Key], list[float]]:
+        """What a condition reads, and the numbers in it."""
+        p = w.point
+        p.touched, p.literals, w.known = {}, {}, {}
+        w.beside(condition)
         self.left -= p.steps
-        keys, literals = list(p.touched), [x for x in p.literals if not isinstance(x, bool)]
-        if not keys:  # the side decides
-            return None
-        key, level = p.rng.choice(keys), w.level
-        if key == LEVEL:
-            level = round(p.rng.choice([*literals, level])) + p.rng.randrange(-1, 2)
-        elif key != w.key:
+        return list(p.touched), [x for x in p.literals if not isinstance(x, bool)]
+
+    def moved(self, w: Witness, key: Key, literals: Sequence[float]) -> Witness | None:
+        """A point with another number for something, on the boundary still."""
+        p = w.point.copy()
+        p.outcomes = self.outcomes(p.level, True)
+        if key != w.key:
+            p.sources = dict(w.point.sources)
             p.redraw(key, literals)
-        p.outcomes = self.outcomes(level, True)
-        if key not in (LEVEL, w.key) and not self.reads(p, key):
-            return self.witness(p, w.key, self._ends(w), level, w.on)
-        found = self.onto(p, level)
-        return None if found is None else self.witness(p, *found, level, w.on)
+            if not self.reads(p, key):
+                return self.witness(p, w.key, ((w.root, w.near), (w.root, w.near)), w.on)
+        found = self.onto(p)
+        return None if found is None else self.witness(p, *found, w.on)
 
     def reads(self, p: Point, key: Key) -> bool:
         """Whether the value of the guards reads a leaf."""
         p.touched = {}
-        self.excess(p, ("nothing",), 0.0, 0)
+        self.excess(p, ("nothing",), 0.0)
         return key in p.touched
-
-    @staticmethod
-    def _ends(w: Witness) -> Ends:
-        return (w.root, w.near), (w.root, w.near)
 
     def parts(self, c: ir.Expr, holds: bool) -> list[Choice]:
         """The conditions of which each has to hold, or not, for `c` to do so."""
