@@ -128,6 +128,8 @@ class _Whole:
             return not any(self.has_part_in(e) and self.alone(e) for e in self.sources.get(a.array, ()))
         if not isinstance(a, ir.Op) or not self.has_part_in(a):
             return True
+        if a.op == "pow" and isinstance(a.args[1], ir.Lit) and a.args[1].value != 0:
+            return self.parts(a.args[0]) is None
         if len(a.args) != 1 or a.op not in FUNCTIONS or FUNCTIONS[a.op].kind != "elementwise":
             return False
         return self.parts(a.args[0]) is None

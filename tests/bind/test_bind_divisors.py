@@ -49,6 +49,7 @@ ZERO = {
 
 # Cannot, whatever the data.
 FINE = {
+    "a power of what a latent moves": K + "factor if x + k > 0 then 1 / (x + 0.3 * k)^0.3 else 0",
     "one more": K + "factor 1 / (k + 1)",
     "a condition": K + "factor if k > 0 then 1 / k else 0",
     "a condition on the other side": K + "factor if k == 0 then 0 else 1 / k",
