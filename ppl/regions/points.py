@@ -84,9 +84,8 @@ class Point:
         source = self.sources[key]
         x = source.draw()
         if literals and not isinstance(x, bool) and self.rng.random() < 0.7:
-            off = (
-                self.rng.randrange(-1, 2) if source.whole else self.rng.choice((-1, 1)) * 10 ** self.rng.uniform(-2, 1)
-            )
+            step = 10 ** self.rng.uniform(-2, 1)
+            off = self.rng.randrange(-1, 2) if source.whole else self.rng.choice((-step, step))
             near = self.rng.choice(literals) + off
             x = near if source.lo < near < source.hi else x
             x = round(x) if source.whole else x
