@@ -29,7 +29,7 @@ CLOSER = (1e-2, 1e-4)  # parts of the way into a side
 ROUNDING = 1e-9  # what a value changes by without a reason, relative to it
 SLOW, SLOWER = 0.8, 0.5  # by how much less a value with a limit changes then; where it is infinite on the boundary
 LEVELS, MOST_LEVEL = 8, 1000  # besides those of points, the nearest to zero, that are looked at; of absolute values
-DRAWS, GOALS = 240, 10  # for a branch that no point takes, at most; that there are steps for, at least
+DRAWS, GOALS = 100, 10  # for a branch, from one point, at most; that there are steps for, at least
 
 
 @dataclass
@@ -158,10 +158,10 @@ class Boundary:
         finally:
             self.left -= p.steps
 
-    def onto(self, p: Point) -> tuple[Key, Ends] | None:
-        """Moves a point onto the boundary, along one of the latents that the value reads."""
+    def onto(self, p: Point, but: Key | None = None) -> tuple[Key, Ends] | None:
+        """Moves a point onto the boundary, along one of the latents that the value reads, `but` for this one."""
         self.excess(p, ("nothing",), 0.0)
-        keys = sorted(p.latents, key=str)
+        keys = sorted((k for k in p.latents if k != but), key=str)
         p.rng.shuffle(keys)
         for key in keys:
             own, place = p.leaves[key], p.latents[key]
@@ -223,9 +223,9 @@ class Boundary:
                 found[level] = there
                 yield from there
         for mask in masks:
-            for points in found.values():
-                if not any(w.beside(mask) for w in points):
-                    yield from self.toward(points, ((mask, True),))
+            for w in (w for points in found.values() for w in points if not w.beside(mask)):
+                if self.left > self.share // 2:  # the rest is for branches
+                    yield from self.toward([w], ((mask, True),))
         coverage, tried = self.points[side][0].point.coverage, set[tuple[int, bool, int]]()
         while coverage is not None and self.left > 0:
             missing = next((x for x in self.branches(coverage, found, edges) if x not in coverage.taken | tried), None)
@@ -262,7 +262,7 @@ class Boundary:
         enough = self.left - self.share // GOALS
         for w in points:
             here, met = w, self.met(w, goals)
-            for _ in range(DRAWS // len(points)):
+            for _ in range(DRAWS):
                 if all(met) or self.left <= max(enough, 0):
                     break
                 keys, literals = self.touched(here, goals[met.index(False)][0])
@@ -295,13 +295,11 @@ class Boundary:
     def moved(self, w: Witness, key: Key, literals: Sequence[float]) -> Witness | None:
         """A point with another number for something, on the boundary still."""
         p = w.point.copy()
-        p.outcomes = self.outcomes(p.level, True)
-        if key != w.key:
-            p.sources = dict(w.point.sources)
-            p.redraw(key, literals)
-            if not self.reads(p, key):
-                return self.witness(p, w.key, ((w.root, w.near), (w.root, w.near)), w.on)
-        found = self.onto(p)
+        p.outcomes, p.sources = self.outcomes(p.level, True), dict(w.point.sources)
+        p.redraw(key, literals)
+        if not self.reads(p, key):
+            return self.witness(p, w.key, ((w.root, w.near), (w.root, w.near)), w.on)
+        found = self.onto(p, key)
         return None if found is None else self.witness(p, *found, w.on)
 
     def reads(self, p: Point, key: Key) -> bool:
