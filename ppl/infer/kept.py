@@ -32,7 +32,7 @@ import numpy as np
 from jax.experimental import serialize_executable
 
 FOLDER = "functions"  # in that of jax's cache
-MOST = 256  # files; eight for each program with its data and options
+MOST = 2**29  # bytes; a program with its data and options takes some millions
 LIBRARIES = ("jax", "jaxlib", "numpy", "optax")
 WHERE_CACHED = ("jax_compilation_cache", "jax_persistent_cache")  # settings that say only what is cached, and where
 
@@ -206,7 +206,10 @@ def _processor() -> str:
 
 
 def _clear(folder: Path) -> None:
-    """Leaves the MOST files that were used last."""
-    files = sorted(folder.iterdir(), key=lambda p: p.stat().st_mtime, reverse=True)
-    for path in files[MOST:]:
-        path.unlink(missing_ok=True)
+    """Leaves the files that were used last, of MOST bytes in all: what jax's cache has longer cannot be kept again."""
+    files = sorted(((p.stat(), p) for p in folder.iterdir()), key=lambda x: x[0].st_mtime, reverse=True)
+    total = 0
+    for found, path in files:
+        total += found.st_size
+        if total > MOST:
+            path.unlink(missing_ok=True)

@@ -113,12 +113,13 @@ def test_a_full_disk_is_no_error(folder: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_the_oldest_go_first(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kept, "MOST", 6)
     fitted()
-    before = set(folder.iterdir())
+    before = {p: p.stat().st_size for p in folder.iterdir()}
+    monkeypatch.setattr(kept, "MOST", sum(before.values()) * 5 // 4)
     fitted(text=TEXT.replace("0.5", "0.6"))
-    after = set(folder.iterdir())
-    assert len(before) == len(after) == 6 and not before & after
+    after = {p: p.stat().st_size for p in folder.iterdir()}
+    assert 0.7 * kept.MOST < sum(after.values()) <= kept.MOST
+    assert len(after.keys() & before.keys()) < len(before) and after.keys() - before.keys()
 
 
 def test_a_digest_tells_kinds_and_orders_apart() -> None:
