@@ -139,5 +139,8 @@ def _operands(scope: Scope, s: ir.Statement) -> Iterator[tuple[ir.Expr, tuple[fl
         yield from () if isinstance(s, ir.Sample) else ((s.value, ()),)
         for p, a in zip(named(s.distribution).params, s.args, strict=True):
             yield a, EDGES.get(p.domain, ())
+        ends = tuple(_ends(s)) if isinstance(s, ir.Sample) else ()
+        if len(ends) == 2:  # a support of no width
+            yield ir.Op("sub", ends, ir.REAL, any(e.random for e in ends)), (0.0,)
     else:
         yield from ((e, ()) for e in expressions_of_value(scope, s))
