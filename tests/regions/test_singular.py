@@ -216,7 +216,8 @@ ELSEWHERE |= {
     "a matrix that is singular": "m = inverse([[if x > 0 then x else 1, 0], [0, 1]])\nobserve 1 ~ Normal(m[0, 0], 1)",
     "a smaller value, clipped": "y ~ Normal(0, 1)\nm = if min(x, 0.5 * y) > 0.1 then min(x, 0.5 * y) - 0.1 else 0\n"
     "observe 1 ~ Exponential(if m > 0 then 0.5 * m else 0.5)",
-    "a support without width": "if x > 0.2 { z ~ Uniform(0.2 - x, x - 0.2) } else { z = 0.3 }\nobserve 0.3 ~ Normal(z, 1)",
+    "a support without width": "if x > 0.2 { z ~ Uniform(0.2 - x, x - 0.2) } else { z = 0.3 }\n"
+    "observe 0.3 ~ Normal(z, 1)",
     "a truncation without width": "if x > 0.2 { z ~ Normal(0, 1) in (0.2 - x, x - 0.2) } else { z = 0.3 }\n"
     "observe 0.3 ~ Normal(z, 1)",
     "on both sides": "factor if x > 0.2 then log(x - 0.2) else log(0.2 - x)",
