@@ -8,6 +8,7 @@ from functools import partial
 
 from ppl.core import ir
 from ppl.core.show import show
+from ppl.emit import nearby
 from ppl.emit.modes import rest_after, step_of
 from ppl.emit.printer import Printer, element, shift
 from ppl.emit.search import SearchEmitter, draw_of, leaves, moved, reads_of_search
@@ -281,6 +282,8 @@ class BoundaryEmitter:
         if b.effect == "global" or not loops:
             self.w.line("def evaluate(side, path):")
             self.w.line(f"    return model(at.still({self.at_a_time(b, info)}), data, size, path)")
+        elif b.nearby:
+            nearby.write(self, info, b)
         else:
             self.local(info, b, loops[-1], position, self.part(b, loops[-1]))
         terms = self.terms(b, info.loops)
@@ -377,6 +380,8 @@ class BoundaryEmitter:
     def reached(self, b: Boundary, loops: tuple[int, ...]) -> str:
         """The terms of a boundary's slice, as a tuple."""
         modes = self.modes_for(b, loops)
+        if b.nearby:
+            return tuple_text([*(f'"t{t}"' for t in b.nearby[0].terms if t in b.terms), '"nearby"'])
         if modes is None:
             return tuple_text([f'"t{t}"' for t in b.terms])
         own = in_iteration(self.facts.regions, self.scope, b, self.scope.loops[loops[-1]], modes)
@@ -542,6 +547,10 @@ def reads_of(facts: Facts, scope: Scope, info: GuardInfo) -> set[str]:
             out |= leaves(e)
         out |= reads_of_search(facts, scope, info, b)
         if b.effect == "global" or not info.loops:
+            continue
+        if b.nearby:
+            parts = nearby.parts_of(facts.regions, scope, info, b)
+            out |= {name for part in parts for name in (*(v.name for v in part.variables), *part.arrays)}
             continue
         part = part_of(facts.regions, scope, b, scope.loops[info.loops[-1]])
         out |= {r.final.name for r in summed_of(facts.regions, scope, b, scope.loops[info.loops[-1]])}

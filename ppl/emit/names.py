@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 
 _OURS = re.compile(
-    r"((g|t|loop_|before_|state_|rest_|rest_of_loop_|MODES_|boundary_|slice_|fork_|at_|seen_|expected_|row_|sum_)\d+|.*_at_\d+|(law|rng|key)_\w+)$"
+    r"((g|t|loop_|before_|state_|rest_|rest_of_loop_|MODES_|boundary_|slice_|fork_|at_|seen_|expected_|row_|sum_|near_)\d+|.*_(at|new)_\d+|(law|rng|key)_\w+)$"
 )
 # fmt: off
 _RESERVED = frozenset(

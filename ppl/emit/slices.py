@@ -8,7 +8,7 @@ from functools import cached_property
 
 from ppl.core import ir
 from ppl.core.reads import expressions_of
-from ppl.regions.model import Boundary, GuardInfo, Latent, Marginal, Regions
+from ppl.regions.model import Boundary, GuardInfo, Iteration, Latent, Marginal, Regions
 from ppl.regions.scope import Scope
 from ppl.regions.state import split
 
@@ -31,6 +31,22 @@ def slice_of(regions: Regions, scope: Scope, loop: ir.Loop, b: Boundary, extra: 
     collector.need(*extra)
     body = collector.select(loop.body)
     out = Slice(body)
+    collector.imports(out)
+    return out
+
+
+def iteration_slice(
+    regions: Regions, scope: Scope, x: Iteration, b: Boundary, extra: Iterable[ir.Expr], loops: tuple[int, ...],
+    own: bool,
+) -> Slice:  # fmt: skip
+    """The slice of an iteration that the outcome of boundary `b`, decided in `loops`, reaches; with `own`, of that
+    which decides it. Of another loop nothing is imported that it decides: a subset of its iterations may run."""
+    terms = tuple(t for t in x.terms if t in b.terms)
+    guard = frozenset({b.guard})
+    crossed = guard if own else frozenset[int]()
+    collector = _Collector(regions, scope, (b.line,), crossed, terms, reached=guard, anew=x.nest != loops)
+    collector.need(*extra)
+    out = Slice(collector.select(regions.loops[x.nest[-1]].body))
     collector.imports(out)
     return out
 
@@ -61,15 +77,17 @@ def value_slice(
 class _Collector:
     """`crossed`: the guards whose outcomes the caller decides, by a path, or, of those in `given`, as variables.
     `masked`: what is recomputed keeps its mask, because it will be evaluated, and differentiated, away from the root
-    too."""
+    too. `reached`: the guards, if not those crossed, whose outcomes change others. `anew`: all guards are decided."""
 
     def __init__(
         self, regions: Regions, scope: Scope, lines: tuple[Latent, ...], crossed: frozenset[int] = frozenset(),
         terms: tuple[int, ...] = (), masked: bool = False, given: frozenset[int] = frozenset(),
+        reached: frozenset[int] = frozenset(), anew: bool = False,
     ) -> None:  # fmt: skip
         self.regions, self.scope, self.lines, self.terms = regions, scope, lines, frozenset(terms)
-        self.crossed, self.masked, self.given = crossed, masked, given
-        self.members = frozenset(i.guard.index for i in regions.guards if i.representative in crossed)
+        self.crossed, self.masked, self.given, self.anew = crossed, masked, given, anew
+        self.flipped = crossed | reached
+        self.members = frozenset(i.guard.index for i in regions.guards if i.representative in self.flipped)
         self.lets = {s.var.name: s for _, s in ir.blocks(regions.program.body) if isinstance(s, ir.Let)}
         self.variables: dict[str, ir.Var] = {}
         self.arrays: dict[str, None] = {}
@@ -113,7 +131,7 @@ class _Collector:
             case ir.Decide():
                 if s.index not in self.guards or s.index in self.given:
                     return None
-                if not self.inner and not self.moves(s.index):
+                if not self.inner and not self.anew and not self.moves(s.index):
                     return None
                 self.decided.add(s.index)
                 self.need(self.regions.guards[s.index].value, *self.where(s.index))
@@ -184,7 +202,7 @@ class _Collector:
 
     def changes(self, v: ir.Var) -> bool:
         """Whether a variable may have another value on the boundary than in the main evaluation."""
-        return bool(self.crossed & self.scope.flow.of(v).guards) or not self.stays(v)
+        return bool(self.flipped & self.scope.flow.of(v).guards) or not self.stays(v)
 
     def stays(self, e: ir.Expr) -> bool:
         return all(self.scope.independent(e, line) for line in self.lines)

@@ -17,7 +17,7 @@ from ppl.record import record
 from ppl.regions.model import GuardInfo, Latent
 
 NORMAL, COORDINATE, ALL = "normal", "coordinate", "all"
-RANK: Mapping[str, int] = {"local": 0, "modes": 1, "incremental": 2, "global": 3}
+RANK: Mapping[str, int] = {"local": 0, "nearby": 1, "modes": 1, "incremental": 2, "global": 3}
 
 Asked = Mapping[str | int, str] | str | None
 

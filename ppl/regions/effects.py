@@ -136,6 +136,9 @@ def reason_of(scope: Scope, b: Boundary, reached: int) -> str:
             return f"its jump re-evaluates {terms}, of {where}"
         case "incremental":
             return f"its jump updates a sum, then re-evaluates {terms}, of {where}"
+        case "nearby":
+            count = counted(len(b.nearby), "iteration")
+            return f"it reaches {count}, so its jump re-evaluates these: the terms of {where}"
         case "modes":
             return f"it is carried on in few values, so one backward pass gives every jump: the terms of {where}"
         case _:

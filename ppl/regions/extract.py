@@ -23,6 +23,7 @@ from ppl.regions.hoist import hoist
 from ppl.regions.marginal import marginals, with_statuses
 from ppl.regions.mates import may_coincide, may_move
 from ppl.regions.model import NOWHERE, Boundary, GuardInfo, Latent, Learned, Normal, Regions, Search
+from ppl.regions.nearby import nearby
 from ppl.regions.normals import normal_for, normal_of, with_normals
 from ppl.regions.optimize import chosen
 from ppl.regions.prefix import sorted_sums
@@ -252,8 +253,10 @@ def discrete_latent(scope: Scope, base: GuardInfo, members: frozenset[int]) -> G
     """The boundary of a discrete latent: the exact difference between its outcomes, at the point of the draw."""
     terms = tuple(sorted({t for m in members for t in influenced(scope.flow, m)}))
     effect = effect_of(scope, members, base.loops, terms, NOWHERE)
-    one = ir.literal(1)
-    b = Boundary(base.guard.index, NOWHERE, one, None, None, "all", effect, terms, (), Search("outcomes", (), ()))
+    around = nearby(scope, base.loops, members, terms) if effect == "global" else ()
+    effect = "nearby" if around else effect
+    one, search = ir.literal(1), Search("outcomes", (), ())
+    b = Boundary(base.guard.index, NOWHERE, one, None, None, "all", effect, terms, (), search, nearby=around)
     return replace(
         base, status="boundary", kind="discrete", direction=show(base.guard.value), effect=effect, boundaries=(b,),
         reason=reason_of(scope, b, len(terms)),

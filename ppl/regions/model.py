@@ -57,6 +57,30 @@ class Normal:
 
 
 @record
+class Element:
+    """An element of an array, at indices in the variables of the loops around a guard."""
+
+    array: str
+    indices: tuple[ir.Expr, ...]
+
+
+@record
+class Iteration:
+    """An iteration that the outcome of a guard reaches: of the innermost of `nest`, whose variables have the values
+    `at`, told by those of the loops around the guard.
+
+    `terms` depend on the outcome there. `reads`: elements with another value under another outcome, with the indices
+    that read them; `fills`: those that are assigned there and that other iterations read, with their indices.
+    """
+
+    nest: tuple[int, ...]
+    at: tuple[ir.Expr, ...]
+    terms: tuple[int, ...]
+    reads: tuple[tuple[Element, tuple[ir.Expr, ...]], ...]
+    fills: tuple[tuple[Element, tuple[ir.Expr, ...]], ...]
+
+
+@record
 class Boundary:
     """One surface term: the instances of a guard, and the line along which each is crossed.
 
@@ -66,12 +90,12 @@ class Boundary:
 
     `part`: "all" iterations, or, where the guard reads carried state, "first" or "rest" of them. Of a guard
     behind a loop: "last", for a loop with iterations, and "empty".
-    `effect`: "local" (the slice is re-evaluated), "modes" (it goes on in state of few values, see
-    `ppl.regions.modes`), "incremental" (a running sum is updated, then what follows it is
-    re-evaluated) or "global" (all terms are). `repeats`: whether there are several instances and each evaluates the
-    program, or loops of it, anew, so that beyond a budget a random subset of them is evaluated. `normal`: the line in
-    place of that of the coordinate, under guides in which these sites are independent Gaussians. `others`: coordinates
-    along which it could be crossed instead.
+    `effect`: "local" (the slice is re-evaluated), "nearby" (the slices of the iterations `nearby` are, see
+    `ppl.regions.nearby`), "modes" (it goes on in state of few values, see `ppl.regions.modes`), "incremental" (a
+    running sum is updated, then what follows it is re-evaluated) or "global" (all terms are). `repeats`: whether there
+    are several instances and each evaluates the program, or loops of it, anew, so that beyond a budget a random subset
+    of them is evaluated. `normal`: the line in place of that of the coordinate, under guides in which these sites are
+    independent Gaussians. `others`: coordinates along which it could be crossed instead.
     """
 
     guard: int
@@ -87,6 +111,7 @@ class Boundary:
     repeats: bool = False
     normal: Normal | None = None
     others: tuple[Latent, ...] = ()
+    nearby: tuple[Iteration, ...] = ()
 
 
 @record

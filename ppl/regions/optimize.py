@@ -10,6 +10,7 @@ OPTIMIZATIONS: Mapping[str, str] = MappingProxyType({
     "forks": "both sides of a guard whose outcome a loop carries on go through the loop together, once",
     "jumps": "a guard that flips alone is evaluated on its boundary only, not beside it, and draws without log q",
     "modes": "the jumps of guards that carried state of few values hands on follow from one backward pass",
+    "nearby": "the outcome of a discrete latent that a few iterations read is evaluated again in these alone",
     "normals": "guards that move with several latents in proportion are crossed along the normal of their boundary",
     "sorted": "terms of long loops that guards choose by thresholds are sums over ranges of sorted thresholds",
     "stopped": "guards that stop a loop, or test that again behind it, are crossed along one coordinate each",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Protocol
 
 from ppl.core import ir, poly
@@ -16,7 +17,7 @@ from ppl.core.show import show
 from ppl.language.functions import FUNCTIONS
 from ppl.record import record
 from ppl.regions.flow import Depends
-from ppl.regions.model import Boundary, GuardInfo, Normal
+from ppl.regions.model import Boundary, GuardInfo, Iteration, Normal
 from ppl.regions.modes import Modes, modes_of, reach
 from ppl.regions.scope import Scope
 
@@ -190,11 +191,12 @@ def needed(steps: Sequence[Step], terms: Iterable[int], names: Iterable[str] = (
 @record
 class Slice:
     """What the jump of one instance of a boundary evaluates on one side. `loops`: those of the instance; of steps in
-    their iteration one iteration is evaluated, with `whole` all are."""
+    their iteration one iteration is evaluated, with `whole` all are. `more`: those of other iterations."""
 
     steps: tuple[Step, ...]
     loops: tuple[int, ...]
     whole: bool
+    more: tuple[Slice, ...] = ()
 
     def factors(self, sizes: Sizes) -> float:
         return self._sum(sizes, lambda s: s.factors)
@@ -203,7 +205,8 @@ class Slice:
         return self._sum(sizes, lambda s: s.operations)
 
     def _sum(self, sizes: Sizes, of: Callable[[Step], Counts]) -> float:
-        return sum(self.times(s, sizes) * total(of(s), sizes) for s in self.steps)
+        own = sum(self.times(s, sizes) * total(of(s), sizes) for s in self.steps)
+        return own + sum(x._sum(sizes, of) for x in self.more)
 
     def times(self, s: Step, sizes: Sizes) -> float:
         """The part of all iterations of a step that one instance evaluates."""
@@ -229,10 +232,20 @@ def slice_of(
         outs = [n for c in modes.carries for n in (c.final.name,)] if own.state else []
         found = needed(moved(steps, members, sites), own.terms, outs)
         return Slice(tuple(s for s in found if s.nest == loops), loops, False)
+    if b.nearby:
+        first, *more = (_iteration_of(steps, members, x, b.terms) for x in b.nearby)
+        return replace(first, more=tuple(more))
     found = needed(moved(steps, members, sites), b.terms)
     if b.effect == "local" and loops:
         found = [s for s in found if s.nest[: len(loops)] == loops[: len(s.nest)]]
     return Slice(tuple(found), loops, b.effect == "global" or not loops)
+
+
+def _iteration_of(steps: Sequence[Step], members: frozenset[int], x: Iteration, terms: tuple[int, ...]) -> Slice:
+    """What is evaluated of an iteration that an outcome reaches."""
+    own = [s for s in moved(steps, members, frozenset()) if s.nest[: len(x.nest)] == x.nest]
+    found = needed(own, (t for t in x.terms if t in terms), (e.array for e, _ in x.fills))
+    return Slice(tuple(found), x.nest, False)
 
 
 def sites_of(b: Boundary) -> frozenset[str]:
@@ -361,10 +374,10 @@ def workload(scope: Scope) -> Workload:
 def symbolic(scope: Scope, part: Slice) -> str | None:
     """The number of factors in the names of sizes, such as ``n + 1``; None if it differs between iterations."""
     out: poly.Poly = {}
-    for s in part.steps:
+    for one, s in ((x, s) for x in (part, *part.more) for s in x.steps):
         for (nest, dims), c in s.factors.items():
-            inside = not part.whole and nest[: len(part.loops)] == part.loops
-            sizes = [extent(scope, scope.loops[x]) for x in (nest[len(part.loops) :] if inside else nest)]
+            inside = not one.whole and nest[: len(one.loops)] == one.loops
+            sizes = [extent(scope, scope.loops[x]) for x in (nest[len(one.loops) :] if inside else nest)]
             product = poly.constant(c)
             for size in (*sizes, *map(scope.normal, dims)):
                 product = poly.mul(product, size)

@@ -72,6 +72,17 @@ PROGRAMS = {
             observe y[i] ~ Normal(0.3 * floor(w[1] * x[i]) + k * w[i % 2], 1)
         }
     """,
+    # A chain of discrete latents in a loop of its own, whose outcomes reach iterations of this one.
+    "chain": """
+        a ~ Normal(0, 1)
+        var s: int[n]
+        s[0] ~ Bernoulli(0.4)
+        for i in 1..n { s[i] ~ Bernoulli(if s[i - 1] == 1 then 0.8 else 0.3) }
+        for i in 0..n {
+            m = if a > x[i] * s[i] then a else s[i]
+            observe y[i] ~ Normal(m, 1)
+        }
+    """,
     # A vector of data, in one statement.
     "vector": """
         a ~ Normal(0, 1)
@@ -85,7 +96,7 @@ PROGRAMS = {
     """,
 }
 GUIDES = {"guards": "fullrank", "ties": "meanfield", "nested": "fullrank", "kinds": "lowrank:1", "vector": "fullrank",
-          "scored": "meanfield"}  # fmt: skip
+          "scored": "meanfield", "chain": "meanfield"}  # fmt: skip
 
 
 def flat(tree: Tree) -> np.ndarray:

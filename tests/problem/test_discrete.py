@@ -37,6 +37,17 @@ for i in 0..n {
 }
 """
 
+CHAIN = """
+data n: int = 3
+data y: real[n] = [0.3, -1.2, 2.0]
+a ~ Normal(0, 1)
+var k: int[n]
+for i in 0..n {
+    k[i] ~ Bernoulli(if i == 0 then 0.4 else if k[i - 1] == 1 then 0.8 else 0.3)
+    observe y[i] ~ Normal(a * k[i] + (if i > 0 then 0.5 * k[i - 1] else 0), 0.7)
+}
+"""
+
 
 def expected_normal(y: Any, slope: Any, shift: Any, sd: float, m: Any, s: Any) -> Any:
     """E log N(y; slope * a + shift, sd) for a ~ N(m, s)."""
@@ -63,6 +74,21 @@ def carried(p: Any) -> Any:
     return total
 
 
+def chain(p: Any) -> Any:
+    m, s = p["loc"]["a"], jnp.exp(p["log_scale"]["a"])
+    one = jax.nn.sigmoid(p["logits"]["k"])
+    total = gaussian_part(m, s)
+    for k in itertools.product((0, 1), repeat=3):
+        weight = jnp.prod(jnp.stack([one[i] if k[i] else 1 - one[i] for i in range(3)]))
+        value = -jnp.log(weight)
+        for i in range(3):
+            before = k[i - 1] if i else 0
+            rate = (0.8 if before else 0.3) if i else 0.4
+            value += jnp.log(rate if k[i] else 1 - rate) + expected_normal(Y[i], k[i], 0.5 * before, 0.7, m, s)
+        total += weight * value
+    return total
+
+
 def mixture(p: Any) -> Any:
     m, s = p["loc"]["a"], jnp.exp(p["log_scale"]["a"])
     total = gaussian_part(m, s)
@@ -79,7 +105,9 @@ def shaken(problem: Any) -> Any:
     return jax.tree.map(lambda x: x + 0.4 * rng.normal(size=x.shape), problem.init_params())
 
 
-@pytest.mark.parametrize(("source", "exact", "effect"), [(CARRIED, carried, "global"), (MIXTURE, mixture, "local")])
+@pytest.mark.parametrize(("source", "exact", "effect"), [
+    (CARRIED, carried, "global"), (MIXTURE, mixture, "local"), (CHAIN, chain, "nearby"),
+])  # fmt: skip
 @pytest.mark.parametrize("estimator", ["combined", "score"])
 def test_gradient_is_that_of_the_sum_over_outcomes(source: str, exact: Any, effect: str, estimator: str) -> None:
     with jax.enable_x64(True):

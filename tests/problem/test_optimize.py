@@ -129,6 +129,52 @@ for i in 0..steps while pos >= 0 {
 }
 if pos >= 0 { factor -5 } else { observe 1.7 ~ Normal(walked, 1) }
 """
+# Chains whose elements are read ahead and behind, in other loops, under masks of data, by guards and through arrays.
+TWO_LOOPS = """
+data y: real[5] = [0.3, 1.4, -0.6, 0.2, 0.9]
+data seen: bool[5] = [true, false, true, true, true]
+w ~ Beta(3, 2)
+z ~ Normal(0, 1)
+var s: int[5]
+s[0] ~ Bernoulli(0.4)
+for t in 1..5 { s[t] ~ Bernoulli(if s[t - 1] == 1 then w else 0.3) }
+level = 0.2
+for t in 1..4 {
+    level = 0.5 * level + w
+    m = if z > level - s[t + 1] then level else w * s[t - 1]
+    if seen[t] { observe y[t] ~ Normal(m + s[t], 1) }
+}
+"""
+ARRAYS = """
+data y: real[4] = [0.3, 1.4, -0.6, 0.5]
+w ~ Beta(3, 2)
+var k: int[4]
+var r: int[4]
+var x: real[4]
+var z: real[4]
+for t in 0..4 {
+    k[t] ~ Categorical(if t == 0 then [0.3, 0.3, 0.4] else if k[t - 1] == 2 then [w, 0.9 - w, 0.1] else [0.2, 0.2, 0.6])
+    r[t] ~ Bernoulli(if t > 1 then 0.2 + 0.6 * w * r[t - 2] else 0.1 + 0.2 * k[t])
+    x[t] = w * k[t] - (if t > 0 then r[t - 1] else 0)
+    before = if t > 0 then x[t - 1] else 0
+    z[t] ~ Normal(before, 1 + r[t])
+    observe y[t] ~ Normal(if z[t] > 0.2 then k[t] else before, 0.8)
+}
+"""
+GRID = """
+data n: int[3] = [2, 3, 1]
+data y: real[3, 3] = [[0.3, 1.4, 0], [0.1, -0.7, 0.4], [0.2, 0, 0]]
+w ~ Beta(3, 2)
+var s: int[3, 3]
+for i in 0..3 {
+    for j in 0..n[i] {
+        up = if i > 0 then (if j < n[i - 1] then s[i - 1, j] else 0) else 0
+        left = if j > 0 then s[i, j - 1] else 0
+        s[i, j] ~ Bernoulli(0.2 + 0.3 * up + 0.3 * w * left)
+        for k in 0..2 { observe y[i, j] ~ Normal(s[i, j] + k * left, 1) }
+    }
+}
+"""
 PROGRAMS = {
     "blocks": (LONG,),
     "forks": (FEEDBACK,),
@@ -136,6 +182,7 @@ PROGRAMS = {
     "sorted": (LONG,),
     "split": (ALIVE, THERMOSTAT),
     "modes": (THERMOSTAT, SWITCH, COUNTER),
+    "nearby": (TWO_LOOPS, ARRAYS, GRID),
     "windows": (CHAIN, SWITCH),
 }
 CASES = [(name, k) for name, programs in PROGRAMS.items() for k in range(len(programs))]

@@ -22,7 +22,7 @@ FOLDERS = (
 FENCE = re.compile(r"^```ppl\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 STATUSES = ("boundary", "merged", "marginalised", "no-jump", "fixed", "data-only", "score")
 KINDS = ("affine", "invertible", "polynomial", "monotone", "smooth", "discrete", "-")
-EFFECTS = ("local", "incremental", "modes", "global", "subset", "-")
+EFFECTS = ("local", "nearby", "incremental", "modes", "global", "subset", "-")
 
 
 def programs() -> Iterator[object]:
