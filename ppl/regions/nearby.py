@@ -250,7 +250,7 @@ def _reader(
     known = True
     for index, target in zip(indices, element.indices, strict=True):
         loop = next((x for x in around if scope.offset(index, x) is not None), None)
-        if _apart(scope, index, target):
+        if scope.apart(index, target):
             return None
         if loop is None:
             known = known and _number(scope, index) is not None and _number(scope, index) == _number(scope, target)
@@ -273,13 +273,3 @@ def _split(index: ir.Expr) -> Place:
         case _:
             assert isinstance(index, ir.Lit)
             return None, int(index.value)
-
-
-def _apart(scope: Scope, index: ir.Expr, target: ir.Expr) -> bool:
-    """Whether an index of any iteration certainly is not `target`."""
-
-    def variables(e: ir.Expr) -> set[ir.Expr]:
-        return {x for a in poly.atoms(scope.normal(e)) for x in ir.walk(a) if isinstance(x, ir.LoopVar)}
-
-    shared = variables(index) & variables(target)  # of another iteration it would have another value
-    return not shared and (scope.never(index, target) or scope.never(target, index))

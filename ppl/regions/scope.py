@@ -75,13 +75,16 @@ class Scope:
 
     def may_be_assigned(self, e: ir.Cell) -> bool:
         """Whether an element may be one that is assigned, not drawn, by this iteration or another."""
-
-        def differ(i: ir.Expr, j: ir.Expr) -> bool:
-            shared = {x for x in ir.walk(i) if isinstance(x, ir.LoopVar)}.intersection(ir.walk(j))
-            return not shared and (self.never(i, j) or self.never(j, i))
-
         assigned = (s.indices for _, s in ir.blocks(self.program.body) if isinstance(s, ir.Fill) and s.array == e.array)
-        return not all(any(map(differ, e.indices, other)) for other in assigned)
+        return not all(any(map(self.apart, e.indices, other)) for other in assigned)
+
+    def apart(self, index: ir.Expr, other: ir.Expr) -> bool:
+        """Whether two indices certainly differ, each in any iteration of the loops around it."""
+
+        def varying(e: ir.Expr) -> set[ir.Expr]:
+            return {x for a in poly.atoms(self.normal(e)) for x in ir.walk(a) if self.loops_needed(x)}
+
+        return not varying(index) & varying(other) and (self.never(index, other) or self.never(other, index))
 
     # ----------------------------------------------------------- independence
 

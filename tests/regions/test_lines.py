@@ -301,3 +301,19 @@ def test_a_line_that_is_asked_for_has_to_cross_every_instance() -> None:
 def test_a_polynomial_in_one_latent_keeps_its_line() -> None:
     text = "data w: real\nx ~ Normal(0, 1)\nif w * x^2 + x > 0.5 { factor 0.1 }\nif x^2 - 0.3 * x > 1 { factor 0.3 }"
     assert {g.direction for g in ppl.compile(text).bind({"w": 0.0}).guards} == {"x"}
+
+
+@pytest.mark.parametrize("index", ["t - 1", "j"])
+def test_an_element_that_may_be_assigned_is_no_latent_whatever_its_index_is_called(index: str) -> None:
+    """At t = 1 it is the number that t = 0 assigns: along it there is no line, and nothing to integrate out."""
+    (guard,) = (g for g in ppl.compile(f"""
+        data y: real[3]
+        var z: real[3]
+        for t in 0..3 {{
+            j = t - 1
+            if t == 0 {{ z[t] = 0.2 }} else {{ z[t] ~ Normal(0, 1) }}
+            m = if t > 0 then (if z[{index}] > 0.1 then 1 else 0) else 0
+            observe y[t] ~ Normal(m, 1)
+        }}
+    """).explain()["guards"] if g["text"].startswith("z["))  # fmt: skip
+    assert (guard["status"], guard["kind"], guard["direction"]) == ("boundary", "smooth", "every z")
