@@ -295,7 +295,7 @@ def _reached(on: Line, along: Along, at: Cells | None) -> tuple[Array, Array, Ar
     a, b, weight = at
     half = jnp.where((a.slope * b.slope < 0) & ~b.ends, 0.5 * (b.s - a.s), 0.0)
     values = jnp.stack([a.value, b.value, a.value + half * a.slope, b.value - half * b.slope])
-    some = (weight > 0) & (b.s > a.s) & jnp.any(jnp.isfinite(values), axis=0)
+    some = (weight != 0) & (b.s > a.s) & jnp.any(jnp.isfinite(values), axis=0)
     values = jnp.where(some, _distinct(values), 0.0)
     return jnp.nanmin(values, axis=0), jnp.nanmax(values, axis=0), jnp.where(some, _mass(a.s, b.s), 0.0)
 

@@ -10,6 +10,7 @@ and 8e-11 in float32. All functions are for one line and are vmapped over draws 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -18,6 +19,7 @@ from jax import Array, lax
 from jax.typing import ArrayLike, DTypeLike
 
 from ppl.runtime.densities import normal as normal_density
+from ppl.runtime.enclosures import Span, between, enclose
 from ppl.runtime.running import running_sum
 from ppl.runtime.subsets import mixed
 
@@ -114,7 +116,8 @@ def _begins(piece: Callable[[Array], Array], grid: Array, pieces: Array) -> tupl
 class Cells(NamedTuple):
     """Parts of a line: the function at the left ends `a` and the right ends `b`, and with which weight a cell counts.
 
-    Not all of a line need be in them: cells with weight 1/p stand for more, of which each was taken with probability p.
+    A cell of which not all parts are known has parts that were each taken with a probability p. These have the weight
+    1/p, and the cell itself stays with 1 - 1/p for each: it is not sure to show what is in it, but most often does.
     """
 
     a: Sample
@@ -123,19 +126,24 @@ class Cells(NamedTuple):
 
 
 def cells(f: Along, at: Sample, chance: ArrayLike = 0.5, *, levels: bool = False) -> Cells:
-    """The cells between the places `at`, divided where the function turns too often to be seen from their ends.
+    """The cells between the places `at`, divided where zeros of the function are not sure to be seen from their ends.
 
-    A cell is divided if a parabola through its ends and one slope is far off the other slope, and if with such slopes
-    the function may be zero in it (or, with `levels`, at any level); its neighbours with it. If too many are to be
-    divided, it is a random few of them, cells with much noise more often: unbiased under the weights, for a `chance`
-    uniform on (0, 1). What stays undivided: cells further out than FURTHEST, and what DIVISIONS are not enough for.
+    They are where `enclose` proves that there is none (with `levels`, that the function passes no whole number), or one
+    at most. They are not sure to be seen, too, where it proves that the function turns once at most, if a parabola
+    through the ends and one slope is far off the other slope: it is not known well where. Where there are no bounds,
+    what is far off is divided if with such slopes the function may be zero there, and its neighbours with it.
+
+    If too many are to be divided, it is a random few of them, cells with much noise more often: unbiased under the
+    weights, for a `chance` uniform on (0, 1). What stays undivided: cells further out than FURTHEST, and what DIVISIONS
+    are not enough for.
     """
     a, b = (Sample(*(x[k] for x in at)) for k in (slice(None, -1), slice(1, None)))
     base = jnp.stack([a.s, a.value, a.slope, b.s, b.value, b.slope, jnp.ones_like(a.s)], axis=-1)
     chances = [mixed(chance, k) for k in range(DIVISIONS + 1)]
-    doubt = _doubtful(base, levels) & ~b.ends
-    doubt |= _beside(doubt) & ~b.ends & (b.s > a.s)
-    few = _chosen(base, doubt, chances[0])
+    known = jax.vmap(partial(_known, f, levels=levels))
+    turning = _doubtful(base, levels) & ~b.ends
+    doubt = _unsure(base, turning | _beside(turning), *known(base)) & ~b.ends
+    base, few = _chosen(base, doubt, chances[0])
 
     def unfinished(state: tuple[Array, Array, Array]) -> Array:
         return (state[0] < DIVISIONS) & jnp.any(state[1][:, WEIGHT] > 0)
@@ -143,19 +151,42 @@ def cells(f: Along, at: Sample, chance: ArrayLike = 0.5, *, levels: bool = False
     def divide(state: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
         k, few, found = state
         parts = _divided(f, few)
-        doubt = _doubtful(parts, levels).reshape(-1, PARTS)
-        doubt = jnp.any(doubt, axis=1, keepdims=True) & (few[:, WEIGHT, None] > 0) & (k + 1 < DIVISIONS)
-        doubt = doubt.repeat(PARTS, axis=1).ravel()
-        return k + 1, _chosen(parts, doubt, jnp.stack(chances)[k + 1]), found.at[k].set(_without(parts, doubt))
+        turning = jnp.any(_doubtful(parts, levels).reshape(-1, PARTS), axis=1).repeat(PARTS)
+        doubt = _unsure(parts, turning, *known(parts)) & (parts[:, WEIGHT] > 0) & (k + 1 < DIVISIONS)
+        parts, few = _chosen(parts, doubt, jnp.stack(chances)[k + 1])
+        return k + 1, few, found.at[k].set(parts)
 
     found = jnp.zeros((DIVISIONS, MOST_DOUBTFUL * PARTS, base.shape[-1]), base.dtype)
     found = lax.while_loop(unfinished, divide, (jnp.zeros((), int), few, found))[2]
-    every = jnp.concatenate([_without(base, doubt), found.reshape(-1, base.shape[-1])])
+    every = jnp.concatenate([base, found.reshape(-1, base.shape[-1])])
     smooth = jnp.zeros(every.shape[0] - base.shape[0], bool)
     left, right = (jnp.concatenate([x.ends, smooth]) for x in (a, b))
     s, value, slope = (every[:, k : k + 4 : 3] for k in range(3))
     a, b = (Sample(s[:, k], value[:, k], slope[:, k], ends) for k, ends in enumerate((left, right)))
     return Cells(a, b, every[:, WEIGHT])
+
+
+def _known(f: Along, c: Array, levels: bool) -> tuple[Array, Array, Array]:
+    """Of a cell: whether `f` has bounds in it, whether one zero at most is proved, and whether one turn at most is."""
+    (s, end), (start, stop), (before, after) = (c[k : k + 4 : 3] for k in range(3))
+    value, slope, bend = enclose(f, s, end)
+    lo, hi = between(before, after, end - s, bend)
+    slope = slope._replace(lo=jnp.maximum(slope.lo, lo), hi=jnp.minimum(slope.hi, hi))
+    lo, hi = between(start, stop, end - s, slope)
+    lo, hi = jnp.maximum(value.lo, lo), jnp.minimum(value.hi, hi)
+    none = (lo > 0) | (hi < 0) if not levels else jnp.floor(hi) < lo
+    bounded = ~value.jumps | (jnp.isfinite(lo) & jnp.isfinite(hi))  # infinite by overflow, they get narrower
+    return bounded, none | _one_sign(slope), _one_sign(bend)
+
+
+def _one_sign(x: Span) -> Array:
+    return (x.lo > 0) | (x.hi < 0)
+
+
+def _unsure(c: Array, turning: Array, bounded: Array, one: Array, turns_once: Array) -> Array:
+    """Whether cells are to be divided."""
+    inside = (c[:, 3] > c[:, 0]) & jnp.all(jnp.abs(c[:, :4:3]) < FURTHEST, axis=1)
+    return inside & jnp.where(bounded, ~one & (turning | ~turns_once), turning)
 
 
 def _doubtful(c: Array, levels: bool) -> Array:
@@ -166,7 +197,7 @@ def _doubtful(c: Array, levels: bool) -> Array:
     off = jnp.abs(slope[:, 0] + slope[:, 1] - 2 * secant) > DOUBT * jnp.maximum(steep, jnp.abs(secant))
     if not levels:
         off &= jnp.min(jnp.abs(value), axis=1) <= 2 * width * steep
-    return off & (width > 0) & jnp.all(jnp.abs(s) < FURTHEST, axis=1)
+    return off & (width > 0)
 
 
 def _beside(doubt: Array) -> Array:
@@ -175,16 +206,12 @@ def _beside(doubt: Array) -> Array:
     return jnp.concatenate([no, doubt[:-1]]) | jnp.concatenate([doubt[1:], no])
 
 
-def _chosen(c: Array, doubt: Array, chance: Array) -> Array:
-    """MOST_DOUBTFUL of the doubtful cells."""
+def _chosen(c: Array, doubt: Array, chance: Array) -> tuple[Array, Array]:
+    """The cells with what is left of their weight, and MOST_DOUBTFUL of the doubtful ones with what these take."""
     noise = (c[:, 3] - c[:, 0]) * jnp.exp(normal_density(0.5 * (c[:, 0] + c[:, 3]), 0.0, 1.0))  # about that in a cell
     place, present, more = some(doubt, c[:, WEIGHT] * noise, MOST_DOUBTFUL, chance)
-    few = c[place]
-    return few.at[:, WEIGHT].set(jnp.where(present, few[:, WEIGHT] * more, 0.0))
-
-
-def _without(c: Array, doubt: Array) -> Array:
-    return c.at[:, WEIGHT].set(jnp.where(doubt, 0.0, c[:, WEIGHT]))
+    weight = jnp.where(present, c[place, WEIGHT] * more, 0.0)
+    return c.at[place, WEIGHT].add(-weight), c[place].at[:, WEIGHT].set(weight)
 
 
 def _divided(f: Along, c: Array) -> Array:

@@ -74,27 +74,28 @@ def isolated(f: Along, at: Cells, most: int, chance: ArrayLike = 0.5, level: boo
     """
     a, b, weight = _cut(f, at)
     start, end = a.value, b.value
-    change = (holds(start, level) != holds(end, level)) & ~(jnp.isnan(start) | jnp.isnan(end)) & (weight > 0)
+    change = (holds(start, level) != holds(end, level)) & ~(jnp.isnan(start) | jnp.isnan(end)) & (weight != 0)
     # The two sides of a place at which a piece begins: a zero only if the value goes on there.
     steep = jnp.maximum(jnp.abs(a.slope), jnp.abs(b.slope)) * (b.s - a.s)
     rounding = 32 * jnp.finfo(a.s.dtype).eps * (jnp.abs(start) + jnp.abs(end))
     goes_on = (jnp.abs(end - start) <= 4 * steep + rounding) & _along(end - start, a.slope, b.slope)
     change &= ~b.ends | goes_on | (jnp.abs(end - start) <= rounding)
-    size = weight * jnp.exp(normal_density(0.5 * (a.s + b.s), 0.0, 1.0))
+    size = jnp.abs(weight) * jnp.exp(normal_density(0.5 * (a.s + b.s), 0.0, 1.0))
     place, present, more = some(change, size, most, chance)
     found = jax.vmap(lambda a, b: refine(f, a, b, STEPS, level))(a.s[place], b.s[place])
-    ok = once(found._replace(ok=found.ok & present), a.s[place])  # a cell may have been taken twice
+    ok = once(found._replace(ok=found.ok & present), a.s[place], b.s[place])  # a cell may have been taken twice
     times = jnp.where(present, weight[place] * more, 1.0)
     return Roots(jnp.where(present, found.s, 0.0), ok, times, found.away, found.side)
 
 
-def once(found: Zero, cell: Array) -> Array:
+def once(found: Zero, start: Array, end: Array) -> Array:
     """Which of some zeros there are, each counted once: next to a flat one, or to one where a piece begins, rounding
-    makes several changes of sign, in different cells, which begin at `cell`. What lies as near as the places that tell
-    whether a zero is one is the change that these see."""
+    makes several changes of sign, in cells from `start` to `end` of which none is in another. What lies as near as the
+    places that tell whether a zero is one is the change that these see."""
     s, ok, away, _ = found
     away = jnp.maximum(away, delta(s.dtype))
-    before = (cell != cell[:, None]) & ((s < s[:, None]) | ((s == s[:, None]) & (cell < cell[:, None])))
+    apart = (end <= start[:, None]) | (start >= end[:, None])
+    before = apart & ((s < s[:, None]) | ((s == s[:, None]) & (start < start[:, None])))
     close = jnp.abs(s - s[:, None]) < jnp.maximum(away, away[:, None])
     return ok & ~jnp.any(before & close & ok, axis=1)
 
@@ -103,7 +104,7 @@ def _cut(f: Along, at: Cells) -> Cells:
     """Cells of which those are cut in which the function turns before it reaches zero."""
     a, b, weight = at
     turns = ((a.value > 0) == (b.value > 0)) & (a.value * a.slope < 0) & (b.value * b.slope > 0)
-    turns &= ~b.ends & (weight > 0)
+    turns &= ~b.ends & (weight != 0)
     cell, found = first(turns, MOST_TURNS), jnp.arange(MOST_TURNS) < jnp.sum(turns)
     left, right = (Sample(*(x[cell] for x in side)) for side in (a, b))
 
@@ -340,4 +341,4 @@ def _bisect(c: list[Array], a: Array, b: Array) -> tuple[Array, Array]:
 def between(f: Along, places: Array, steps: int, level: bool = False) -> Roots:
     """The zeros of a function that is monotone between neighbouring `places`."""
     found = jax.vmap(lambda a, b: refine(f, a, b, steps, level))(places[:-1], places[1:])
-    return Roots(found.s, once(found, places[:-1]), jnp.ones_like(found.s), found.away, found.side)
+    return Roots(found.s, once(found, places[:-1], places[1:]), jnp.ones_like(found.s), found.away, found.side)

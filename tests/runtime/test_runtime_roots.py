@@ -13,6 +13,8 @@ from jax import Array
 
 from ppl.runtime import lines, roots
 
+U = Callable[[Array, Array], Array]
+
 
 def zeros(f: Any, most: int = 12, *, pieces: bool = False) -> np.ndarray:
     with jax.enable_x64(True):
@@ -71,6 +73,47 @@ def test_too_many_zeros_are_thinned_without_bias() -> None:
         assert totals.std() > 0
 
 
+def of_lines(f: U, y: np.ndarray) -> list[np.ndarray]:
+    """The zeros of the lines ``s -> f(s, y)``, and their weights."""
+
+    def of_line(y: Array, chance: Array) -> tuple[Array, Array]:
+        at = lines.cells(lambda s: f(s, y), lines.sample(lambda s: f(s, y), chance.dtype), chance)
+        found = roots.isolated(lambda s: f(s, y), at, 12, chance)
+        return found.s, jnp.where(found.ok, found.weight, 0.0)
+
+    chance = np.random.default_rng(1).uniform(size=len(y)).astype(y.dtype)
+    lowered = jax.jit(jax.vmap(of_line)).lower(y, chance)
+    quickly = lowered.compile(compiler_options={"xla_backend_optimization_level": 0})
+    return [np.asarray(x) for x in quickly(y, chance)]
+
+
+@pytest.mark.parametrize(("dtype", "thinnest"), [(np.float64, 1e-4), (np.float32, 0.05)])
+def test_both_sides_of_a_thin_strip(dtype: type, thinnest: float) -> None:
+    """From a width of one cell down to what docs/language.md says."""
+    rng = np.random.default_rng(0)
+    widths = 2 * lines.reach(dtype) / lines.CELLS * np.geomspace(thinnest, 1, 8)
+    place, width = (np.ravel(x) for x in np.broadcast_arrays(rng.uniform(-2, 2, (50, 8)), widths))
+
+    def f(s: Array, y: Array) -> Array:
+        x = (s - y[0]) / y[1]
+        return jnp.exp(-2.8 * x * x) + 0.1 * jnp.sin(s) - 0.5
+
+    with jax.enable_x64(dtype is np.float64):
+        _, weight = of_lines(f, np.stack([place, width], axis=1).astype(dtype))
+    np.testing.assert_array_equal(np.sum(weight, axis=1), 2)
+
+
+def test_more_thin_strips_than_are_looked_at_are_without_bias() -> None:
+    """25 of them, of which a random few are looked at."""
+    with jax.enable_x64(True):
+        s, weight = of_lines(lambda s, _: jnp.exp(-4000 * jnp.sin(6 * s) ** 2) - 0.5, np.zeros(2000))
+        totals = np.sum(weight * np.exp(-0.5 * s**2), axis=1)
+    want = 2 * np.exp(-0.5 * (np.pi / 6 * np.arange(-12, 13)) ** 2).sum()
+    error = totals.std() / np.sqrt(len(totals))
+    assert 0 < error < 0.02 * want
+    assert abs(totals.mean() - want) < 4 * error + 1e-3 * want
+
+
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 def test_zeros_that_crowd_in_a_tail(dtype: type) -> None:
     """``sin(2.8 x) = 0.8`` under a wide log-normal: thousands of zeros, up to hundreds in one cell of the grid."""
@@ -116,7 +159,6 @@ def test_rounding_at_the_end_does_not_lose_a_zero(dtype: type) -> None:
     np.testing.assert_allclose(s, zero, atol=100 * np.finfo(dtype).eps)
 
 
-U = Callable[[Array, Array], Array]
 FLAT: dict[str, U] = {
     "cubic": lambda x, y: (x - y) ** 3,
     "seventh power": lambda x, y: (x - y) ** 7,
