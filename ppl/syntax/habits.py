@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import unicodedata
 
-from ppl.syntax.tokens import CONTINUES, Faults, Lexeme
+from ppl.syntax.tokens import CONTINUES, ENDS_EXPRESSION, Faults, Lexeme
 
 _OPERATORS = {
     "BAD_POWER": ("PPL005", "powers are written `^`, not `**`", "CARET", "^"),
@@ -71,7 +71,8 @@ def replace_habits(tokens: list[Lexeme], faults: Faults) -> list[Lexeme]:
         elif token.type in ("INT", "FLOAT"):
             out.append(_number(token, faults))
         elif token.type == "NAME" and _is_elif(tokens, position):
-            faults.error("PPL005", f"`{token.text}` is written `else if`", token.span, "write `} else if c {`")
+            hint = "write `else if c then a`" if _is_expression(tokens, position) else "write `} else if c {`"
+            faults.error("PPL005", f"`{token.text}` is written `else if`", token.span, hint)
             out += [token.become("ELSE", "else"), token.become("IF", "if")]
         elif not token.type.startswith("BAD_"):
             out.append(token)
@@ -121,11 +122,19 @@ def _adjacent(left: Lexeme, right: Lexeme) -> bool:
 
 
 def _is_elif(tokens: list[Lexeme], position: int) -> bool:
-    """A name `elif` that opens a condition: not a variable of that name, which `=`, `~`, `:` or `[` would follow."""
+    """A name `elif` that opens a condition, after a block, a line or an expression: not a variable of that name, which
+    `=`, `~`, `:` or `[` would follow."""
     if tokens[position].text not in ("elif", "elsif", "elseif"):
         return False
-    at_start = position == 0 or tokens[position - 1].type in ("NEWLINE", "SEMICOLON", "LBRACE", "RBRACE")
-    return at_start and tokens[position + 1].type not in ("EQUAL", "TILDE", "COLON", "LSQB")
+    before = ENDS_EXPRESSION | {"NEWLINE", "SEMICOLON", "LBRACE", "RBRACE"}
+    opens = position == 0 or tokens[position - 1].type in before
+    return opens and tokens[position + 1].type not in ("EQUAL", "TILDE", "COLON", "LSQB")
+
+
+def _is_expression(tokens: list[Lexeme], position: int) -> bool:
+    """Whether the condition that opens here is followed by `then`, and so that of an if-expression."""
+    rest = (tokens[i].type for i in range(position, len(tokens)))
+    return next((kind for kind in rest if kind in ("THEN", "LBRACE", "NEWLINE", "EOF")), "EOF") == "THEN"
 
 
 def _replace(token: Lexeme, before: list[Lexeme], faults: Faults) -> Lexeme:
