@@ -173,11 +173,11 @@ def _sentence(d: Difference) -> str:
 
 def _facts(of: Saved) -> str:
     from ppl.infer import Fit
-    from ppl.infer.advice import khat_in_words
+    from ppl.infer.advice import guide_in_words
 
     if isinstance(of, Fit):
         khat = "" if np.isnan(of.khat) else f" {of.khat:.2f}"
-        return f"{of.settings.guide}, ELBO {of.elbo:.2f} +- {of.elbo_se:.2f}, k-hat{khat}: {khat_in_words(of.khat)}"
+        return f"{of.settings.guide}, ELBO {of.elbo:.2f} +- {of.elbo_se:.2f}, k-hat{khat}: {guide_in_words(of)}"
     d = of.diagnostics
     rhat = (
         "R-hat not defined" if np.isnan(d["rhat"]) else f"R-hat {d['rhat']:.3f}, effective sample size {d['ess']:.0f}"

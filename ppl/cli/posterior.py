@@ -10,7 +10,7 @@ import numpy as np
 
 from ppl.cli.columns import aligned, number
 from ppl.cli.tables import table
-from ppl.infer.advice import boundaries_in_words, khat_in_words, starts_in_words
+from ppl.infer.advice import boundaries_in_words, guide_in_words, starts_in_words
 
 if TYPE_CHECKING:
     from ppl.infer import Fit
@@ -70,7 +70,7 @@ def _facts(fit: Fit) -> Iterator[list[str]]:
     yield ["ELBO", f"{number(fit.elbo, fit.elbo_se)} +- {number(fit.elbo_se, fit.elbo_se)}"]
     yield ["stopped", f"after {fit.steps} steps; {fit.stop_reason}"]
     khat = "k-hat" if np.isnan(fit.khat) else f"k-hat {fit.khat:.2f}"
-    yield ["guide", f"{fit.settings.guide}, {khat}: {khat_in_words(fit.khat)}"]
+    yield ["guide", f"{fit.settings.guide}, {khat}: {guide_in_words(fit)}"]
     if fit.choice:
         yield ["chosen", fit.choice]
     yield ["starts", starts_in_words(fit)]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ppl.infer.psis import BAD, GOOD, effective_draws, resample, smooth
+from ppl.infer.psis import BAD, GOOD, effective_draws, resample, smooth, worth
 from ppl.infer.stopping import RHAT_SETTLED, TOLERANCE, Floats, elbo_level
 from ppl.infer.summary import summarise
 from ppl.infer.weighing import ENOUGH, SHIFT, SPREAD
@@ -31,6 +31,7 @@ PARTS = {
 SELDOM = 1e-3  # the share of draws up to which a limit of iterations may be reached without a word
 UNDECIDED = 0.02  # ... and was not decided before, if it held in at least this share
 NEGLIGIBLE = 1e-3  # a share of the posterior that other optima may have
+EVEN = 0.9  # effective draws for each draw: weights this even say little else than the guide does
 ROUGH = 20  # effective draws: with fewer, what weights say is not even a rough estimate
 VISIBLE = 0.1  # nats: rounding of a log density beyond this hides how guide and posterior differ
 _SAMPLE = "Compare with a sampler: --method smc, or nuts (`pplc compare`)."
@@ -45,6 +46,27 @@ def khat_in_words(khat: float) -> str:
     if khat < BAD:
         return "usable: the guide is narrower than the posterior in places"
     return "poor: the guide misses part of the posterior; its intervals are too narrow"
+
+
+def guide_in_words(fit: Fit) -> str:
+    """How good the guide is, in one clause: what the k-hat means, unless weights that large change nothing."""
+    if harmless(fit):
+        return "the largest weights lie far above the rest, but change next to nothing"
+    return khat_in_words(fit.khat)
+
+
+def harmless(fit: Fit) -> bool:
+    """Whether k-hat is large, and all the same the weights are nearly equal and leave means and widths where they are,
+    and neither another start nor a wider guide found anything else.
+
+    k-hat is the shape of the largest weights alone. Under a guide of lighter tails than the posterior, such as a
+    Gaussian in the log odds of a `Beta`, these are a few draws far out, above many that are almost equal: no single
+    Pareto tail, whose fitted shape is then anything up to 7, although ratios of two densities have a mean (k <= 1).
+    """
+    found = fit.weighing
+    if not fit.khat >= BAD or found is None:
+        return False
+    return not (found.moved or found.beyond or fit.multimodal) and worth(fit.log_weight) >= EVEN
 
 
 def trace_points(trace: Floats) -> list[dict[str, float]]:
@@ -163,6 +185,11 @@ def _movement(found: Weighing, lead: str) -> str:
     return f" {lead}{' and '.join(parts)}." if parts else ""
 
 
+def _up(x: float) -> str:
+    """Two digits, rounded up."""
+    return f"{np.ceil(100 * x) / 100:.2f}"
+
+
 def _outside(found: Weighing) -> str:
     """What a wider guide finds that no draw of the fit comes to, as a sentence after a space; "" if nothing."""
     lead = f"The guide made wider along `{found.beyond}` finds what its own draws hardly come to: "
@@ -181,6 +208,14 @@ def _trust(fit: Fit) -> list[str]:
         ]
     if np.isnan(khat):
         return _undefined(fit)
+    if harmless(fit):
+        where = "Means and intervals are right" if fit.converged else "Where it stands, means and intervals are right"
+        return [
+            f"{where} as far as the draws reach, although k-hat is {khat:.2f}: the weights are nearly equal (a draw is "
+            f"worth {worth(fit.log_weight):.2f} of one) and move no mean by more than {_up(found.shift)} standard "
+            f"deviations, and no width by more than a factor of {_up(max(found.stretch, 1 / found.stretch))}. "
+            "Probabilities far out in the tails may be wrong."
+        ]
     if not khat < BAD:
         own = "user-written" if "~" in fit.settings.guide else fit.settings.guide
         return [
@@ -229,7 +264,7 @@ def _decisions(fit: Fit) -> list[str]:
         b for b in fit.branches
         if UNDECIDED < b["prior"] < 1 - UNDECIDED and not DECIDED < b["posterior"] < 1 - DECIDED
     ]  # fmt: skip
-    if not closed or not fit.khat >= BAD:
+    if not closed or not fit.khat >= BAD or harmless(fit):
         return []
     names = ", ".join(f"`{b['text']}` (line {b['line']})" for b in closed[:3]) + (", ..." if len(closed) > 3 else "")
     return [f"The guide has decided {names}; with this k-hat, the posterior may not have."]

@@ -82,6 +82,11 @@ def effective_draws(log_weight: Floats) -> float:
     return float(1 / np.sum(np.exp(2 * log_weight)))
 
 
+def worth(log_weight: Floats) -> float:
+    """Effective draws for each draw, by weights log p - log q as they are: smoothing hides single large ones."""
+    return effective_draws(_normalised(log_weight.astype(np.float64))) / log_weight.size
+
+
 def resample(log_weight: Floats) -> NDArray[np.intp]:
     """Indices of as many draws as there are weights (normalised logarithms), each about as often as its weight says.
 

@@ -239,6 +239,30 @@ def test_belief_needs_everything_to_agree(shown: Fit) -> None:
     assert not believed(unknown)
 
 
+def test_a_large_khat_of_weights_that_change_nothing() -> None:
+    """A Gaussian in log odds has lighter tails than a Beta, and is right to 2 % wherever its draws come."""
+    result = ppl.compile("a ~ Beta(2, 2)").infer({}, seed=0)
+    assert result.khat > 1
+    said = " ".join(result.advice)
+    assert "Means and intervals are right" in said and "do not trust" not in said
+    a = result.draws["a"]
+    assert [a.std(), *np.quantile(a, [0.05, 0.95])] == pytest.approx([0.2236, 0.1354, 0.8646], abs=0.012)
+
+
+def test_a_large_khat_is_held_against_a_fit_that_may_be_wrong(shown: Fit) -> None:
+    """Even weights, smoothed or not, of a guide beyond which nothing was found: all of it is needed."""
+    logits = np.random.default_rng(12).normal(0, 1.12, size=4000)
+    share = 1 / (1 + np.exp(-logits))
+    even = norm.logpdf(logits, 0, 1.12) - np.log(6 * (share * (1 - share)) ** 2)
+    right = dataclasses.replace(shown, posterior=dataclasses.replace(shown.posterior, log_weight=-even))
+    assert right.khat > 0.7 and "are right" in " ".join(right.advice)
+    spikes = np.where(np.arange(4000) < 40, 4.0, 0.0) - even
+    cases = [{"weighing": None}, {"posterior": dataclasses.replace(shown.posterior, log_weight=spikes)}]
+    cases += [{"weighing": dataclasses.replace(FINE, **c)} for c in ({"stretch": 1.4}, {"shift": 0.3}, {"beyond": "x"})]
+    for change in cases:
+        assert "are right" not in " ".join(dataclasses.replace(right, **change).advice), change
+
+
 def test_weights_that_rounding_made_equal_are_not_believed(shown: Fit) -> None:
     """The weights are equal, as when the guide is the posterior, because differences are lost in a huge log density."""
     equal = dataclasses.replace(shown.posterior, log_weight=np.full(4000, -7e20))
