@@ -33,6 +33,7 @@ class Compiled:
     regions: Regions
     file: str
     diagnostics: tuple[Diagnostic, ...]  # warnings and notes
+    said: tuple[Diagnostic, ...]  # those of them that do not depend on how guards are classified
     sources: dict[str, str]
     optimize: tuple[str, ...] | None = None
     asked: tuple[Wish, ...] = ()
@@ -70,19 +71,19 @@ def compile_source(
         sink.raise_if_errors()
         program, definitions = fuse(elaborated.program, elaborated.definitions)
         elaborated = replace(elaborated, program=program, definitions=definitions)
+        said = tuple(sink.items)
         regions = extract(elaborated, sink, optimize, asked, file)
         sink.raise_if_errors()
     found = in_source_order(sink.items)
-    return Compiled(name, tree, elaborated, regions, file, found, dict(sink.sources), optimize, asked)
+    return Compiled(name, tree, elaborated, regions, file, found, said, dict(sink.sources), optimize, asked)
 
 
 def with_learned(compiled: Compiled, learned: Learned) -> Compiled:
-    """The program with its guards classified anew, by what the data say of them too."""
-    sink = Diagnostics(dict(compiled.sources))
+    """The program with its guards classified anew, by what the data say of them too, which may retract warnings."""
+    sink = Diagnostics(dict(compiled.sources), list(compiled.said))
     with deep_recursion():
         regions = extract(compiled.elaborated, sink, compiled.optimize, compiled.asked, compiled.file, learned)
-    more = tuple(d for d in in_source_order(sink.items) if d not in compiled.diagnostics)
-    return replace(compiled, regions=regions, diagnostics=(*compiled.diagnostics, *more))
+    return replace(compiled, regions=regions, diagnostics=in_source_order(sink.items))
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from ppl.language.guides import line
 from ppl.regions.account import account
 from ppl.regions.choice import Asked
 from ppl.regions.costs import budgets, costs
+from ppl.regions.model import Learned
 from ppl.regions.vanishing import asks_data
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ Data = Mapping[str, Any] | str | os.PathLike[str] | None
 
 
 class Model:
-    """A program that was checked and compiled. `diagnostics` holds warnings and notes."""
+    """A program that was checked and compiled. `diagnostics` holds warnings and notes of the program without data."""
 
     def __init__(self, compiled: Compiled) -> None:
         self._compiled = compiled
@@ -59,7 +60,7 @@ class Model:
             Guard(d["text"], d["where"], d["kind"], d["direction"], d["effect"], d["count"], d["status"], d["reason"])
             for d in account(compiled.regions, bound.counts, bound.shapes, bound.budgets)
         )
-        return Problem(compiled, load_module(compiled), bound, guards, notes)
+        return Problem(compiled, load_module(compiled), bound, guards, (*compiled.diagnostics, *notes))
 
     def infer(self, data: Data = None, **options: Any) -> Fit:
         """Fits the model; see `ppl.infer.fit` for the options."""
@@ -77,8 +78,15 @@ class Model:
         evaluations of the log density: a count, no time (`ppl.regions.work`). Without jax. With data, guards are as in
         `bind(data)`. Raises DataError if `data` do not fit, ValueError for no budget.
         """
+        return self.explained(data, boundary_budget)[0]
+
+    def explained(
+        self, data: Data = None, boundary_budget: Budget = BOUNDARY_BUDGET
+    ) -> tuple[dict[str, Any], tuple[Diagnostic, ...]]:
+        """What `explain` returns, and the warnings and notes of the program with these data: some of `diagnostics` may
+        be retracted by them, and others added."""
         check_budget(boundary_budget)
-        c, found, sizes, _ = self._seen(data)
+        c, found, sizes = self._seen(data)
         guided = {k: part for part in c.regions.program.guide for k in part.sites}
         sites = [
             {
@@ -100,44 +108,44 @@ class Model:
             {"text": b.text, "span": place(b.span), "minibatch": not b.reason, "reason": b.reason}
             for b in c.regions.batches
         ]
-        return {"sites": sites, "guards": guards, "loops": loops, "work": cost.to_json()}
+        report = {"sites": sites, "guards": guards, "loops": loops, "work": cost.to_json()}
+        return report, c.diagnostics
 
     def said_by_defaults(self) -> tuple[Diagnostic, ...]:
         """Warnings that the program deserves with its default data, beyond `diagnostics`. Without jax."""
         try:
-            return self._seen(None)[3]
+            seen = self._seen(None)[0].diagnostics
         except PplError:  # data may be given instead; without, binding says what is wrong
             return ()
+        return tuple(d for d in seen if d not in self.diagnostics)
 
     def _bind(self, data: Data) -> tuple[Compiled, Bound, tuple[Diagnostic, ...]]:
-        """The program as it is compiled for these data."""
+        """The program as it is compiled for these data, and what is to be said of them."""
         from ppl.bind.bind import bind
         from ppl.data.bind import bind_data
 
-        c = self._compiled
+        c, learned = self._compiled, Learned()
         sink = Diagnostics(dict(c.sources))
         values = bind_data(c.data, data, sink)
         bound = bind(c.regions, c.elaborated.sizes, values, sink)
-        if bound.learned:
-            found = len(c.diagnostics)
-            c = with_learned(c, bound.learned)
-            sink.items += c.diagnostics[found:]
+        while bound.learned | learned != learned:  # a guard that is classified anew may ask more
+            learned |= bound.learned
+            c = with_learned(self._compiled, learned)
             bound = bind(c.regions, c.elaborated.sizes, values, sink)
         return c, bound, tuple(sink.items)
 
-    def _seen(self, data: Data) -> tuple[Compiled, Measured | None, Sizes | None, tuple[Diagnostic, ...]]:
+    def _seen(self, data: Data) -> tuple[Compiled, Measured | None, Sizes | None]:
         """The program as it is compiled for these data, what their sizes decide, None if there are none, and what they
         say of guards. The values in them are looked at only where guards ask it."""
         c = self._compiled
         if data is None and any(s.default is None for s in c.data):
-            return c, None, None, ()
+            return c, None, None
         found, sizes = self._measure(c, data)
-        if not asks_data(c.regions, found.shapes):
-            return c, found, sizes, ()
-        learned, _, _ = self._bind(data)
-        if learned is c:
-            return c, found, sizes, ()
-        return learned, *self._measure(learned, data), learned.diagnostics[len(c.diagnostics) :]
+        if asks_data(c.regions, found.shapes):
+            learned, _, _ = self._bind(data)
+            if learned is not c:
+                return learned, *self._measure(learned, data)
+        return c, found, sizes
 
     def _measure(self, c: Compiled, data: Data) -> tuple[Measured, Sizes]:
         """What the sizes in the data decide. The values in them are not looked at, and numpy is not imported for it."""

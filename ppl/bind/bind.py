@@ -26,7 +26,6 @@ from ppl.emit.shape import facts_of
 from ppl.language.budget import AUTO
 from ppl.regions import Regions
 from ppl.regions.costs import budgets
-from ppl.regions.model import Learned
 
 
 def bind(regions: Regions, sizes: Sequence[SameSize], values: Mapping[str, Value], sink: Diagnostics) -> Bound:
@@ -63,4 +62,4 @@ def bind(regions: Regions, sizes: Sequence[SameSize], values: Mapping[str, Value
     with deep_recursion():
         taken = budgets(regions, Known(found, numbers), measured.shapes, AUTO)
     return Bound(static, arrays, measured.counts, measured.shapes, measured.values, taken, guide,
-                 Learned(frozenset(checker.shared), frozenset(checker.unbounded)), findings.wide)  # fmt: skip
+                 checker.learned(), findings.wide)  # fmt: skip

@@ -12,7 +12,7 @@ from ppl.bind.blame import Findings, place
 from ppl.bind.evaluate import Evaluator, Mask
 from ppl.bind.fills import Filled
 from ppl.bind.functions import Array
-from ppl.bind.intervals import Interval
+from ppl.bind.intervals import Interval, settles
 from ppl.bind.iterate import Range, pieces, range_of
 from ppl.bind.model import Wide
 from ppl.bind.ranges import Ranges
@@ -26,8 +26,8 @@ from ppl.core.show import show
 from ppl.elaborate.discrete import MAX_OUTCOMES
 from ppl.regions import Regions
 from ppl.regions.choice import COORDINATE
-from ppl.regions.model import NOWHERE
-from ppl.regions.vanishing import factors, slope_of
+from ppl.regions.model import NOWHERE, Learned
+from ppl.regions.vanishing import asks_outcome, factors, slope_of
 
 SMALL, TINY = 1e-6, 1e-12  # of what a slope is made of, and at all: taken for zero, which costs work and is never wrong
 MAX_DOUBLED = 30  # times that a whole number may double in 32 bits
@@ -44,6 +44,14 @@ class Checker:
     widths: Widths
     shared: set[int] = field(default_factory=set[int])  # guards that their one line does not cross in all instances
     unbounded: set[int] = field(default_factory=set[int])  # guards at which data make a branch unbounded
+    moving: set[int] = field(default_factory=set[int])  # guards that supports and data do not keep from changing
+
+    def learned(self) -> Learned:
+        """What the data say of guards, once all statements are looked at."""
+        guards = self.regions.guards
+        asked = {i.representative for i in guards if asks_outcome(i)}
+        moving = {guards[k].representative for k in self.moving}
+        return Learned(frozenset(self.shared), frozenset(self.unbounded), frozenset(asked - moving))
 
     def block(self, body: tuple[ir.Statement, ...], ev: Evaluator) -> None:
         for s in body:
@@ -64,6 +72,7 @@ class Checker:
                 ev.value(self.regions.program.guards[s.index].value, active)
                 self.slopes(s, ev, active)
                 self.edges(s, ev, active)
+                self.outcome(s, ev, active)
                 if self.regions.program.guards[s.index].levels:
                     level = ir.GuardRef(s.index, ir.INT)
                     self.findings.latent_number(level, self.widths, ev.quiet(), active, s.span)
@@ -146,6 +155,16 @@ class Checker:
             v = ev.quiet().value(e)
             if v is not None and domains.worst(np.abs(v) <= TINY, active) is not None:
                 self.unbounded.add(info.guard.index)
+
+    def outcome(self, s: ir.Decide, ev: Evaluator, active: Mask) -> None:
+        """Whether supports and data leave a guard one outcome in each iteration that asks it: ``paid[i] + d > 0`` where
+        all of these are positive."""
+        info = self.regions.guards[self.regions.guards[s.index].representative]
+        if not asks_outcome(info) or s.index in self.moving:
+            return
+        one = settles(self.ranges.once(self.regions.program.guards[s.index].value, ev.quiet()))
+        if domains.worst(~one, active) is not None:
+            self.moving.add(s.index)
 
     def growth(self, c: ir.Carry, loop: ir.Loop, ev: Evaluator) -> None:
         """Whole numbers that a loop multiplies over and over grow beyond any size, as far as can be told."""

@@ -68,6 +68,11 @@ def chosen(may: Array, may_not: Array, x: Interval, y: Interval) -> Interval:
     return Interval(lo, hi, both.lo_open, both.hi_open)
 
 
+def settles(x: Interval) -> Array:
+    """Where ``value > 0`` has one outcome, but for a set of probability zero, for a value in `x`."""
+    return (x.lo > 0) | ((x.lo == 0) & x.lo_open) | (x.hi <= 0)
+
+
 def products(op: str, x: Interval, y: Interval) -> Interval:
     """Of a product or quotient, by the four corners; ends that one side leaves open stay so for a positive factor."""
     if op == "div":

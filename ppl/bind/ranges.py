@@ -48,6 +48,11 @@ class Ranges:
     assigned: Mapping[str, Interval]
     pending: frozenset[str] = frozenset()  # state whose interval is being found
     supposed: Mapping[str, Interval] = field(default_factory=dict[str, Interval])  # what that may be
+    memo: dict[tuple[ir.Expr, int], Interval] | None = None  # of variables and outcomes in spaces, see `once`
+
+    def once(self, e: ir.Expr, ev: Evaluator) -> Interval:
+        """The same as `of`, where variables that are read often, directly or through others, are looked at once."""
+        return replace(self, memo={}).of(e, ev)
 
     def of(self, e: ir.Expr, ev: Evaluator) -> Interval:
         """An interval that holds `e`; the whole line where nothing better is known."""
@@ -66,7 +71,7 @@ class Ranges:
             case ir.Var() if e.name in self.draws:
                 return self.site(self.draws[e.name], ev)
             case ir.Var() if e.name in ev.definitions:
-                return self.of(ev.definitions[e.name], ev)
+                return self.memorised(e, ev.definitions[e.name], ev)
             case _ if summed(e) in self.sums:
                 return self.total(self.sums[summed(e)], ev)
             case ir.Cell() if e.array in self.draws:
@@ -79,7 +84,7 @@ class Ranges:
                 first = Interval(np.zeros(1), np.zeros(1)) if e.lowest is None else self.of(e.lowest, ev)
                 return Interval(values.lo - first.hi, values.hi - first.lo)
             case ir.GuardRef() if e.type.base == "int":
-                return floor(self.of(self.guards[e.index].value, ev))
+                return floor(self.memorised(e, self.guards[e.index].value, ev))
             case ir.Select():
                 then, orelse = self.arm(e.then, e.condition, True, ev), self.arm(e.orelse, e.condition, False, ev)
                 if then is None or orelse is None:
@@ -89,6 +94,15 @@ class Ranges:
                 return self.operation(e, ev)
             case _:
                 return ANY
+
+    def memorised(self, e: ir.Expr, value: ir.Expr, ev: Evaluator) -> Interval:
+        """The interval of the `value` behind `e`."""
+        if self.memo is None or self.pending or self.supposed:
+            return self.of(value, ev)
+        key = e, id(ev.space)
+        if key not in self.memo:
+            self.memo[key] = self.of(value, ev)
+        return self.memo[key]
 
     def arm(self, e: ir.Expr, condition: ir.Expr, holds: bool, ev: Evaluator) -> Interval | None:
         """Of a value where a condition holds, or where it does not, by the comparisons of whole numbers in it; None if

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ppl.cli.columns import aligned, number
-from ppl.cli.console import UsageError, put, show_notes
-from ppl.cli.infer import configure_jax
-from ppl.cli.inspect import data_for, load_model
+from ppl.cli.console import UsageError, put
+from ppl.cli.infer import bound_problem
 from ppl.cli.main import FINE
 from ppl.cli.saved import open_saved
 from ppl.cli.tables import label, shown
@@ -82,10 +81,7 @@ def _sampled(options: argparse.Namespace) -> Saved:
 
     if options.program is None:
         raise UsageError(f"--method {options.method} needs --program FILE, the program of the fit")
-    model = load_model(options.program, options.quiet)
-    configure_jax(options.precision)
-    problem = model.bind(data_for(options.program, options.data))
-    show_notes(problem.diagnostics, model.sources, options.quiet)
+    problem = bound_problem(options.program, options)
     open_for(options.fit, problem)  # the same latents
     return run(problem, options)
 

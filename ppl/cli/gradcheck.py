@@ -9,10 +9,9 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from ppl.cli.console import UsageError, is_watched, put, show_notes
+from ppl.cli.console import UsageError, is_watched, put
 from ppl.cli.gradients import Checked, gradient_report
-from ppl.cli.infer import configure_jax, fit_progress
-from ppl.cli.inspect import data_for, load_model
+from ppl.cli.infer import bound_problem, fit_progress
 from ppl.cli.main import BIASED, FINE, INFERENCE
 from ppl.cli.parser import budget_asked, lines_asked
 
@@ -25,10 +24,7 @@ AT = {"start": "where a fit starts: the prior's median and spread", "init": "a s
 def gradcheck(options: argparse.Namespace) -> int:
     """Checks the estimator asked for, and plain automatic differentiation beside it; prints both."""
     began = time.perf_counter()
-    model = load_model(options.file, options.quiet, lines_asked(options))
-    configure_jax(options.precision)
-    problem = model.bind(data_for(options.file, options.data))
-    show_notes(problem.diagnostics, model.sources, options.quiet)
+    problem = bound_problem(options.file, options, lines_asked(options))
     from ppl.infer import SettingsError
     from ppl.testing import compare_estimators
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 import json
 import os
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
-from ppl.cli.console import UsageError, is_watched, put, show_notes, tell
+from ppl.cli.console import UsageError, is_watched, put, tell
 from ppl.cli.hosts import joined
-from ppl.cli.inspect import data_for, load_model
+from ppl.cli.inspect import data_for, load_model, noted
 from ppl.cli.main import FINE
 from ppl.cli.output import check_writable, why
 from ppl.cli.parser import budget_asked, lines_asked
@@ -63,10 +63,16 @@ def _problem(options: argparse.Namespace, writes: bool) -> Problem:
     for path in (options.out, options.checkpoint):
         if path is not None and writes:
             check_writable(path)
-    model = load_model(options.file, options.quiet, lines_asked(options))
+    return bound_problem(options.file, options, lines_asked(options))
+
+
+def bound_problem(file: str, options: argparse.Namespace, lines: Mapping[str | int, str] | None = None) -> Problem:
+    """The program in `file` with its data, its warnings shown on stderr. `lines`: see `ppl.load`."""
+    model = load_model(file, lines)
     configure_jax(options.precision)
-    problem = model.bind(data_for(options.file, options.data))
-    show_notes(problem.diagnostics, model.sources, options.quiet)
+    with noted(model, options.quiet) as said:
+        problem = model.bind(data_for(file, options.data))
+        said[:] = problem.diagnostics
     return problem
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, cast
 
 from ppl.cli.console import UsageError, put, show_error, show_notes, tell
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
 _DATA_NAMES = (".csv", ".json", ".npz", ".nc")
 
 
-def load_model(file: str, quiet: bool, lines: Mapping[str | int, str] | None = None) -> Model:
-    """The program in `file` (``-``: standard input), its warnings shown on stderr. `lines`: see `ppl.load`.
+def load_model(file: str, lines: Mapping[str | int, str] | None = None) -> Model:
+    """The program in `file` (``-``: standard input). `lines`: see `ppl.load`.
 
     Raises UsageError if `file` cannot be read, PplError if the program is rejected.
     """
@@ -39,7 +40,6 @@ def load_model(file: str, quiet: bool, lines: Mapping[str | int, str] | None = N
         raise UsageError(f"cannot open {file}: {error.strerror or error}{_other_name(file)}") from error
     except UnicodeDecodeError as error:
         raise PplError([_not_utf8(file, error)]) from error
-    show_notes(model.diagnostics, model.sources, quiet)
     return model
 
 
@@ -69,13 +69,24 @@ def data_for(file: str, data: str | None) -> str | None:
     return data if data is not None or file == "-" else beside(file)
 
 
+@contextmanager
+def noted(model: Model, quiet: bool) -> Generator[list[Diagnostic]]:
+    """Shows the warnings on stderr that a program deserves with its data, which the body puts into the list; where it
+    fails, those without data."""
+    said = list(model.diagnostics)
+    try:
+        yield said
+    finally:
+        show_notes(said, model.sources, quiet)
+
+
 def check(options: argparse.Namespace) -> int:
     """All files are checked, whatever the first ones say; the worst outcome decides the exit code."""
     code = FINE
     for file in options.files:
         try:
-            model = load_model(file, options.quiet)
-            show_notes(model.said_by_defaults(), model.sources, options.quiet)
+            model = load_model(file)
+            show_notes((*model.diagnostics, *model.said_by_defaults()), model.sources, options.quiet)
         except PplError as error:
             show_error(error)
             code = max(code, REJECTED)
@@ -89,8 +100,9 @@ def check(options: argparse.Namespace) -> int:
 
 
 def explain(options: argparse.Namespace) -> int:
-    model = load_model(options.file, options.quiet, lines_asked(options))
-    report = model.explain(data_for(options.file, options.data), **budget_asked(options))
+    model = load_model(options.file, lines_asked(options))
+    with noted(model, options.quiet) as said:
+        report, said[:] = model.explained(data_for(options.file, options.data), **budget_asked(options))
     if options.json:
         put(json.dumps(report, indent=2, sort_keys=True, allow_nan=False) + "\n")
     else:
@@ -101,7 +113,9 @@ def explain(options: argparse.Namespace) -> int:
 
 
 def emit(options: argparse.Namespace) -> int:
-    source = load_model(options.file, options.quiet, lines_asked(options)).source_code
+    model = load_model(options.file, lines_asked(options))
+    show_notes(model.diagnostics, model.sources, options.quiet)
+    source = model.source_code
     if options.output in (None, "-"):
         put(source)
         return FINE

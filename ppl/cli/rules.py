@@ -101,7 +101,8 @@ RULES = {
     ),
     "PPL403": (
         "A branch that is unbounded at its own guard, such as `if x > 0 then log(x)`, breaks the boundary "
-        "term. What it reaches takes the score estimator, which is unbiased and noisier."
+        "term. What it reaches takes the score estimator, which is unbiased and noisier. Where the data keep the guard "
+        "from changing, as `paid + d > 0` with positive `paid` and d, the warning is withdrawn once they are bound."
     ),
     "PPL404": (
         "The inverse of a matrix jumps from one infinity to another where the determinant is zero, and there is no "

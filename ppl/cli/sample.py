@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ppl.cli.console import UsageError, put, show_notes
-from ppl.cli.infer import configure_jax
-from ppl.cli.inspect import data_for, load_model
+from ppl.cli.infer import bound_problem
 from ppl.cli.main import FINE
 from ppl.cli.output import check_writable, why
 
@@ -26,10 +25,7 @@ def sample(options: argparse.Namespace) -> int:
         if Path(options.out).suffix not in SUFFIXES:
             raise UsageError(f"cannot tell what to write to {options.out}: its name must end in {', '.join(SUFFIXES)}")
         check_writable(options.out)
-    model = load_model(options.file, options.quiet)
-    configure_jax(options.precision)
-    problem = model.bind(data_for(options.file, options.data))
-    show_notes(problem.diagnostics, model.sources, options.quiet)
+    problem = bound_problem(options.file, options)
     import jax
 
     from ppl.predict import notes_on, predict_prior

@@ -408,7 +408,8 @@ class Guard:
     With `levels` it is a function that jumps: its outcome is the floor of the value, and every integer is a boundary.
     With `outcomes`, their number, it is a discrete latent: `value` is an `Outcome`. A `pole` tells the sides of a place
     where a value is infinite (or has a cut), by the second argument of ``beside(x, guard)``. `where`: a condition on
-    data that is part of its decision: unless it holds, the guard is out of reach (None: no such condition).
+    data that is part of its decision: unless it holds, the guard is out of reach (None: no such condition). `steady`:
+    its outcome is the same for all latents and data, whatever other guards decide.
     """
 
     index: int
@@ -421,6 +422,7 @@ class Guard:
     outcomes: Expr | None = None
     pole: bool = False
     where: Expr | None = None
+    steady: bool = False
 
 
 @record

@@ -24,9 +24,11 @@ COMPARISONS = ("lt", "le", "gt", "ge", "eq", "ne")
 
 @dataclass
 class Extents:
-    """The extents of a program's variables, by name, at the end of `settle`."""
+    """The extents of a program's variables, by name, at the end of `settle`. Unless `conditional`, they hold on every
+    path: also where a jump is evaluated, at which guards have outcomes other than those of their values."""
 
     ctx: Context
+    conditional: bool = True
     known: dict[str, Extent] = field(default_factory=dict[str, Extent])
     literals: dict[ir.Expr, tuple[Literal, ...]] = field(default_factory=dict[ir.Expr, tuple[Literal, ...]])
     lengths: set[ir.Expr] = field(default_factory=set[ir.Expr])
@@ -247,7 +249,7 @@ class Extents:
 
     def conditions(self, mask: ir.Expr | None) -> tuple[Literal, ...]:
         """The guards and comparisons whose outcome a condition fixes, with the outcome."""
-        if mask is None or not mask.random:
+        if mask is None or not mask.random or not self.conditional:
             return ()
         if mask not in self.literals:
             out: list[Literal] = []

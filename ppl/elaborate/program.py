@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from ppl.core import ir
 from ppl.diagnostics import Diagnostics
-from ppl.elaborate import arrays, densities, discrete, functions, guide, poles, samplers, statements
+from ppl.elaborate import arrays, densities, discrete, functions, guide, poles, samplers, statements, steady
 from ppl.elaborate.context import Binding, Context, DataBinding, Facts, Local, SameSize
 from ppl.elaborate.limits import with_reports
 from ppl.elaborate.loops import reductions
@@ -82,7 +82,7 @@ def assembled(name: str, ctx: Context) -> ir.Program:
         tuple(ir.DataField(d.name, d.type, d.type == ir.INT and d.name in ctx.static, d.span) for d in ctx.data),
         tuple(ctx.sites.values()),
         tuple(ctx.arrays.values()),
-        tuple(ctx.guards),
+        tuple(ctx.guards) if ctx.sink.errors else steady.with_steady(ctx),
         tuple(ctx.kinks),
         with_reports(ctx, body),
         tuple(ctx.fixed),

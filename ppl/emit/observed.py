@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from ppl.core import ir
-from ppl.core.reads import expressions_of
+from ppl.core.reads import expressions_of, reached, sources_of
 from ppl.diagnostics import Span
 from ppl.emit.printer import Printer
 from ppl.emit.writer import tuple_text
+from ppl.regions.model import Regions
 
 
 def field_of(s: ir.Term) -> str | None:
@@ -65,6 +66,25 @@ def read_elsewhere(body: tuple[ir.Statement, ...], guards: Sequence[ir.Guard]) -
                 for x in (x for e in read for x in ir.walk(e) if isinstance(x, ir.DataRef)):
                     found.setdefault(x.name, s.span)
     return {k: v for k, v in found.items() if k in own}
+
+
+def settled_by(regions: Regions) -> dict[str, str]:
+    """The data fields that, as they are, keep guards from changing, each with one of these guards in words."""
+    sources: dict[str, list[ir.Expr]] = {}
+    for _, s in ir.blocks(regions.program.body):
+        for name, e in sources_of(s):
+            sources.setdefault(name, []).append(e)
+
+    def behind(x: ir.Expr) -> tuple[str, list[ir.Expr]] | None:
+        name = x.name if isinstance(x, ir.Var) else x.array if isinstance(x, ir.Cell) else ""
+        return (name, sources[name]) if name in sources else None
+
+    found: dict[str, str] = {}
+    for g in (i.guard for i in regions.guards if i.steady and not i.guard.steady):
+        for x in reached((g.value, *(() if g.mask is None else (g.mask,))), behind):
+            if isinstance(x, ir.DataRef):
+                found.setdefault(x.name, g.text)
+    return found
 
 
 _Reader = tuple[str | None, tuple[ir.Expr, ...]]

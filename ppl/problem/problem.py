@@ -38,6 +38,7 @@ _Tree = TypeVar("_Tree")
 
 class Problem(Replays):
     """A model with data. All methods that take arrays are pure, and can be jitted, differentiated and vmapped.
+    `diagnostics` holds the warnings and notes of the program with these data, which may retract some of the model's.
 
     Do not hand `log_density` to another library's variational inference: its gradient is that of plain automatic
     differentiation, biased wherever a guard moves. Samplers (HMC, NUTS, SMC) need the density alone and stay valid.

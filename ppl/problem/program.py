@@ -25,7 +25,7 @@ from ppl.bind.guide import in_words
 from ppl.core import ir
 from ppl.diagnostics import Diagnostic, PplError, Span
 from ppl.driver import Compiled
-from ppl.emit.observed import read_elsewhere
+from ppl.emit.observed import read_elsewhere, settled_by
 from ppl.language.budget import AUTO, Budget, check_budget
 from ppl.language.distributions import named
 from ppl.language.guides import PROGRAM
@@ -118,6 +118,7 @@ class BoundProgram:
             if isinstance(s, ir.Sample) and s.custom is not None and s.custom.name not in drawn_by
         )  # fmt: skip
         self.read_elsewhere = read_elsewhere(compiled.regions.body, program.guards)
+        self._settled_by = settled_by(compiled.regions)
         self.reports = tuple(sorted(s.name for s in compiled.regions.body if isinstance(s, ir.Report)))
 
     def observing(self, values: Mapping[str, ArrayLike]) -> Self:
@@ -140,6 +141,9 @@ class BoundProgram:
         if name in self.read_elsewhere:
             line = self.read_elsewhere[name].line
             raise ValueError(f"`{name}` is read in line {line} too, so its values have to be bound")
+        if name in self._settled_by:
+            text = self._settled_by[name]
+            raise ValueError(f"its values keep `{text}` from changing, so those of `{name}` have to be bound")
         old, new = np.asarray(self._first[name]), jnp.asarray(value)
         if new.shape != old.shape:
             raise ValueError(f"`{name}` has shape {new.shape}, expected {old.shape}")

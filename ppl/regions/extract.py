@@ -219,6 +219,11 @@ def decide(
         return replace(base, reason="its value changes only where other guards flip")
     if all(scope.site(s).noise for s in smooth):
         return replace(base, reason="it depends on noise alone, so no parameter moves it")
+    if all(scope.program.guards[m].steady for m in members):
+        return replace(base, reason="the supports of what it reads keep it from changing", steady=True)
+    if k in plan.learned.steady:
+        reason = "the supports of what it reads and the data at hand keep it from changing"
+        return replace(base, reason=reason, steady=True)
     normals = {i: f.normal for i, f in forms.items()}
     if not g.levels and continuity.is_continuous(scope, members, form.normal, normals):
         return replace(base, status="no-jump", reason="both branches agree where it is zero (proved)")

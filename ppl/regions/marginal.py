@@ -209,7 +209,7 @@ class _Analysis:
             return all(self.scope.independent(x, z) for x in t.leaves) and all(decided(k) for k in t.guards)
 
         def decided(k: int) -> bool:
-            if k in given or k in direct or self.scope.independent(ir.GuardRef(k), z):
+            if k in given or k in direct or self.infos[k].steady or self.scope.independent(ir.GuardRef(k), z):
                 return True
             for c in self.thresholds(k):
                 if self.same(c.latent, z):

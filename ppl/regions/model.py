@@ -208,6 +208,7 @@ class GuardInfo:
     boundaries: tuple[Boundary, ...] = ()
     asked: str = ""
     lines: tuple[str, ...] = ()
+    steady: bool = False  # its outcome is the same whatever the latents are
     edges: tuple[ir.Expr, ...] = ()  # data: a branch is unbounded at the boundary where one of them is zero
 
 
@@ -215,13 +216,15 @@ class GuardInfo:
 class Learned:
     """What only data say of guards. `shared`: those that no single line crosses, as the data make its slope zero, see
     `ppl.regions.vanishing`. `unbounded`: those with a branch that is unbounded at them, as the data are what makes it
-    so (`GuardInfo.edges`)."""
+    so (`GuardInfo.edges`). `steady`: those that the data and the supports of latents keep from changing, in every
+    iteration and in all that are one boundary with them."""
 
     shared: frozenset[int] = frozenset()
     unbounded: frozenset[int] = frozenset()
+    steady: frozenset[int] = frozenset()
 
-    def __bool__(self) -> bool:
-        return bool(self.shared or self.unbounded)
+    def __or__(self, other: Learned) -> Learned:
+        return Learned(self.shared | other.shared, self.unbounded | other.unbounded, self.steady | other.steady)
 
 
 @record

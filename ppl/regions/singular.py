@@ -16,7 +16,6 @@ from ppl.diagnostics import Span
 from ppl.language.distributions import named
 from ppl.regions import unbounded
 from ppl.regions.continuity import Side, expressions_of_value, root_of
-from ppl.regions.lines import latent_of
 from ppl.regions.numbers import EDGES
 from ppl.regions.scope import Scope
 from ppl.regions.witness import Boundary, Witness
@@ -32,7 +31,7 @@ def singular_at(
     boundary = Boundary(scope, value, members, guard.levels)
     look = unbounded.singular_at_level if guard.levels else unbounded.singular_at
     found, edges = look(scope, members, normal, normals)
-    if found is not None and not _beyond_reach(boundary, normal):
+    if found is not None:
         return found, ()
     roots = None if guard.levels else root_of(scope, normal)
     for number, on in enumerate((True, False)):
@@ -42,22 +41,6 @@ def singular_at(
         if by_numbers is not None:
             return by_numbers, ()
     return None, edges
-
-
-def _beyond_reach(boundary: Boundary, normal: poly.Poly) -> bool:
-    """Whether the supports of latents keep a guard away from its boundary, as points tell where it is affine in latents
-    whose supports end at numbers: what data or other latents decide, random numbers do not tell."""
-    affine = all(sum(k for _, k in m) <= 1 for m in normal) and not boundary.levels
-    return affine and all(_is_plain(boundary.scope, a) for a in poly.atoms(normal)) and not boundary.points[0]
-
-
-def _is_plain(scope: Scope, a: ir.Expr) -> bool:
-    latent = latent_of(scope, a) if isinstance(a, ir.Var) else None
-    if latent is None or scope.site(latent.site).joint:
-        return False
-    statements = (s for _, s in ir.blocks(scope.program.body) if isinstance(s, ir.Sample))
-    draws = [s for s in statements if s.site == latent.site]
-    return len(draws) == 1 and all(isinstance(x, ir.Lit) for x in _ends(draws[0]))
 
 
 def _ends(s: ir.Sample) -> Iterator[ir.Expr]:

@@ -12,13 +12,20 @@ from collections.abc import Mapping
 from ppl.core import ir, poly
 from ppl.regions.lines import by_outcomes, element
 from ppl.regions.mates import parts
-from ppl.regions.model import NOWHERE, Boundary, Regions
+from ppl.regions.model import NOWHERE, Boundary, GuardInfo, Regions
+from ppl.regions.score import SCORE
 
 
 def asks_data(regions: Regions, shapes: Mapping[str, tuple[int, ...]]) -> bool:
     """Whether values of data may say more of guards, `Learned`, at these shapes of sites. Most programs ask nothing."""
     boundaries = [b for i in regions.guards for b in i.boundaries if b.line != NOWHERE]
-    return any(i.edges for i in regions.guards) or any(slope_of(b) or 0 in shapes[b.line.site] for b in boundaries)
+    asked = any(i.edges or asks_outcome(i) for i in regions.guards)
+    return asked or any(slope_of(b) or 0 in shapes[b.line.site] for b in boundaries)
+
+
+def asks_outcome(info: GuardInfo) -> bool:
+    """Whether it matters that data may keep a guard from changing: it costs terms their boundaries, or may do so."""
+    return (info.status == SCORE or bool(info.edges)) and not info.guard.levels and info.guard.outcomes is None
 
 
 def slope_of(b: Boundary) -> tuple[tuple[ir.Expr, ...], ...]:

@@ -203,6 +203,22 @@ def test_data_that_say_more_of_guards_take_no_jax(tmp_path: Path, command: str) 
     assert "score, x1" in done.stdout if command == "explain" else f"{path}:3:11: warning[PPL403]" in done.stderr
 
 
+def test_warnings_are_those_of_the_program_with_its_data(pplc: Pplc, tmp_path: Path) -> None:
+    """`check` says what other data may bring; what binds says, once, what these bring."""
+    path, data = tmp_path / "claims.ppl", tmp_path / "claims.json"
+    path.write_text("data paid: real\nded ~ LogNormal(0, 1)\nfactor LogNormal_lpdf(paid + ded, 1, 1)\n")
+    assert pplc("check", path).err.count("PPL403") == pplc("emit", path).err.count("PPL403") == 1
+    assert pplc("explain", path).err.count("PPL403") == 1
+    for paid, count in ((1, 0), (-1, 1)):
+        data.write_text(json.dumps({"paid": paid}))
+        for command in (["explain", path], ["sample", path, "--draws", "2"]):
+            done = pplc(*command, "--data", data)
+            assert (done.code, done.err.count("PPL403")) == (0, count), command
+    data.write_text("{}")
+    done = pplc("sample", path, "--data", data)
+    assert (done.code, done.err.count("PPL403")) == (3, 1)
+
+
 SCRIPT = "import sys; from ppl.cli import main; sys.exit(main(sys.argv[1:]))"
 
 
