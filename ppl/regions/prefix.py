@@ -141,7 +141,7 @@ class _Analysis:
             case ir.LoopVar():
                 return False
             case ir.Var():
-                if not self.inside(e):
+                if not self.inside(e.name):
                     return True
                 if e.name not in self.seen:
                     definition = self.scope.definitions.get(e.name)
@@ -150,14 +150,15 @@ class _Analysis:
                     self.seen[e.name] = known and (mask is None or self.alike(mask))
                 return self.seen[e.name]
             case ir.Cell():
-                return not self.fills(e.array) and all(self.alike(i) for i in e.indices)
+                same = not self.fills(e.array) and not self.inside(e.array)  # inside: a vector that the loop carries on
+                return same and all(self.alike(i) for i in e.indices)
             case ir.GuardRef():
                 return self.is_cut(self.infos[e.index].representative)
             case _:
                 return all(self.alike(x) for x in ir.children(e))
 
-    def inside(self, v: ir.Var) -> bool:
-        return self.loop is not None and self.loop.id in self.scope.home.get(v.name, ())
+    def inside(self, name: str) -> bool:
+        return self.loop is not None and self.loop.id in self.scope.home.get(name, ())
 
     def fills(self, array: str) -> bool:
         """Whether the loop makes elements of an array."""

@@ -325,3 +325,20 @@ def test_explain_tells_of_long_loops() -> None:
     assert "sorted" not in model.explain(few)["guards"][0]["reason"]
     assert "sorted" not in program(SUMS["poisson"], WITHOUT).explain()["guards"][0]["reason"]
     assert "prefix" not in program(SUMS["poisson"], WITHOUT).source_code
+
+
+def test_state_that_is_a_vector_differs_between_iterations() -> None:
+    """`q[0]` of a carried vector was taken for the same in all of them, and the compiler stopped."""
+    model = ppl.compile(
+        "data r: real[9]\nrate ~ Beta(2, 2)\nq = [0.5, 0.5]\n"
+        "for t in 0..9 {\n    observe r[t] ~ Normal(q[0], 1)\n"
+        "    q = [if k == 0 then q[k] + rate * (r[t] - q[k]) else q[k] for k in 0..2]\n}"
+    )
+    assert not model._compiled.regions.sums
+    r = np.linspace(-1, 2, 9)
+    problem = model.bind({"r": r.tolist()})
+    q, wanted = 0.5, float(stats.beta.logpdf(0.3, 2, 2))
+    for x in r:
+        wanted += float(stats.norm.logpdf(x, q, 1))
+        q += 0.3 * (x - q)
+    assert float(problem.log_joint({"rate": jnp.asarray(0.3)})) == pytest.approx(wanted, rel=1e-5)
