@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -12,7 +13,7 @@ from ppl.bind.evaluate import Evaluator
 from ppl.bind.functions import Array
 from ppl.bind.walk import Walk
 from ppl.core import ir
-from ppl.core.show import show
+from ppl.core.show import renewed, show
 
 NEVER = np.iinfo(np.int64).max
 
@@ -109,5 +110,18 @@ def _twice(
     target = f"{name}[{', '.join(show(i) for i in s.indices)}]"
     message = f"`{target}`{place(ev.space, k)} fills `{name}[{element}]` a second time"
     findings.add(
-        "PPL306", message, s.span, s.indices, sizes=True, innocent=ev.types[name].dims, loops=ev.space.loops, key=target
-    )
+        "PPL306", message, s.span, s.indices, sizes=True, innocent=ev.types[name].dims, loops=ev.space.loops,
+        key=target, hint=_as_state(s, name, ev, findings),
+    )  # fmt: skip
+
+
+def _as_state(s: ir.Sample | ir.Fill, name: str, ev: Evaluator, findings: Findings) -> str | None:
+    """The way out where an element is assigned from the array itself: it is state, of which each value is a new one."""
+    if not isinstance(s, ir.Fill) or not any(isinstance(x, ir.Cell) and x.array == name for x in ir.walk(s.value)):
+        return None
+    written = findings.text(s.span)
+    value = written.partition("] = ")[2] or "..."
+    taken = {*re.findall(r"\w+", written), *(loop.var.name for loop in ev.space.loops)}
+    indices, sizes = [show(i) for i in s.indices], [show(n) for n in ev.types[name].dims]
+    anew = renewed(name, indices, sizes, value, taken)
+    return f"an array that changes is a variable: `{name} = [...]` in place of `var`, and each time `{anew}`"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
+
 from ppl.core.ir import Array, Cell, DataRef, Expr, GuardRef, Index, Lit, LoopVar, Op, Outcome, Select, Slice, Var
 
 _INFIX = {
@@ -47,6 +49,18 @@ def show(e: Expr, tight: int = 0) -> str:
             return f"({text})" if tight else text
         case Op():
             return _show_op(e, tight)
+
+
+def renewed(name: str, indices: Sequence[str], sizes: Sequence[str], value: str, taken: Collection[str]) -> str:
+    """The statement that gives the vector or matrix `name` anew, with `value` for the element at `indices`; its loop
+    variables have names that are not `taken`."""
+    free = [v for v in (*"kjilmn", *(f"k{i}" for i in range(len(taken) + len(indices)))) if v not in taken]
+    loops = free[: len(indices)]
+    which = " and ".join(f"{v} == {i}" for v, i in zip(loops, indices, strict=True))
+    text = f"if {which} then {value} else {name}[{', '.join(loops)}]"
+    for v, size in reversed(list(zip(loops, sizes, strict=True))):
+        text = f"[{text} for {v} in 0..{size}]"
+    return f"{name} = {text}"
 
 
 def _show_op(e: Op, tight: int) -> str:

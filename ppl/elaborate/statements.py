@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from ppl.core import ir
 from ppl.core.reads import expressions_of
+from ppl.core.show import renewed, show
 from ppl.diagnostics import Span, counted, did_you_mean
 from ppl.elaborate import arrays, densities, discrete, draws, expressions, limits, samplers, whiles
 from ppl.elaborate.context import (
@@ -141,7 +142,7 @@ def fill(ctx: Context, s: ast.Assign, value: ir.Expr, binding: Binding | None) -
         )  # fmt: skip
         return
     if not isinstance(binding, ArrayBinding):
-        ctx.error("PPL105", f"`{name}` is not a `var` array", s.target.span, f"declare it: `var {name}: real[n]`")
+        ctx.error("PPL105", f"`{name}` is not a `var` array", s.target.span, _instead_of_fill(ctx, s, binding))
         return
     indices = target_indices(ctx, s.target, binding)
     if indices is None or value is ERROR:
@@ -156,6 +157,16 @@ def fill(ctx: Context, s: ast.Assign, value: ir.Expr, binding: Binding | None) -
     ctx.block.append(ir.Fill(binding.name, indices, value, ctx.mask, s.span))
     if binding.type.base == "int":
         discrete.assigned(ctx, binding.name, indices, value, s.span)
+
+
+def _instead_of_fill(ctx: Context, s: ast.Assign, binding: Binding) -> str:
+    """What to write for an assigned element of what is no `var` array: of a variable, all of its elements anew."""
+    name, nodes = s.target.name, s.target.indices
+    dims = binding.value.type.dims if isinstance(binding, Local) and binding.value is not ERROR else ()
+    if len(dims) != len(nodes) or any(isinstance(i, ast.Range) for i in nodes):
+        return f"declare it: `var {name}: real[n]`"
+    sizes = [show(n) for n in dims]
+    return f"write `{renewed(name, [ctx.text(i.span) for i in nodes], sizes, ctx.text(s.value.span), ctx.env)}`"
 
 
 def target_indices(ctx: Context, target: ast.Target, binding: ArrayBinding) -> tuple[ir.Expr, ...] | None:

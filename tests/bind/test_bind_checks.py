@@ -181,6 +181,11 @@ BAD = {
         WALK + "for t in 0..n { z[t // 2] ~ Normal(0, 1) }", {"n": 4},
         "PPL306", "`z[t // 2]` at t = 1 fills `z[0]` a second time", 3, False,
     ),
+    "filled twice, from itself": (
+        "data c: int[3]\nrate ~ Beta(2, 2)\nvar q: real[2]\nfor j in 0..2 { q[j] = 0.5 }\n"
+        "for k in 0..3 { q[c[k]] = q[c[k]] + rate * (1 - q[c[k]]) }\nobserve 1 ~ Normal(q[0], 1)", {"c": [0, 1, 1]},
+        "PPL306", "fills `q[0]` a second time", 5, True,
+    ),
     "filled twice because of data": (
         "data n: int\ndata g: int[n]\nvar z: real[5]\nfor i in 0..n { z[g[i]] ~ Normal(0, 1) }", {"g": [4, 1, 4]},
         "PPL306", "at i = 2 fills `z[4]` a second time", 4, True,
@@ -501,3 +506,15 @@ def test_elements_that_nested_loops_draw_or_assign() -> None:
         "if c > t { z[t, u] ~ Bernoulli(0.4) } else { z[t, u] = u }\nif z[t, u] == 1 { factor c }\n} }\n"
     )
     assert ppl.compile(source).bind().sites
+
+
+def test_the_hint_for_an_element_of_state_is_the_way_out() -> None:
+    before = "data c: int[3]\nrate ~ Beta(2, 2)\nq = [0.5, 0.5]\nm = [[0, 0, 0.0], [0, 0, 0.0]]\nfor k in 0..3 {\n"
+    after = "\n}\nobserve 1 ~ Normal(q[0] + m[1, 2], 1)"
+    for update in ("q[c[k]] = q[c[k]] + rate * (1 - q[c[k]])", "m[c[k], k] = m[0, k] + rate"):
+        with pytest.raises(ppl.PplError) as caught:
+            ppl.compile(before + update + after)
+        (found,) = caught.value.diagnostics
+        assert found.code == "PPL105" and found.hint is not None
+        written = found.hint.removeprefix("write `").removesuffix("`")
+        ppl.compile(before + written + after).bind({"c": [0, 1, 1]})
