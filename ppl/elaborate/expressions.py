@@ -8,7 +8,7 @@ from ppl.core import ir, poly
 from ppl.core.rewrite import rebuild
 from ppl.core.show import show
 from ppl.diagnostics import Span
-from ppl.elaborate import arrays, calls, sides, signs
+from ppl.elaborate import arrays, calls, logits, sides, signs
 from ppl.elaborate.context import (
     ERROR,
     ArrayBinding,
@@ -154,7 +154,7 @@ def arithmetic(ctx: Context, op: str, a: ir.Expr, b: ir.Expr, a_span: Span, b_sp
     out = ir.Op(ARITHMETIC[op], (a, b), ir.Type(base, dims), random, span)
     if op in ("//", "%") and random:
         ctx.decided(out, span)
-    return sides.sided(ctx, out)
+    return sides.sided(ctx, logits.of_quotient(ctx, out) or out)
 
 
 def floored(ctx: Context, op: str, a: ir.Expr, b: ir.Expr, b_span: Span, span: Span) -> ir.Expr:

@@ -1,5 +1,5 @@
-"""Probabilities by their log odds: ``Bernoulli(inv_logit(x))`` and ``log(1 - inv_logit(x))`` lose all digits where the
-probability rounds to 0 or 1 (in single precision from x = 17 on), their forms in x do not."""
+"""Probabilities by their log odds, however they are written: ``Bernoulli(inv_logit(x))`` and ``log(1 - inv_logit(x))``
+lose all digits where the probability rounds to 0 or 1 (in single precision from x = 17 on), their forms in x do not."""
 
 from __future__ import annotations
 
@@ -30,6 +30,33 @@ def of_function(ctx: Context, e: ir.Op) -> ir.Op:
     return replace(e, op="log_inv_logit", args=(logit if e.op == "log" else _minus(logit),))
 
 
+def of_quotient(ctx: Context, e: ir.Op) -> ir.Op | None:
+    """``inv_logit`` for ``1 / (1 + exp(-x))`` and ``exp(x) / (1 + exp(x))``, whose derivatives as they are written are
+    0, or no numbers, where the exponential or its square overflows; else None."""
+    if e.op != "div" or not e.random:
+        return None
+    above, below = (_meaning(ctx, x) for x in e.args)
+    if not isinstance(below, ir.Op) or below.op != "add":
+        return None
+    for one, power in (below.args, reversed(below.args)):
+        power = _meaning(ctx, power)
+        if not _is_one(one) or not isinstance(power, ir.Op) or power.op != "exp" or power.type != e.type:
+            continue
+        if _is_one(above):
+            return replace(e, op="inv_logit", args=(_minus(power.args[0]),))
+        if isinstance(above, ir.Op) and above.op == "exp" and above.args == power.args:
+            return replace(e, op="inv_logit", args=power.args)
+    return None
+
+
+def _meaning(ctx: Context, e: ir.Expr) -> ir.Expr:
+    return ctx.definitions.get(e.name, e) if isinstance(e, ir.Var) else e
+
+
+def _is_one(e: ir.Expr) -> bool:
+    return isinstance(e, ir.Lit) and e.value == 1
+
+
 def log_odds(ctx: Context, p: ir.Expr, steps: int = MOST_STEPS) -> ir.Expr | None:
     """The x of a probability that is ``inv_logit(x)``, through variables, complements and branches; else None."""
     match p:
@@ -50,4 +77,6 @@ def log_odds(ctx: Context, p: ir.Expr, steps: int = MOST_STEPS) -> ir.Expr | Non
 
 
 def _minus(x: ir.Expr) -> ir.Expr:
+    if isinstance(x, ir.Op) and x.op == "neg":
+        return x.args[0]
     return ir.Op("neg", (x,), x.type.with_base("real"), x.random)

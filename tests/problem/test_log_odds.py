@@ -28,6 +28,26 @@ def test_log_odds_in_single_precision(form: str) -> None:
     assert float(found) == pytest.approx(expected, rel=1e-5)
 
 
+@pytest.mark.parametrize(
+    "written",
+    ["1 / (1 + exp(-x))", "1.0 / (exp(-x) + 1)", "1 - 1 / (1 + exp(x))", "exp(x) / (1 + exp(x))", "1 / d"],
+)
+def test_logistic_functions_written_out(written: str) -> None:
+    """Their logarithm has the derivative 1 far below 0, where it was 0 or no number, and their value is 1 far above."""
+    with jax.enable_x64(False):
+        text = f"x ~ Uniform(-100, 100)\nd = 1 + exp(-x)\np = {written}\nfactor log(p)"
+        problem = ppl.compile(text).bind()
+        slope = jax.grad(lambda x: problem.log_joint({"x": x}))(jnp.asarray(-60.0))
+        top = problem.log_joint({"x": jnp.asarray(95.0)}) + jnp.log(200.0)
+    assert float(slope) == pytest.approx(1.0)
+    assert float(top) == pytest.approx(0.0, abs=1e-5)
+
+
+def test_quotients_that_are_no_logistic_function_stay() -> None:
+    others = "1 / (2 + exp(-x)) + exp(2 * x) / (1 + exp(x)) + 2 / (1 + exp(x)) + 1 / (1 - exp(x - 9))"
+    assert "inv_logit" not in ppl.compile(f"x ~ Normal(0, 1)\nfactor {others}").source_code
+
+
 def test_messages_say_what_the_program_says() -> None:
     model = ppl.compile(
         "data y: int\nx ~ Normal(0, 1)\nk ~ Bernoulli(inv_logit(x))\nobserve y ~ Bernoulli(inv_logit(x))\n"
