@@ -164,4 +164,3 @@ def flat(x: Number) -> list[float]:
     """The numbers of a value and of its elements."""
     items = items_of(x)
     return [float(x)] if items is None else [v for item in items for v in flat(item)]
-
