@@ -43,8 +43,13 @@ class Unknown(Exception):
 
 def _divide(a: float, b: float) -> float:
     if abs(b) < SNAP:
-        return math.nan if a == 0 or math.isnan(a) else math.copysign(math.inf, a) * math.copysign(1.0, b)
+        return math.nan if math.isnan(a) else math.copysign(math.inf, a) * math.copysign(1.0, b)
     return a / b
+
+
+def _multiply(a: float, b: float) -> float:
+    out = a * b
+    return out if out == out or not (a == 0 or b == 0) else math.inf  # 0 times what is infinite is no number either
 
 
 def _power(a: float, b: float) -> float:
@@ -71,7 +76,7 @@ ONE: Mapping[str, Callable[[float], Number]] = MappingProxyType({
     "over_zero": lambda x: _divide(x, 0.0),
 })  # fmt: skip
 TWO: Mapping[str, Callable[[Any, Any], Number]] = MappingProxyType({
-    "add": add, "sub": lambda a, b: add(a, -b), "mul": lambda a, b: a * b, "div": _divide, "pow": _power,
+    "add": add, "sub": lambda a, b: add(a, -b), "mul": _multiply, "div": _divide, "pow": _power,
     "max": max, "min": min, "hypot": math.hypot, "atan2": math.atan2, "log_sum_exp": _log_sum,
     "mod": lambda a, b: a % b, "floordiv": lambda a, b: a // b,
     "log_diff_exp": lambda a, b: a + math.log(-math.expm1(b - a)) if b - a < -SNAP else -math.inf,

@@ -27,7 +27,7 @@ OFF = 0.0613  # places are next to round numbers, which guards may be zero at
 MOST_PLACES = 20  # where a latent is looked at, on either side of its middle, up to 10^10 away from it
 CLOSER = (1e-2, 1e-4)  # parts of the way into a side
 ROUNDING = 1e-9  # what a value changes by without a reason, relative to it
-SLOW, SLOWER = 0.8, 0.5  # by how much less a value with a limit changes then; where it is infinite on the boundary
+SLOW = 0.8  # by how much less a value with a limit changes then
 LEVELS, MOST_LEVEL = 8, 1000  # besides those of points, the nearest to zero, that are looked at; of absolute values
 DRAWS, GOALS = 100, 10  # for a branch, from one point, at most; that there are steps for, at least
 
@@ -89,9 +89,10 @@ class Witness:
 
 
 def _grows(a: float, b: float, c: float, there: float) -> bool:
-    """Whether numbers on the way to a boundary have no limit, as far as they tell, and what is computed there does."""
-    slow = SLOWER if abs(there) == math.inf else SLOW
-    return abs(c) == math.inf or abs(c - b) > max(slow * abs(b - a), ROUNDING * (abs(a) + abs(c)))
+    """Whether numbers on the way to a boundary have no limit, as far as they tell, or what is computed there is no
+    number, as ``x * log(x)`` at 0."""
+    still = max(SLOW * abs(b - a), ROUNDING * (abs(a) + abs(c)))
+    return abs(c) == math.inf or abs(there) == math.inf or abs(c - b) > still
 
 
 def _reaches(a: float, b: float, c: float, limit: float) -> bool:

@@ -220,6 +220,8 @@ ELSEWHERE |= {
     "observe 0.3 ~ Normal(z, 1)",
     "a truncation without width": "if x > 0.2 { z ~ Normal(0, 1) in (0.2 - x, x - 0.2) } else { z = 0.3 }\n"
     "observe 0.3 ~ Normal(z, 1)",
+    "no number at a level": "y ~ Normal(0, 1)\nif y > 0.9 { factor -0.1 } else if floor(x) == 1 "
+    "{ factor 0.4 * (x - 1) * log(x - 1) } else { factor 0.3 }",
     "on both sides": "factor if x > 0.2 then log(x - 0.2) else log(0.2 - x)",
 }  # fmt: skip
 BOUNDED = {
