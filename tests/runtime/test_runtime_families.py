@@ -27,6 +27,7 @@ CASES: Mapping[str, tuple[NDArray[Any], list[tuple[Any, ...]]]] = {
     "Poisson": (RNG.poisson(1e4, size=50), [(1.003e4,), (9e3,), (20.0,)]),
     "Bernoulli": (RNG.binomial(1, 0.3, size=50), [(0.31,), (1e-6,), (0.999,)]),
     "BernoulliLogit": (RNG.binomial(1, 0.3, size=50), [(-0.7,), (20.0,)]),
+    "Bernoulli (log odds)": (RNG.binomial(1, 0.3, size=50), [(-0.7,), (20.0,)]),
     "Binomial": (RNG.binomial(1000, 0.3, size=50), [(1000, 0.301), (1000, 0.9)]),
     "Geometric": (RNG.geometric(0.2, size=50) - 1, [(0.21,), (0.9,)]),
 }
