@@ -63,12 +63,19 @@ class _Found:
 
 def _search(scope: Scope, start: Key, members: frozenset[int]) -> tuple[dict[Key, Cells], dict[Key, _Found]]:
     """The iterations with the elements they read that the outcome changes, followed until nothing new turns up."""
+    own = {
+        s.site for _, s in ir.blocks(scope.program.body)
+        if isinstance(s, ir.Sample) and isinstance(s.outcome, ir.GuardRef) and s.outcome.index in members
+    }  # fmt: skip
     reads: dict[Key, Cells] = {start: {}}
     found: dict[Key, _Found] = {}
     queue = [start]
     while queue:
         key = queue.pop()
         found[key] = _touched(scope, key, reads[key], members if key == start else frozenset())
+        # What others assign from it may be assigned elsewhere too, and where, or whether, an iteration takes place.
+        if any(key != start or element.array not in own for element, _ in found[key].fills):
+            raise _Far
         for element, _ in found[key].fills:
             for reader, indices in _readers(scope, element):
                 cells = reads.setdefault(reader, {}).setdefault(element, {})
@@ -165,6 +172,8 @@ def _touched(scope: Scope, key: Key, cells: Cells, members: frozenset[int]) -> _
         tainted.update(c.final.name for c in s.collects if depends(c.element))
 
     own = scope.loops[nest[-1]]
+    if any(isinstance(s, ir.Loop) and (s.carries or s.reductions or s.collects) for s in own.body):
+        raise _Far  # what these hand on would have to be looked up by the iteration
     block(own.body, True)
     live = scope.live
     handed_on = [c.out for c in own.carries if c.entry.name in live or c.final.name in live]

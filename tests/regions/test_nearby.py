@@ -28,14 +28,6 @@ FEW = {
         "s[0] ~ Bernoulli(0.4)\nfor t in 1..n { s[t] ~ Bernoulli(if s[t - 1] == 1 then w else 0.3) }\n"
         "for t in 1..n - 1 { observe y[t] ~ Normal(s[t + 1] - s[t - 1], 1) }\nobserve 1 ~ Normal(s[0], 1)", 4,
     ),
-    "in a loop in the loop": (
-        f"for t in 1..n {{ {CHAIN}; m = 0\n"
-        " for k in 0..2 { m = m + k * s[t - 1]; observe y[k] ~ Normal(m, 1) } }", 2,
-    ),
-    "through an array": (
-        "var x: real[n]\nfor t in 0..n {\n s[t] ~ Bernoulli(w); x[t] = w * s[t]\n"
-        " observe y[t] ~ Normal(if t > 0 then x[t - 1] else 0, 1) }", 2,
-    ),
     "on a grid": (
         "var g: int[n, 3]\nfor a in 0..n { for b in 0..3 {\n"
         " up = if a > 0 then g[a - 1, b] else 0\n left = if b > 0 then g[a, b - 1] else 0\n"
@@ -58,6 +50,23 @@ MANY = {
     "a latent that comes and goes": (
         "var z: real[n]\nfor t in 0..n { s[t] ~ Bernoulli(w); p = if t > 0 then s[t - 1] else 1\n"
         " if p == 1 { z[t] ~ Normal(w, 1) } else { z[t] = 0.3 }\n observe y[t] ~ Normal(z[t], 1) }"
+    ),
+    "state of a loop in the loop": (
+        f"for t in 1..n {{ {CHAIN}; m = 0\n for k in 0..2 {{ m = m + k * s[t - 1]; observe y[k] ~ Normal(m, 1) }} }}"
+    ),
+    "through an array": (
+        "var x: real[n]\nfor t in 0..n {\n s[t] ~ Bernoulli(w); x[t] = w * s[t]\n"
+        " observe y[t] ~ Normal(if t > 0 then x[t - 1] else 0, 1) }"
+    ),
+    # The iteration that would assign x[4] does not take place, and x[0] is assigned elsewhere.
+    "through an array that others assign too": (
+        "var x: real[n + 1]\nx[n] = 3 * w\n"
+        "for t in 0..n {\n s[t] ~ Bernoulli(w); x[t] = (if t > 0 then s[t - 1] else 0.4) }\n"
+        "for i in 0..n + 1 { observe 0.5 ~ Normal(x[i], 0.5) }"
+    ),
+    "what a loop before the reader sums": (
+        "s[0] ~ Bernoulli(0.4)\nfor t in 1..n { s[t] ~ Bernoulli(if s[t - 1] == 1 then w else 0.3) }\n"
+        "for i in 1..n {\n r = 0.0\n for k in 0..2 { r = r + y[i] * w * k }\n observe y[i] ~ Normal(s[i - 1] + r, 1) }"
     ),
     "one loop inside the other": (
         "var g: int[n, 3]\nfor a in 0..n {\n for b in 0..3 { g[a, b] ~ Bernoulli(w) }\n"
