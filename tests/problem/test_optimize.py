@@ -145,22 +145,6 @@ for t in 1..4 {
     if seen[t] { observe y[t] ~ Normal(m + s[t], 1) }
 }
 """
-ARRAYS = """
-data y: real[4] = [0.3, 1.4, -0.6, 0.5]
-w ~ Beta(3, 2)
-var k: int[4]
-var r: int[4]
-var x: real[4]
-var z: real[4]
-for t in 0..4 {
-    k[t] ~ Categorical(if t == 0 then [0.3, 0.3, 0.4] else if k[t - 1] == 2 then [w, 0.9 - w, 0.1] else [0.2, 0.2, 0.6])
-    r[t] ~ Bernoulli(if t > 1 then 0.2 + 0.6 * w * r[t - 2] else 0.1 + 0.2 * k[t])
-    x[t] = w * k[t] - (if t > 0 then r[t - 1] else 0)
-    before = if t > 0 then x[t - 1] else 0
-    z[t] ~ Normal(before, 1 + r[t])
-    observe y[t] ~ Normal(if z[t] > 0.2 then k[t] else before, 0.8)
-}
-"""
 GRID = """
 data n: int[3] = [2, 3, 1]
 data y: real[3, 3] = [[0.3, 1.4, 0], [0.1, -0.7, 0.4], [0.2, 0, 0]]
@@ -182,7 +166,7 @@ PROGRAMS = {
     "sorted": (LONG,),
     "split": (ALIVE, THERMOSTAT),
     "modes": (THERMOSTAT, SWITCH, COUNTER),
-    "nearby": (TWO_LOOPS, ARRAYS, GRID),
+    "nearby": (TWO_LOOPS, GRID),
     "windows": (CHAIN, SWITCH),
 }
 CASES = [(name, k) for name, programs in PROGRAMS.items() for k in range(len(programs))]
