@@ -11,6 +11,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ppl.runtime import threefry
+
 START, STEPS, COMPARE, DRAWS, SEARCH, MEASURE = range(6)  # what is folded into the seed's key
 COMPARED = 4  # blocks of draws behind a comparison of ELBOs
 
@@ -56,4 +58,4 @@ def any_keys(*shape: int) -> jax.Array:
 
 def lane_keys(key: jax.Array, step: Any, lanes: int) -> jax.Array:
     """The keys of one step's, or one block's, lanes."""
-    return jax.random.split(jax.random.fold_in(key, step), lanes)
+    return threefry.split(threefry.fold_in(key, step), lanes)

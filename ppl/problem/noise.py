@@ -22,6 +22,8 @@ from jax import Array, lax
 from jax.typing import DTypeLike
 from numpy.typing import NDArray
 
+from ppl.runtime import threefry
+
 NOISE = ("antithetic", "independent", "qmc")
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -40,25 +42,22 @@ def normals(key: Array, n: int, shapes: Shapes, dtype: DTypeLike, how: str) -> d
 def shared(key: Array, dtype: DTypeLike) -> Array:
     """A uniform number strictly inside (0, 1), for all draws of a key."""
     cell = 0.5 * float(jnp.finfo(dtype).eps)
-    return jax.random.uniform(jax.random.fold_in(key, 0x0FF5E7), (), dtype) + jnp.asarray(cell, dtype)
+    return threefry.uniform(threefry.fold_in(key, 0x0FF5E7), dtype) + jnp.asarray(cell, dtype)
 
 
 def _flat(key: Array, n: int, size: int, dtype: DTypeLike, how: str) -> Array:
     match how:
         case "antithetic":
-            half = jax.random.normal(key, (n - n // 2, size), dtype)
-            return jnp.concatenate([half, -half[: n // 2]])
+            return threefry.mirrored(key, (n - n // 2, size), dtype).reshape(-1, size)[:n]
         case "qmc":
             few = min(size, MOST_SOBOL)
-            k_few, k_rest = jax.random.split(key)
+            k_few, k_rest = threefry.split(key, 2)
             even = _normal(2.0 * _shifted(k_few, sobol(n, few), dtype) - 1.0)  # exact, as the digits end earlier
             if few == size:
                 return even
-            return jnp.concatenate([even, jax.random.normal(k_rest, (n, size - few), dtype)], axis=1)
+            return jnp.concatenate([even, threefry.normal(k_rest, (n, size - few), dtype)], axis=1)
         case _:
-            low = jnp.nextafter(jnp.asarray(-1.0, dtype), jnp.asarray(0.0, dtype))
-            u = jax.random.uniform(key, (n, size), dtype, low, jnp.asarray(1.0, dtype))
-            return _normal(u)  # as jax.random.normal
+            return threefry.normal(key, (n, size), dtype)
 
 
 def _normal(u: Array) -> Array:
@@ -77,7 +76,7 @@ def _shifted(key: Array, points: NDArray[np.uint32], dtype: DTypeLike) -> Array:
     Numbers lie in the middle of cells so wide that neither the first nor the last rounds to 0 or 1.
     """
     size = points.shape[1]
-    k_shift, k_low = jax.random.split(key)
+    k_shift, k_low = threefry.split(key, 2)
     digits = jnp.asarray(points) ^ jax.random.bits(k_shift, (size,), jnp.uint32)
     if jnp.finfo(dtype).nmant < 52:
         kept = jnp.finfo(dtype).nmant

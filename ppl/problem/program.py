@@ -37,7 +37,7 @@ from ppl.problem.guides import Guide, Latents, MeanField, Params
 from ppl.problem.noise import normals
 from ppl.problem.records import Guard, Site
 from ppl.regions.model import BatchLoop
-from ppl.runtime import blocks, prefix
+from ppl.runtime import blocks, prefix, threefry
 from ppl.runtime.empty import wrap
 from ppl.runtime.point import Point
 from ppl.runtime.subsets import CHANCE, chances
@@ -223,14 +223,14 @@ class BoundProgram:
 
         Noise of the program that is drawn from its distribution itself is independent whatever `noise` is.
         """
-        k_normal, k_drawn, k_chance = jax.random.split(key, 3)
+        k_normal, k_drawn, k_chance = threefry.split(key, 3)
         behind = family.noise()
         read = {k: shape for k, shape in self._normal_noise.items() if k not in unread}
         normal_draws = normals(k_normal, n, {**behind, **read}, dtype, noise)
         eps = {k: normal_draws[k] for k in behind}
         none = {k: jnp.zeros((n, *shape), dtype) for k, shape in self._normal_noise.items() if k in unread}
         own = {**{k: normal_draws[k] for k in read}, **none}
-        drawn = jax.vmap(lambda k: self._code.noise(k, data, self.sizes, dtype))(jax.random.split(k_drawn, n))
+        drawn = jax.vmap(lambda k: self._code.noise(k, data, self.sizes, dtype))(threefry.split(k_drawn, n))
         if getattr(self._code, "SUBSETS", False):
             drawn[CHANCE] = chances(k_chance, n, dtype)
         return eps, {**drawn, **own}
