@@ -213,7 +213,7 @@ def ndtr(e: Array) -> Array:
     XLA computes cheap operations again wherever their result is read, and the end of Phi is cheap: a polynomial, for
     every draw. It does not do so with what it counts as expensive, so two functions that cancel are put behind it.
     """
-    return jnp.expm1(jnp.log1p(special.ndtr(e)))
+    return jnp.exp(jnp.log(special.ndtr(e)))
 
 
 @ndtr.defjvp
@@ -222,14 +222,28 @@ def _(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
     return ndtr(e), moved * jnp.exp(normal(e, 0.0, 1.0))
 
 
+@jax.custom_jvp
+def sides(e: Array) -> tuple[Array, Array]:
+    """``Phi(e), Phi(-e)``, both precise where they are small, for the price of one."""
+    small = ndtr(-jnp.abs(e))
+    return jnp.where(e > 0, 1.0 - small, small), jnp.where(e > 0, small, 1.0 - small)
+
+
+@sides.defjvp
+def _(primals: tuple[Array], tangents: tuple[Array]) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
+    (e,), (moved,) = primals, tangents
+    change = moved * jnp.exp(normal(e, 0.0, 1.0))
+    return sides(e), (change, -change)
+
+
 def outcomes(z: Variable, thresholds: Sequence[Threshold]) -> list[tuple[Array, tuple[Array, ...]]]:
     """Every combination of outcomes of guards on one variable that has a probability: (probability, outcomes)."""
     at, rising = zip(*(place(slope, rest) for slope, rest in thresholds), strict=True)
     d = [weighted(z.standard(t), z.at.boundaries) for t in at]
     if len(d) == 1:
         (up,) = rising
-        e = jnp.where(up, -d[0], d[0])
-        return [(ndtr(e), (jnp.asarray(True),)), (ndtr(-e), (jnp.asarray(False),))]
+        on, off = sides(jnp.where(up, -d[0], d[0]))
+        return [(on, (jnp.asarray(True),)), (off, (jnp.asarray(False),))]
     if all(isinstance(t, int | float) and np.isfinite(t) for t in at):
         return _known(at, rising, d)
     places: Any = at  # the order is known at run time only
