@@ -207,25 +207,14 @@ def binomial(n: int, p: Array, q: Array) -> Callable[[Array], Array]:
 
 
 @jax.custom_jvp
-def ndtr(e: Array) -> Array:
-    """``Phi(e)``, in a form that XLA computes once where it is the same for all draws.
+def sides(e: Array) -> tuple[Array, Array]:
+    """``Phi(e), Phi(-e)``, both precise where they are small, in a form that XLA computes once where it is the same
+    for all draws.
 
     XLA computes cheap operations again wherever their result is read, and the end of Phi is cheap: a polynomial, for
     every draw. It does not do so with what it counts as expensive, so two functions that cancel are put behind it.
     """
-    return jnp.exp(jnp.log(special.ndtr(e)))
-
-
-@ndtr.defjvp
-def _(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
-    (e,), (moved,) = primals, tangents
-    return ndtr(e), moved * jnp.exp(normal(e, 0.0, 1.0))
-
-
-@jax.custom_jvp
-def sides(e: Array) -> tuple[Array, Array]:
-    """``Phi(e), Phi(-e)``, both precise where they are small, for the price of one."""
-    small = ndtr(-jnp.abs(e))
+    small = jnp.exp(jnp.log(special.ndtr(-jnp.abs(e))))
     return jnp.where(e > 0, 1.0 - small, small), jnp.where(e > 0, small, 1.0 - small)
 
 
@@ -245,37 +234,28 @@ def outcomes(z: Variable, thresholds: Sequence[Threshold]) -> list[tuple[Array, 
         on, off = sides(jnp.where(up, -d[0], d[0]))
         return [(on, (jnp.asarray(True),)), (off, (jnp.asarray(False),))]
     if all(isinstance(t, int | float) and np.isfinite(t) for t in at):
-        return _known(at, rising, d)
-    places: Any = at  # the order is known at run time only
-    # Of equal thresholds the first comes first.
-    ranks = [
-        sum(places[j] <= places[k] if j < k else places[j] < places[k] for j in range(len(at)) if j != k)
-        for k in range(len(at))
-    ]
-    edges = jnp.sort(jnp.stack(d))
-    ends = jnp.full((1,), jnp.inf, edges.dtype)
-    lower, upper = jnp.concatenate([-ends, edges]), jnp.concatenate([edges, ends])
+        order = sorted(range(len(at)), key=lambda k: at[k])
+        ranks: Sequence[ArrayLike] = [order.index(k) for k in range(len(at))]
+        edges = [d[k] for k in order]
+    else:
+        places: Any = at  # the order is known at run time only
+        # Of equal thresholds the first comes first.
+        ranks = [
+            sum(places[j] <= places[k] if j < k else places[j] < places[k] for j in range(len(at)) if j != k)
+            for k in range(len(at))
+        ]
+        edges = list(jnp.sort(jnp.stack(d)))
     return [
-        (between(lower[j], upper[j]), tuple(jnp.asarray((j > r) == up) for r, up in zip(ranks, rising, strict=True)))
-        for j in range(len(at) + 1)
+        (p, tuple(jnp.asarray((j > r) == up) for r, up in zip(ranks, rising, strict=True)))
+        for j, p in enumerate(intervals(edges))
     ]
 
 
-def _known(at: Sequence[Any], rising: Sequence[ArrayLike], d: Sequence[Array]) -> list[tuple[Array, tuple[Array, ...]]]:
-    """As `outcomes`, of thresholds that are numbers. `d` is what `Variable.standard` gives of each."""
-    order = sorted(range(len(at)), key=lambda k: at[k])
-    ends = [order[0], *order, order[-1]]
-    found: list[tuple[Array, tuple[Array, ...]]] = []
-    for j in range(len(at) + 1):
-        below, above = ends[j], ends[j + 1]
-        if j == 0:
-            p = ndtr(d[above])
-        elif j == len(at):
-            p = ndtr(-d[below])
-        else:
-            p = between(d[below], d[above])
-        found.append((p, tuple(jnp.asarray((j > order.index(k)) == up) for k, up in enumerate(rising))))
-    return found
+def intervals(edges: Sequence[Array]) -> list[Array]:
+    """The probabilities of the intervals between increasing `edges` under Phi, without loss in either tail."""
+    below, above = zip(*(sides(e) for e in edges), strict=True)
+    inner = [jnp.where(edges[j] > 0, above[j] - above[j + 1], below[j + 1] - below[j]) for j in range(len(edges) - 1)]
+    return [below[0], *inner, above[-1]]
 
 
 def weighted(d: Array, weight: ArrayLike | None) -> Array:
@@ -300,13 +280,6 @@ def place(slope: ArrayLike, rest: ArrayLike) -> tuple[ArrayLike, ArrayLike]:
     t = -jnp.asarray(rest) / jnp.where(flat, 1.0, slope)
     t = jnp.where(flat, jnp.where(jnp.asarray(rest) > 0, -never, never), t)
     return jnp.where(jnp.isnan(t), never, t), up
-
-
-def between(lower: Array, upper: Array) -> Array:
-    """``Phi(upper) - Phi(lower)`` without loss in either tail."""
-    right = lower > 0
-    a, b = jnp.where(right, -upper, lower), jnp.where(right, -lower, upper)
-    return ndtr(b) - ndtr(a)
 
 
 def without(terms: tuple[str, ...], integrated: frozenset[str]) -> tuple[str, ...]:
