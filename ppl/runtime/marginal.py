@@ -207,6 +207,18 @@ def binomial(n: int, p: Array, q: Array) -> Callable[[Array], Array]:
 
 
 @jax.custom_jvp
+def ndtr(e: Array) -> Array:
+    """``Phi(e)``, with its density for a derivative: that of jax.scipy is put together of three branches."""
+    return special.ndtr(e)
+
+
+@ndtr.defjvp
+def _(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
+    (e,), (moved,) = primals, tangents
+    return ndtr(e), moved * jnp.exp(normal(e, 0.0, 1.0))
+
+
+@jax.custom_jvp
 def sides(e: Array) -> tuple[Array, Array]:
     """``Phi(e), Phi(-e)``, both precise where they are small, in a form that XLA computes once where it is the same
     for all draws.

@@ -38,7 +38,7 @@ from numpy.typing import NDArray
 from ppl.runtime.control import Guard
 from ppl.runtime.families import Family
 from ppl.runtime.functions import real
-from ppl.runtime.marginal import Latent, weighted
+from ppl.runtime.marginal import Latent, ndtr, weighted
 from ppl.runtime.point import Point
 
 KEY = "?"  # where the data have the tables: no name of a field
@@ -167,6 +167,8 @@ class Sum:
         number = NEAR if alone else NEAR_EACH
         if cut is not None and self.size <= number:  # the window has all thresholds, and nothing is beyond it
             here = tuple(x[-1] for x in self.ends_at(j, lax.stop_gradient(on.place(jnp.zeros(1, at.dtype)))))
+            # That iterations count which are before the bound need not start from the centre.
+            here = tuple(jnp.zeros_like(x) if i == cut else x for i, x in enumerate(here))
             near, window = self.near(j, cut, here, number, at.boundaries)
             ends = tuple(jnp.stack(window) if i == cut else jnp.stack((h, h)) for i, h in enumerate(here))
             return self.taken(ends), share * self.sums(here) + _moving(near, share)
@@ -208,7 +210,7 @@ class Sum:
         beyond = jnp.where(slope > 0, -d, d)
         k = first + jnp.arange(number)
         side = jnp.where(k < here[cut], -1.0, 1.0)
-        change = jnp.where(slope == 0, 0.0, side * special.ndtr(side * beyond))
+        change = jnp.where(slope == 0, 0.0, side * ndtr(side * beyond))
         out: list[Array] = []
         for subset in patterns(len(here)):
             others = [k < x for i, (x, on) in enumerate(zip(here, subset, strict=True)) if on and i != cut]
