@@ -17,11 +17,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array, lax
 from jax.typing import ArrayLike, DTypeLike
 
+from ppl.runtime import threefry
 from ppl.runtime.running import running_sum
 
 FLOOR = 0.2  # the part of the probability that is spread evenly: no weight is larger than count / (FLOOR * most)
@@ -29,6 +30,7 @@ ROUNDS = 12  # in which what is above certainty is handed to the rest; where the
 FINEST = 2**22
 GOLDEN = 0.6180339887498949
 CHANCE = "?"  # where the noise of a draw has its start; no site's name
+FEW_ADDED = 32  # instances, whose probabilities are summed as a table of all pairs
 FEW = 256  # comparisons, up to which each place is compared with all instances
 
 
@@ -68,7 +70,7 @@ def choose(size: Array, most: int, chance: ArrayLike) -> tuple[Array, Array]:
     scale = lax.fori_loop(0, ROUNDS, raise_rest, room)
     parts = jnp.clip(scale * share * unit, 1, unit).astype(jnp.int32)
     parts = jnp.where(number <= most, unit, parts)
-    upto = running_sum(jnp.where(chosen, parts, 0))
+    upto = _totals(jnp.where(chosen, parts, 0))
     start = jnp.minimum(jnp.floor(jnp.asarray(chance) * unit).astype(jnp.int32), unit - 1)
     slots = start + unit * jnp.arange(most, dtype=jnp.int32)
     used = slots < upto[-1]
@@ -82,12 +84,12 @@ def choose(size: Array, most: int, chance: ArrayLike) -> tuple[Array, Array]:
 def chances(key: Array, n: int, dtype: DTypeLike) -> Array:
     """Where the systematic sampling of `n` draws starts: each uniform on (0, 1), and all of them evenly spaced, so that
     together they take every instance about as often as they should."""
-    return jnp.mod(jax.random.uniform(key, (), dtype) + jnp.arange(n, dtype=dtype) / n, 1.0)
+    return _round(threefry.uniform(key, dtype) + jnp.arange(n, dtype=dtype) / n)
 
 
 def shifted(chance: ArrayLike, stream: int) -> Array:
     """`chance`, moved round the circle, so that not all choices start at the same place."""
-    return jnp.mod(jnp.asarray(chance) + stream * GOLDEN % 1.0, 1.0)
+    return _round(jnp.asarray(chance) + stream * GOLDEN % 1.0)
 
 
 def mixed(chance: ArrayLike, stream: int) -> Array:
@@ -98,6 +100,20 @@ def mixed(chance: ArrayLike, stream: int) -> Array:
         bits = (bits ^ (bits >> 16)) * jnp.uint32(factor)
     bits ^= bits >> 16
     return ((bits >> 8).astype(chance.dtype) + 0.5) * 2.0**-24
+
+
+def _round(x: Array) -> Array:
+    """A place from 0 to below 2, on a circle of length 1."""
+    return jnp.where(x >= 1, x - 1, x)
+
+
+def _totals(parts: Array) -> Array:
+    """The running sum of (n,). A few are added up at once, as each step of `running_sum` is an operation of its own."""
+    count = parts.shape[0]
+    if count > FEW_ADDED:
+        return running_sum(parts)
+    upto = np.tri(count, dtype=bool)
+    return jnp.sum(jnp.where(upto, parts, 0), axis=1)
 
 
 def _positive(x: Array) -> Array:

@@ -347,6 +347,15 @@ def _sum(at: Callable[[Any], Array], first: ArrayLike, extent: int, rows: int | 
     return jnp.sum(jax.vmap(at)(places(first, extent)))
 
 
+def _unravelled(k: Array, extents: Sequence[int]) -> list[Array]:
+    """The indices of place `k`, from 0 to below the product of `extents`, in an array of this shape."""
+    found: list[Array] = []
+    for extent in reversed(extents[1:]):
+        found.append(lax.rem(k, jnp.asarray(extent, k.dtype)))
+        k = lax.div(k, jnp.asarray(extent, k.dtype))
+    return [k, *reversed(found)]
+
+
 def _of_some(
     one: Callable[..., Array], ranges: tuple[tuple[Any, ...], ...], count: int, most: int, chance: Array,
     rows: int | None, alike: bool,
@@ -357,7 +366,7 @@ def _of_some(
         """The indices of an instance, and its weight in the sum over all."""
         indices: tuple[Array, ...] = ()
         weight: Any = 1.0
-        for (lo, _, *weights), place in zip(ranges, jnp.unravel_index(k, extents), strict=True):
+        for (lo, _, *weights), place in zip(ranges, _unravelled(k, extents), strict=True):
             weight = weight * weights[0][place] if weights else weight
             indices = (*indices, jnp.asarray(lo(*indices) if callable(lo) else lo) + place)
         return indices, weight
