@@ -20,7 +20,7 @@ from ppl.emit.statements import Emitter, custom_name, tuple_text
 from ppl.emit.writer import Writer
 from ppl.language.distributions import named
 from ppl.regions.flow import analyse
-from ppl.regions.model import GuardInfo, Regions
+from ppl.regions.model import GuardInfo, Marginal, Regions
 from ppl.regions.scope import Scope, scope_of
 
 
@@ -126,6 +126,8 @@ def header(
         latents = {m.term: tuple_text([f'"{v.latent.site}"' for v in m.variables]) for m in regions.marginals}
         listed = ", ".join(f'"t{t}": {x}' for t, x in latents.items())
         w.line(f"INTEGRABLE = {{{listed}}}  # terms with the latents that `expected` integrates out of them")
+        if alone := [f'"t{m.term}"' for m in regions.marginals if is_alone(regions, m)]:
+            w.line(f"ALONE = {tuple_text(alone)}  # those of one latent, that jump nowhere else")
     if regions.sums:
         listed = tuple_text([f'"t{s.term}"' for s in regions.sums])
         w.line(f"SUMMED = {listed}  # terms that `summed` has from prefix sums of the data")
@@ -149,10 +151,22 @@ def header(
     loops(w, regions, names)
 
 
+def jumps_of(regions: Regions, term: int) -> set[int]:
+    """The guards at whose boundaries a term jumps."""
+    return {b.guard for i in regions.guards for b in i.boundaries if term in b.terms}
+
+
+def is_alone(regions: Regions, m: Marginal) -> bool:
+    """Whether a term, of which one element of one latent is integrated out, has no boundary for another reason."""
+    noises = {s.name for s in regions.program.sites if s.noise}
+    latents = [v for v in m.variables if v.latent.site not in noises]
+    return m.count is None and len(latents) == 1 and jumps_of(regions, m.term) <= m.guards()
+
+
 def integrated_noise(regions: Regions, scope: Scope) -> dict[str, list[int]]:
     """Noise that is integrated out of all that it decides, these terms: no boundary is evaluated at a draw of it."""
     known = {m.term: m for m in regions.marginals}
-    jumping = {t: {b.guard for i in regions.guards for b in i.boundaries if t in b.terms} for t in known}
+    jumping = {t: jumps_of(regions, t) for t in known}
     out: dict[str, list[int]] = {}
     for site in (s.name for s in regions.program.sites if s.noise):
         terms = [t for t, d in scope.flow.terms.items() if site in d.sites]

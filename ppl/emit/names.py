@@ -17,7 +17,7 @@ _RESERVED = frozenset(
         "noise_log_density", "still", "state", "evaluate", "gap", "after", "rest_of_path", "u", "key", "dtype",
         "k", "v", "TERMS", "SITES", "OBSERVED", "PRIORS", "min", "jump", "None", "True", "False", "crossings", "value",
         "on", "across", "outcomes", "row", "modes", "step", "marginal", "given", "integrated", "expected", "terms",
-        "INTEGRABLE", "vectors", "prefix", "families", "prepare", "cuts", "summed", "SUMMED", "there", "loops",
+        "INTEGRABLE", "ALONE", "vectors", "prefix", "families", "prepare", "cuts", "summed", "SUMMED", "there", "loops",
         "normals", "along", "forks", "sides", "instance", "off", "is_reached", "sizing", "probabilities", "on_boundary",
     }
 )

@@ -55,9 +55,12 @@ class Composite(Guide):
     def independent(self, site: str) -> bool:
         return site in self.home and self.home[site].independent(site)
 
+    def conditional(self, site: str) -> bool:
+        return site in self.home and self.home[site].conditional(site)
+
     def real_point(self, params: Params, eps: Mapping[str, Array]) -> Point:
         u, loc, scale, log_q = (dict[str, Array]() for _ in range(4))
-        lines, warps = dict[str, Lines](), dict[str, Warp]()
+        lines, warps, given = dict[str, Lines](), dict[str, Warp](), dict[str, tuple[Array, Array]]()
         for part in self.parts:
             own = {k: eps[k if k in part.latents.shapes else _shared(k, part)] for k in part.noise()}
             at = part.real_point(_restricted(params, part), own)
@@ -65,7 +68,8 @@ class Composite(Guide):
                 all_of_it.update(more)
             lines.update(at.lines)
             warps.update(at.warps)
-        return Point(u, loc, scale, log_q, lines=lines, warps=warps)
+            given.update(at.given)
+        return Point(u, loc, scale, log_q, lines=lines, warps=warps, given=given)
 
     def log_density(self, params: Params, u: Mapping[str, Array]) -> dict[str, Array]:
         out: dict[str, Array] = {}

@@ -105,7 +105,15 @@ def density(
 def integrable(code: ModuleType, guide: Guide) -> frozenset[str]:
     """The terms of which latents can be integrated out under this guide."""
     found: Mapping[str, tuple[str, ...]] = getattr(code, "INTEGRABLE", {})
-    return frozenset(t for t, sites in found.items() if all(s not in code.SITES or guide.independent(s) for s in sites))
+    alone: tuple[str, ...] = getattr(code, "ALONE", ())
+
+    def can(term: str, sites: tuple[str, ...]) -> bool:
+        latents = [s for s in sites if s in code.SITES]
+        if term in alone:
+            return all(guide.conditional(s) for s in latents)
+        return all(guide.independent(s) for s in latents)
+
+    return frozenset(t for t, sites in found.items() if can(t, sites))
 
 
 def unread(code: ModuleType, guide: Guide, estimator: str, marginalise: bool) -> frozenset[str]:

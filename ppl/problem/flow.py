@@ -32,6 +32,9 @@ class Flow(Guide):
     def independent(self, site: str) -> bool:
         return self.base.independent(site)
 
+    def conditional(self, site: str) -> bool:
+        return self.base.conditional(site)
+
     def more(self, dtype: DTypeLike) -> Params:
         zero = {k: zeros(s, dtype) for k, s in self.latents.continuous.items()}
         return {**self.base.more(dtype), "skew": zero, "log_tail": dict(zero)}

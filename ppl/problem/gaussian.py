@@ -86,6 +86,9 @@ class FullRank(Guide):
             start += size
         return out
 
+    def conditional(self, site: str) -> bool:
+        return not self.latents.varies
+
     def more(self, dtype: DTypeLike) -> Params:
         return {"tril": {self.key: zeros((len(self.entries[0]),), dtype)}}
 
@@ -108,18 +111,18 @@ class FullRank(Guide):
         triangle, noise = self.triangle(params), self.flat(eps)
         scale = jnp.exp(log_scale)
         u = loc + scale * (triangle @ noise)
-        back = still(solve_triangular(triangle, jnp.eye(len(loc), dtype=loc.dtype), lower=True, unit_diagonal=True))
+        back = solve_triangular(triangle, jnp.eye(len(loc), dtype=loc.dtype), lower=True, unit_diagonal=True)
         precision = jnp.sum(back**2, axis=0)
-        centre = still(u - scale * (noise @ back) / precision)
-        spread = still(scale / jnp.sqrt(precision))
-        lines = DenseLines(self, u, noise, scale, back, triangle @ back)
+        centre, spread = self.split(u - scale * (noise @ back) / precision), self.split(scale / jnp.sqrt(precision))
+        lines = DenseLines(self, u, noise, scale, still(back), triangle @ still(back))
         log_q = _log_q(noise, log_scale)
         return Point(
             self.split(u),
-            self.split(centre),
-            self.split(spread),
+            still(centre),
+            still(spread),
             self.split(log_q),
             lines=dict.fromkeys(self.rows, lines),
+            given={k: (centre[k], spread[k]) for k in self.rows},
         )
 
     def log_density(self, params: Params, u: Mapping[str, Array]) -> dict[str, Array]:
@@ -185,6 +188,9 @@ class Chain(Guide):
     def independent(self, site: str) -> bool:
         return site not in self.chained
 
+    def conditional(self, site: str) -> bool:
+        return site not in self.chained or not self.latents.varies
+
     def more(self, dtype: DTypeLike) -> Params:
         return {"coupling": {k: zeros((s[0] - 1, *s[1:]), dtype) for k, s in self.chained.items()}}
 
@@ -207,13 +213,15 @@ class Chain(Guide):
             v, after, noise_after = recursion(coupling[k], eps[k]), _next(coupling[k]), _next(eps[k])
             precision = 1 + after**2
             u[k] = loc[k] + scale[k] * v
-            centre[k] = still(u[k] - scale[k] * (eps[k] - after * noise_after) / precision)
-            spread[k] = still(scale[k] / jnp.sqrt(precision))
+            centre[k] = u[k] - scale[k] * (eps[k] - after * noise_after) / precision
+            spread[k] = scale[k] / jnp.sqrt(precision)
             log_q[k] = _log_q(eps[k], params["log_scale"][k])
         for k in loc.keys() - self.chained.keys():  # nothing depends on these, nor they on anything
             centre[k], spread[k] = loc[k], scale[k]
         lines = ChainLines(self.latents, loc, scale, coupling, u, {k: eps[k] for k in loc})
-        return Point(u, centre, spread, log_q, lines=dict.fromkeys(self.chained, lines))
+        given = {k: (centre[k], spread[k]) for k in self.chained}
+        centre, spread = ({k: still(x) if k in given else x for k, x in m.items()} for m in (centre, spread))
+        return Point(u, centre, spread, log_q, lines=dict.fromkeys(self.chained, lines), given=given)
 
     def log_density(self, params: Params, u: Mapping[str, Array]) -> dict[str, Array]:
         coupling, v = self.couplings(params), standardised(params, u)
@@ -302,6 +310,10 @@ class LowRank(Guide):
         }
         return {"factor": start}
 
+    def independent(self, site: str) -> bool:
+        """They are, given the factors' noise."""
+        return True
+
     def noise(self) -> dict[str, Shape]:
         return {**self.latents.shapes, "*": (self.rank,)}
 
@@ -315,7 +327,8 @@ class LowRank(Guide):
         v = {k: eps[k] + shared[k] for k in loc}
         u = {k: loc[k] + scale[k] * v[k] for k in loc}
         centre = {k: loc[k] + scale[k] * shared[k] for k in loc}
-        return Point(u, centre, scale, self._log_q(params, v))
+        given = {k: (centre[k], scale[k]) for k in loc}
+        return Point(u, centre, scale, self._log_q(params, v), given=given)
 
     def log_density(self, params: Params, u: Mapping[str, Array]) -> dict[str, Array]:
         return self._log_q(params, standardised(params, u))

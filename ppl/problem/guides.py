@@ -129,9 +129,15 @@ class Guide(ABC):
 
     def independent(self, site: str) -> bool:
         """Whether the unconstrained elements of a site are independent of each other and of all other latents, with the
-        distribution of the point's `coordinate`: then they may be integrated out."""
+        distribution of the point's `coordinate`, perhaps given noise that moves nothing alone: then they may be
+        integrated out."""
         del site
         return False
+
+    def conditional(self, site: str) -> bool:
+        """Whether each of them has the distribution of the point's `conditional`, given all others: then one of them
+        may be integrated out of a term that jumps nowhere else."""
+        return self.independent(site)
 
     def tables(self, params: Params) -> dict[str, Array]:
         """The log probabilities of the outcomes of every discrete site, last axis the outcomes."""

@@ -11,6 +11,9 @@ smaller variance than the term at a draw (Rao-Blackwell). What is proved here, f
 - carried state and arrays bring it no outcome of these guards from other iterations, which have their own jumps.
 
 A guard of another latent keeps its boundary, and the jump of the term there, evaluated at a draw of z, is unbiased.
+
+Where z depends on the others under the guide, the same holds of its distribution given them, but for the last: how fast
+the boundary of another guard moves at fixed noise may depend on z, and so be correlated with the jump there.
 """
 
 from __future__ import annotations

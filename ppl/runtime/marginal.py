@@ -50,7 +50,7 @@ class Variable(Protocol):
 
 @dataclass(frozen=True, init=False)
 class Latent:
-    """A coordinate of a latent under a guide in which it is independent of all others."""
+    """A coordinate of a latent, given all others."""
 
     at: Point
     site: str
@@ -64,11 +64,11 @@ class Latent:
 
     def median(self) -> Array:
         """No gradient flows to the guide's parameters."""
-        u = lax.stop_gradient(self.at.coordinate(self.site, self.index).median())
+        u = lax.stop_gradient(self.at.conditional(self.site, self.index).median())
         return self.transform.forward(u, *self.bounds)
 
     def standard(self, t: ArrayLike) -> Array:
-        on = self.at.coordinate(self.site, self.index)
+        on = self.at.conditional(self.site, self.index)
         t = jnp.asarray(t, on.dtype)
         u, ok = self.transform.inverse_or(t, *self.bounds)
         d = self.transform.direction * on.noise(u)

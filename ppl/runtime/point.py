@@ -35,7 +35,8 @@ class Point:
     `u` maps a site to its unconstrained values (of noise: to standard normal draws, or to the draws themselves where
     the distribution has no such form). With `constrained` it maps to values on the support. `loc` and `scale` are the
     guide's conditional centre and spread of each coordinate, before its warp where the site is in `warps`: see
-    `coordinate`. `log_q` is the guide's log density, elementwise. Of a discrete latent `u` has the outcome and
+    `coordinate`; `given` has the same of latents that share noise, with their gradients: see `conditional`.
+    `log_q` is the guide's log density, elementwise. Of a discrete latent `u` has the outcome and
     `log_probabilities`, last axis the outcomes, the guide's table. `replaced` overrides sums over loops by name. `keys`
     asks for prior draws, `observing` for observations in full. ``u["?"]``, which is no site's name, is uniform on
     (0, 1), for boundaries of which a random subset is taken. `lines` has the latents that share noise with others; all
@@ -60,6 +61,7 @@ class Point:
     observing: bool = False
     lines: Mapping[str, Lines] = field(default_factory=dict[str, Lines])
     warps: Mapping[str, Warp] = field(default_factory=dict[str, Warp])
+    given: Mapping[str, tuple[Array, Array]] = field(default_factory=dict[str, tuple[Array, Array]])
     model: Callable[[Mapping[str, Array]], Mapping[str, Any]] | None = None
     boundaries: ArrayLike | None = None
     rows: int | None = None
@@ -282,14 +284,25 @@ class Point:
             for m in (self.u, self.loc, self.scale, self.log_q, self.log_probabilities)
         )
         warps = {k: w.still() for k, w in self.warps.items()}
-        return replace(self, u=u, loc=loc, scale=scale, log_q=log_q, log_probabilities=table, warps=warps, rows=rows)
+        given = lax.stop_gradient(dict(self.given))
+        return replace(
+            self, u=u, loc=loc, scale=scale, log_q=log_q, log_probabilities=table, warps=warps, given=given, rows=rows
+        )
 
     def replacing(self, **sums: Array) -> Point:
         return replace(self, replaced={**self.replaced, **sums})
 
     def coordinate(self, site: str, index: Index = ()) -> Coordinate:
         """How one coordinate is distributed where it moves alone; of a whole site, how each of them is."""
-        centre, spread, warp = self.loc[site], self.scale[site], self.warps.get(site)
+        return self._coordinate(site, index, self.loc[site], self.scale[site])
+
+    def conditional(self, site: str, index: Index = ()) -> Coordinate:
+        """As `coordinate`: how it is distributed given all other latents, differentiable in the parameters through
+        the values of these as well. Where a guide says that it is independent of them, that is the same."""
+        return self._coordinate(site, index, *self.given.get(site, (self.loc[site], self.scale[site])))
+
+    def _coordinate(self, site: str, index: Index, centre: Array, spread: Array) -> Coordinate:
+        warp = self.warps.get(site)
         if not index:
             return Coordinate(centre, spread, warp)
         return Coordinate(element(centre, *index), element(spread, *index), None if warp is None else warp[index])

@@ -43,7 +43,7 @@ from ppl.runtime.point import Point
 
 KEY = "?"  # where the data have the tables: no name of a field
 POINTS = 64  # quantiles at which the average along a latent is taken, of one latent for all draws together
-POINTS_EACH = 16  # for each draw, where there are several latents
+POINTS_EACH = 16  # for each draw, where there are several latents or others move its distribution
 WIDE = 2.0  # their spread, in standard deviations of the guide
 BRANCHES = 16  # of a search
 NEAR, NEAR_EACH = 128, 32  # thresholds that are given their probabilities
@@ -161,9 +161,10 @@ class Sum:
         """Averaged along line `j`: which patterns occur there, and this line's share in the average of the sums. All of
         the gradient in the parameters of its latent is with it."""
         assert at.offset is not None
-        alone, share = len(self.lines) == 1, 1.0 / len(self.lines)
+        share = 1.0 / len(self.lines)
         _, latent, cut = self.lines[j]
-        on = at.coordinate(latent.site, latent.index)
+        alone = len(self.lines) == 1 and latent.site not in at.given  # the same average for all draws
+        on = at.conditional(latent.site, latent.index)
         number = NEAR if alone else NEAR_EACH
         if cut is not None and self.size <= number:  # the window has all thresholds, and nothing is beyond it
             here = tuple(x[-1] for x in self.ends_at(j, lax.stop_gradient(on.place(jnp.zeros(1, at.dtype)))))
