@@ -48,7 +48,8 @@ def shared(key: Array, dtype: DTypeLike) -> Array:
 def _flat(key: Array, n: int, size: int, dtype: DTypeLike, how: str) -> Array:
     match how:
         case "antithetic":
-            return threefry.mirrored(key, (n - n // 2, size), dtype).reshape(-1, size)[:n]
+            half = n - n // 2
+            return threefry.mirrored(key, (half, size), dtype).reshape(2 * half, size)[:n]
         case "qmc":
             few = min(size, MOST_SOBOL)
             k_few, k_rest = threefry.split(key, 2)

@@ -79,7 +79,9 @@ def _table(
 ) -> Table | None:
     if extent is not None and extent < fewest:
         return None
-    key, value, known, there = row() if extent is None else jax.vmap(row)(jnp.asarray(lo) + jnp.arange(extent))
+    # As one function: each operation of jax outside of one is compiled for itself.
+    rows = row if extent is None else lambda: jax.jit(jax.vmap(row))(jnp.asarray(lo) + np.arange(extent))
+    key, value, known, there = rows()
     shape = np.shape(np.asarray(value))
     kept = np.broadcast_to(np.asarray(there, bool), shape)
     keys, x, *more = (np.broadcast_to(np.asarray(a), shape)[kept].astype(np.float64) for a in (key, value, *known))

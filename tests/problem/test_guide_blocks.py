@@ -145,7 +145,8 @@ def test_parameters_are_those_of_the_blocks() -> None:
         "logits": {"k": ()},
     }  # fmt: skip
     family = problem.guide("program")
-    assert not any(family.independent(k) for k in "xyzw")
+    assert [family.independent(k) for k in "xyzw"] == [False, False, True, True]  # the latter given their factors
+    assert all(family.conditional(k) for k in "xyzw")
     assert problem.guide("x, z ~ FullRank(); y, w, k ~ MeanField()").independent("y")
 
 

@@ -210,6 +210,12 @@ def test_gradient_is_exact(case: str, name: str) -> None:
     compare(CASES[case], name)
 
 
+@pytest.mark.parametrize(("case", "name"), [(k, name) for k, c in CASES.items() for name in c.families])
+def test_gradient_of_the_boundaries_is_exact(case: str, name: str) -> None:
+    """As for terms that jump for several reasons, which keep their boundaries under a guide with dependence."""
+    compare(CASES[case], name, marginalise=False)
+
+
 def test_gradient_is_exact_with_sticking_the_landing() -> None:
     compare(CASES["branch"], "fullrank", stl=True, noise="qmc")
 
@@ -220,7 +226,7 @@ def test_what_shares_noise_must_be_followed_to_the_root(monkeypatch: pytest.Monk
 
     monkeypatch.setattr(Point, "near", lambda self, site, index, u, main: main)
     with pytest.raises(AssertionError, match="tril"):
-        compare(CASES["oblique"], "fullrank")
+        compare(CASES["oblique"], "fullrank", marginalise=False)
 
 
 OWN = "a ~ MeanField(); z ~ Flow(FullRank()); w ~ Flow(Chain())"
