@@ -38,7 +38,7 @@ MODELS = {
     "sorted": (CHANGE, {"count": RNG.poisson(np.where(np.arange(50) < 25, 8, 6))}),
     "regimes": (REGIMES, {}),
 }
-GUIDES = ("fullrank", "lowrank", "chain", "flow:fullrank")
+GUIDES = ("fullrank", "lowrank", "chain")
 
 
 def somewhere(problem, guide):
@@ -59,8 +59,9 @@ def mean_and_error(problem, params, guide, seed, calls, **options):
     return found.mean(0), found.std(0, ddof=1) / np.sqrt(calls)
 
 
-@pytest.mark.parametrize("guide", GUIDES)
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize(
+    ("name", "guide"), [*((name, guide) for name in MODELS for guide in GUIDES), ("regimes", "flow:fullrank")]
+)
 def test_the_gradient_is_that_of_the_boundaries(name, guide):
     """Without the gradient through the values of the other latents, z is 10 to 260."""
     source, data = MODELS[name]
