@@ -107,13 +107,10 @@ def integrable(code: ModuleType, guide: Guide) -> frozenset[str]:
     found: Mapping[str, tuple[str, ...]] = getattr(code, "INTEGRABLE", {})
     alone: tuple[str, ...] = getattr(code, "ALONE", ())
 
-    def can(term: str, sites: tuple[str, ...]) -> bool:
-        latents = [s for s in sites if s in code.SITES]
-        if term in alone:
-            return all(guide.conditional(s) for s in latents)
-        return all(guide.independent(s) for s in latents)
+    def can(term: str, site: str) -> bool:
+        return site not in code.SITES or (guide.conditional if term in alone else guide.independent)(site)
 
-    return frozenset(t for t, sites in found.items() if can(t, sites))
+    return frozenset(t for t, sites in found.items() if all(can(t, s) for s in sites))
 
 
 def unread(code: ModuleType, guide: Guide, estimator: str, marginalise: bool) -> frozenset[str]:
