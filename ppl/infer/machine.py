@@ -25,7 +25,7 @@ from ppl.infer.problem import ProblemLike
 from ppl.infer.run import Machine, Run, begin, loop_arguments
 from ppl.infer.settings import Settings, SettingsError
 from ppl.infer.start import PRIOR_DRAWS, place_starts, start_draws
-from ppl.infer.streams import any_keys, make_streams, typed
+from ppl.infer.streams import any_keys, streams_of
 
 BLOCK = 256  # draws from each lane per call of the one compiled drawing function
 
@@ -50,17 +50,16 @@ def prepare(
     lanes, layout = settings.starts, Layout.of(like)
     row = np.concatenate([np.ravel(np.asarray(x)) for x in jax.tree.leaves(like)])
     rows, key, keys = np.repeat(row[None], lanes, axis=0), any_keys(), any_keys(lanes)
-    seed, number = np.int64(settings.seed), np.int32(0)
     began = time.perf_counter()
     with Compiling(devices, _shelf(problem, settings)) as compiling:
-        streams = compiling.add("streams", lambda: make_streams(lanes), seed, number, level=QUICK)
-        start = compiling.add("start", lambda: _starts(problem, settings), key, level=QUICK)
+        # First what takes XLA longest: that goes on while the others are traced.
         arguments = (initial_state(rows), key, *loop_arguments(begin(rows, settings.lr), layout, CHUNK))
         steps = lambda: make_chunk(gradient_of(problem, settings, devices), layout, devices)  # noqa: E731
         chunk = compiling.add("chunk", steps, *arguments, level=FAST)
+        start = compiling.add("start", lambda: _starts(problem, settings), key, level=QUICK)
         drawing = lambda: _drawing(problem, settings.guide, layout, devices)  # noqa: E731
         draw = compiling.add("draw", drawing, rows, keys, level=QUICK)
-    split = lambda number: typed(streams.result()(seed, np.int32(number)))  # noqa: E731
+    split = lambda number: streams_of(settings.seed, lanes, number)  # noqa: E731
     own = split(0)
     first, unit, taken, latents = jax.tree.map(np.asarray, start.result()(own.start))
     layout = replace(layout, unit=np.asarray(unit[0], np.float64))

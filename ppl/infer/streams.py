@@ -5,10 +5,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from ppl.runtime import threefry
@@ -30,24 +30,43 @@ class Streams(NamedTuple):
     draws: jax.Array  # (lanes,)
 
 
-def make_streams(lanes: int) -> Callable[[Any, Any], Streams]:
-    """``(seed, number) -> streams``, with raw keys. One function, as each operation of jax outside of a compiled
-    function is compiled for itself."""
+class Source(NamedTuple):
+    """How keys are made: of a seed, of a key with a number, and several of a key."""
 
-    def streams(seed: jax.Array, number: jax.Array) -> Streams:
-        key = jax.random.key(seed)
-        of = [jax.random.fold_in(key, k) for k in range(MEASURE + 1)]
-        compare = [jnp.repeat(k[None], lanes, axis=0) for k in jax.random.split(of[COMPARE], COMPARED)]
-        search, draws = jax.random.fold_in(of[SEARCH], number), lane_keys(of[DRAWS], number, lanes)
-        keys = Streams(of[START], of[STEPS], of[MEASURE], tuple(compare), search, draws)
-        return jax.tree.map(jax.random.key_data, keys)
-
-    return streams
+    key: Callable[[Any], Any]
+    fold_in: Callable[[Any, Any], Any]
+    split: Callable[[Any, int], Any]
 
 
-def typed(raw: Streams) -> Streams:
-    """The streams of raw keys."""
+ON_HOST = Source(threefry.seeded, threefry.folded, threefry.parted)
+BY_JAX = Source(jax.random.key, threefry.fold_in, threefry.split)
+
+
+def streams_of(seed: int, lanes: int, number: int) -> Streams:
+    """The streams of a run with so many lanes, those that go on at their `number`.
+
+    Without a compiled function where NumPy can make jax's keys.
+    """
+    if threefry.is_default():
+        raw = _streams(ON_HOST, seed, lanes, number)
+    else:
+        raw = _traced(np.uint32(seed), lanes, np.uint32(number))
+    raw = raw._replace(compare=tuple(np.repeat(np.asarray(k)[None], lanes, axis=0) for k in raw.compare))
     return jax.tree.map(jax.random.wrap_key_data, raw)
+
+
+@partial(jax.jit, static_argnames="lanes")  # each operation outside of a compiled function is compiled for itself
+def _traced(seed: Any, lanes: int, number: Any) -> Streams:
+    return jax.tree.map(jax.random.key_data, _streams(BY_JAX, seed, lanes, number))
+
+
+def _streams(source: Source, seed: Any, lanes: int, number: Any) -> Streams:
+    """The streams, with one key of each block of `compare`."""
+    key = source.key(seed)
+    of = [source.fold_in(key, k) for k in range(MEASURE + 1)]
+    compare = tuple(source.split(of[COMPARE], COMPARED))
+    search, draws = source.fold_in(of[SEARCH], number), source.split(source.fold_in(of[DRAWS], number), lanes)
+    return Streams(of[START], of[STEPS], of[MEASURE], compare, search, draws)
 
 
 def any_keys(*shape: int) -> jax.Array:

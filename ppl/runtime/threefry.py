@@ -13,13 +13,17 @@ those of jax.
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 from jax.typing import ArrayLike, DTypeLike
+from numpy.typing import NDArray
+
+Words = NDArray[np.uint32]  # of a key: two, along the last axis
 
 ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 FEW = 256  # numbers, below which to draw them twice costs less than to copy them
@@ -76,6 +80,28 @@ def fold_in(key: Array, number: ArrayLike) -> Array:
     return _keys(jnp.stack(_words(key, jnp.asarray(number, jnp.uint32))))
 
 
+def is_default() -> bool:
+    """Whether the keys that jax makes now are those of the functions below."""
+    config: Any = jax.config
+    return config.jax_default_prng_impl == "threefry2x32" and config.jax_threefry_partitionable
+
+
+def seeded(seed: int) -> Words:
+    """The words of `jax.random.key`, of a seed of 32 bits."""
+    return np.asarray([0, seed], np.uint32)
+
+
+def folded(key: Words, number: int) -> Words:
+    """As `fold_in`."""
+    return parted(key, 1, number)[0]
+
+
+def parted(key: Words, count: int, first: int = 0) -> Words:
+    """As `split`, (count, 2); from the place `first` of the key's stream."""
+    place = np.arange(first, first + count, dtype=np.uint32)
+    return np.stack(_rounds(ON_HOST, (key[0], key[1]), np.zeros_like(place), place), axis=-1)
+
+
 def _is_ours(key: Array, dtype: DTypeLike) -> bool:
     """Whether numbers are drawn here."""
     config: Any = jax.config
@@ -114,15 +140,39 @@ def _uniform(key: Array, place: Array, dtype: DTypeLike, low: ArrayLike, high: A
 
 
 def _words(key: Array, place: Array) -> tuple[Array, Array]:
-    """The two words at each place of the stream of a key: 20 rounds, with the counter (0, place)."""
-    data = jax.random.key_data(key)
-    schedule = (data[0], data[1], data[0] ^ data[1] ^ PARITY)
-    first, second = jnp.zeros_like(place) + schedule[0], place + schedule[1]
+    """The two words at each place of the stream of a key."""
+    return _traced_rounds(jax.random.key_data(key), place)
+
+
+@jax.jit  # traced once for each shape, not at every use
+def _traced_rounds(key: Array, place: Array) -> tuple[Array, Array]:
+    return _rounds(TRACED, (key[0], key[1]), lax.full_like(place, 0), place)
+
+
+class Operations(NamedTuple):
+    """What the rounds are made of."""
+
+    add: Callable[..., Any]
+    xor: Callable[..., Any]
+    either: Callable[..., Any]
+    left: Callable[..., Any]
+    right: Callable[..., Any]
+
+
+ON_HOST = Operations(np.add, np.bitwise_xor, np.bitwise_or, np.left_shift, np.right_shift)
+# Not those of jax.numpy, which take several times as long to trace.
+TRACED = Operations(lax.add, lax.bitwise_xor, lax.bitwise_or, lax.shift_left, lax.shift_right_logical)
+
+
+def _rounds(do: Operations, key: tuple[Any, Any], first: Any, second: Any) -> tuple[Any, Any]:
+    """20 rounds, with the counters (`first`, `second`), arrays of equal shape."""
+    schedule = (*key, do.xor(do.xor(*key), PARITY))
+    first, second = do.add(first, schedule[0]), do.add(second, schedule[1])
     for group in range(5):
         for by in ROTATIONS[group % 2]:
-            first = first + second
-            second = (second << np.uint32(by)) | (second >> np.uint32(32 - by))
-            second = second ^ first
-        first = first + schedule[(group + 1) % 3]
-        second = second + schedule[(group + 2) % 3] + np.uint32(group + 1)
+            first = do.add(first, second)
+            second = do.either(do.left(second, np.uint32(by)), do.right(second, np.uint32(32 - by)))
+            second = do.xor(second, first)
+        first = do.add(first, schedule[(group + 1) % 3])
+        second = do.add(do.add(second, schedule[(group + 2) % 3]), np.uint32(group + 1))
     return first, second

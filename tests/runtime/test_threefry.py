@@ -36,6 +36,29 @@ def test_keys_are_those_of_jax():
             np.testing.assert_array_equal(data(threefry.fold_in(key, number)), data(jax.random.fold_in(key, number)))
 
 
+@pytest.mark.parametrize("seed", [0, 7, 2**32 - 1])
+def test_keys_outside_of_compiled_functions_are_those_of_jax(seed):
+    key, expected = threefry.seeded(seed), jax.random.key(np.uint32(seed))
+    np.testing.assert_array_equal(key, data(expected))
+    np.testing.assert_array_equal(threefry.parted(key, 7), data(jax.random.split(expected, 7)))
+    for number in (0, 5, 2**32 - 1):
+        np.testing.assert_array_equal(threefry.folded(key, number), data(jax.random.fold_in(expected, number)))
+
+
+def test_the_keys_that_jax_makes_now_are_ours_or_not():
+    assert threefry.is_default()
+    with jax.default_prng_impl("rbg"):
+        assert not threefry.is_default()
+    with jax.threefry_partitionable(False):
+        assert not threefry.is_default()
+
+
+def test_the_rounds_are_traced_once_for_each_shape():
+    jaxpr = jax.make_jaxpr(lambda k: [threefry.split(threefry.fold_in(k, n), 3) for n in range(5)])(KEYS[0])
+    rounds = [e.params["jaxpr"] for e in jaxpr.eqns if e.primitive.name == "jit"]
+    assert len(rounds) == 10 and len({id(r) for r in rounds}) == 2
+
+
 def test_other_keys_are_drawn_from_by_jax():
     for key in (jax.random.key(3, impl="rbg"), jax.random.PRNGKey(3)):
         np.testing.assert_array_equal(threefry.normal(key, (5,), "float32"), jax.random.normal(key, (5,), "float32"))
