@@ -80,7 +80,7 @@ def _table(
     if extent is not None and extent < fewest:
         return None
     # As one function: each operation of jax outside of one is compiled for itself.
-    rows = row if extent is None else lambda: jax.jit(jax.vmap(row))(jnp.asarray(lo) + np.arange(extent))
+    rows = row if extent is None else lambda: jax.jit(jax.vmap(row))(np.asarray(lo) + np.arange(extent))
     key, value, known, there = rows()
     shape = np.shape(np.asarray(value))
     kept = np.broadcast_to(np.asarray(there, bool), shape)
@@ -97,7 +97,7 @@ def _table(
     sums = np.concatenate([np.zeros((1, columns.shape[1])), np.cumsum(columns, axis=0)])
     high = sums.astype(kind)
     low = (sums - high.astype(np.float64)).astype(kind)
-    return Table(*(jnp.asarray(a) for a in (keys.astype(kind), np.stack([high, low], axis=1), kind.type(centre))))
+    return Table(*(jax.device_put(a) for a in (keys.astype(kind), np.stack([high, low], axis=1), kind.type(centre))))
 
 
 def _even(columns: NDArray[np.float64], keys: NDArray[np.float64], most: float) -> bool:

@@ -13,6 +13,7 @@ from scipy import stats
 import ppl
 from ppl.core.show import show
 from ppl.regions.optimize import OPTIMIZATIONS
+from ppl.runtime import families, functions, prefix
 from ppl.runtime.point import Point
 
 N = 1500
@@ -342,3 +343,30 @@ def test_state_that_is_a_vector_differs_between_iterations() -> None:
         wanted += float(stats.norm.logpdf(x, q, 1))
         q += 0.3 * (x - q)
     assert float(problem.log_joint({"rate": jnp.asarray(0.3)})) == pytest.approx(wanted, rel=1e-5)
+
+
+def test_tables_take_no_compiled_function_for_each_array() -> None:
+    """Inside of a function that is traced, where they are made."""
+    compiled: list[str] = []
+
+    def hear(event: str, _: float, **__: Any) -> None:
+        if event.endswith("backend_compile_duration"):
+            compiled.append(event)
+
+    key = jnp.asarray([0.5, 0.25, 4.0, 1.0, 2.0, 8.0, 3.0, 9.0])
+    counts = jnp.arange(8)
+
+    def traced(x: jax.Array) -> jax.Array:
+        def row(i: jax.Array) -> Any:
+            return functions.element(key, i), functions.element(counts, i), (), True
+
+        with jax.ensure_compile_time_eval():
+            table = prefix.tables({"t": (4, row, families.poisson, 0, 8)}, jnp.float32)["t"]
+        return x + table.keys[0]
+
+    jax.monitoring.register_event_duration_secs_listener(hear)
+    try:
+        jax.make_jaxpr(traced)(1.0)
+    finally:
+        jax.monitoring.unregister_event_duration_listener(hear)
+    assert len(compiled) <= 2  # the rows, and what is the same in all of them
