@@ -33,7 +33,7 @@ from jax.experimental import serialize_executable
 
 FOLDER = "functions"  # in that of jax's cache
 MOST = 2**29  # bytes; a program with its data and options takes some millions
-LIBRARIES = ("jax", "jaxlib", "numpy", "optax")
+LIBRARIES = ("jax", "jaxlib", "numpy")
 WHERE_CACHED = ("jax_compilation_cache", "jax_persistent_cache")  # settings that say only what is cached, and where
 
 

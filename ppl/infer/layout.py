@@ -79,10 +79,8 @@ class Layout:
         Half way, in logarithms, between the prior's spread and the guide's present scale: a guide much narrower than
         the prior is moved in steps that it can feel, and yet has not become so slow that it stays where it is.
         """
-        length = jnp.broadcast_to(unit, rows.shape)
-        wide = unit[self.loc]
-        scale = jnp.minimum(jnp.exp(rows[:, self.log_scale]), wide)
-        return length.at[:, self.loc].set(jnp.sqrt(wide * scale))
+        scale = jnp.minimum(jnp.exp(self._beside(rows)), unit)
+        return jnp.where(self._among(self.loc), jnp.sqrt(unit * scale), unit)
 
     def heat(self, rows: jax.Array, grad: jax.Array, temperature: jax.Array, unit: jax.Array) -> jax.Array:
         """The gradient of E[log p] / temperature + entropy from that of the ELBO, see :mod:`ppl.infer.search`.
@@ -92,8 +90,20 @@ class Layout:
         that no result depends on.)
         """
         temperature = temperature[:, None]
-        room = rows[:, self.log_scale] < jnp.log(unit[self.loc])
-        return (grad / temperature).at[:, self.log_scale].add(jnp.where(room, 1.0 - 1.0 / temperature, 0.0))
+        room = self._among(self.log_scale) & (rows < jnp.log(self._beside(unit)))
+        return grad / temperature + jnp.where(room, 1.0 - 1.0 / temperature, 0.0)
+
+    # All entries at once, as XLA takes long to compile what writes some of them.
+
+    def _among(self, places: Index) -> NDArray[np.bool_]:
+        """Which entries are at `places`; (parameters,)."""
+        return np.isin(np.arange(len(self.unit)), places)
+
+    def _beside(self, rows: jax.Array) -> jax.Array:
+        """At each location the entry of its log scale and the other way around; all others as they are."""
+        other = np.arange(len(self.unit))
+        other[self.loc], other[self.log_scale] = self.log_scale, self.loc
+        return jnp.take(rows, other, axis=-1, mode="clip")
 
 
 def row_of(params: Params) -> jax.Array:

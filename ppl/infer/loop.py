@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax  # pyright: ignore[reportMissingTypeStubs]
+from jax import lax
 
 from ppl.infer.devices import Devices
 from ppl.infer.layout import Layout, row_of
@@ -34,7 +34,9 @@ ElboAndGrad = Callable[[Any, jax.Array, Any], tuple[jax.Array, Any]]
 
 CHUNK = 100  # steps between two looks at the run, and the unit of the stop rule's statistics
 BATCH = 10  # steps whose mean counts as one observation where the iterates' autocorrelation matters
-B1, B2 = 0.9, 0.99
+# B2 is below the usual 0.999: gradients at a start drawn from the prior can be 1e10 times those near the optimum, and
+# the running square has to forget them within hundreds of steps, not tens of thousands.
+B1, B2, EPS = 0.9, 0.99, 1e-8
 CLIP = 10.0  # a gradient entry counts at most this many times its own running root mean square
 
 
@@ -60,20 +62,23 @@ class Failure(NamedTuple):
     row: jax.Array
 
 
+class Adam(NamedTuple):
+    """Of each lane its `steps`, (lanes,), and the running means of its gradients and of their squares (Kingma &
+    Ba, "Adam: a method for stochastic optimization", ICLR 2015)."""
+
+    steps: jax.Array
+    mean: Rows
+    square: Rows
+
+
 class LoopState(NamedTuple):
     """Everything a step reads and writes; `skipped` counts the steps of each lane that were not finite."""
 
     rows: Rows
-    adam: Any
+    adam: Adam
     moments: Moments
     skipped: jax.Array
     failure: Failure
-
-
-def adam() -> optax.GradientTransformation:
-    # b2 is below the usual 0.999: gradients at a start drawn from the prior can be 1e10 times those near the
-    # optimum, and the running square has to forget them within hundreds of steps, not tens of thousands.
-    return optax.scale_by_adam(b1=B1, b2=B2)
 
 
 def initial_state(rows: Any) -> LoopState:
@@ -81,7 +86,7 @@ def initial_state(rows: Any) -> LoopState:
     zeros, none = _zeros(rows.shape, rows.dtype), _zeros((), np.int32)
     return LoopState(
         rows=rows,
-        adam=jax.tree.map(lambda x: _zeros(x.shape, x.dtype), jax.eval_shape(jax.vmap(adam().init), rows)),
+        adam=Adam(_zeros(len(zeros), np.int32), zeros, zeros),
         moments=no_moments(rows),
         skipped=_zeros(len(zeros), np.int32),
         failure=Failure(none - np.int32(1), none, zeros[0]),
@@ -151,25 +156,28 @@ def make_chunk(
             state = LoopState(rows, moved, seen, state.skipped + ~ok, failure)
             return state, trace.at[i].set(elbo)
 
-        return jax.lax.fori_loop(0, steps, body, (state, jnp.full((CHUNK, lanes), jnp.nan, dtype)))
+        return lax.fori_loop(0, steps, body, (state, jnp.full((CHUNK, lanes), jnp.nan, dtype)))
 
     return chunk
 
 
-def _step(state: LoopState, grad: Rows, ok: jax.Array, length: Rows) -> tuple[Rows, Any]:
+def _step(state: LoopState, grad: Rows, ok: jax.Array, length: Rows) -> tuple[Rows, Adam]:
     """One Adam step of every lane; where no lane of the team had a finite gradient nothing changes."""
-    update: Callable[..., Any] = adam().update  # optax's type says any pytree
-    direction, moved = jax.vmap(update)(_clip(grad, state.adam), state.adam)
-    keep = lambda new, old: jnp.where(ok.reshape(-1, *[1] * (new.ndim - 1)), new, old)  # noqa: E731
-    return keep(state.rows + length * direction, state.rows), jax.tree.map(keep, moved, state.adam)
+    old, grad = state.adam, _clip(grad, state.adam)
+    mean, square = (1.0 - B1) * grad + B1 * old.mean, (1.0 - B2) * grad**2 + B2 * old.square
+    count = (old.steps + 1)[:, None].astype(grad.dtype)
+    direction = mean / (1.0 - B1**count) / (jnp.sqrt(square / (1.0 - B2**count)) + EPS)
+    keep = lambda new, old: jnp.where(ok[:, None], new, old)  # noqa: E731
+    moved = Adam(old.steps + ok, keep(mean, old.mean), keep(square, old.square))
+    return keep(state.rows + length * direction, state.rows), moved
 
 
-def _clip(grad: Rows, adam_state: Any) -> Rows:
+def _clip(grad: Rows, adam: Adam) -> Rows:
     """Entries beyond CLIP running root mean squares are cut to that: a rare flip of a boundary with a jump of 1e6 must
     neither throw the iterate nor blind Adam to the steps after it. A lasting change of scale passes within steps."""
-    count = adam_state.count[:, None]
+    count = adam.steps[:, None]
     seen = 1.0 - B2 ** count.astype(grad.dtype)
-    limit = CLIP * jnp.sqrt(adam_state.nu / jnp.maximum(seen, 1.0 - B2))
+    limit = CLIP * jnp.sqrt(adam.square / jnp.maximum(seen, 1.0 - B2))
     limit = jnp.where((count > 0) & (limit > 0), limit, jnp.inf)  # an entry that never moved has no scale yet
     return jnp.clip(grad, -limit, limit)
 
@@ -187,9 +195,9 @@ def _seen(old: Moments, rows: Rows) -> Moments:
 
 
 def _first_failure(state: LoopState, ok: jax.Array, step: jax.Array) -> Failure:
-    old = state.failure
-    new = (old.step < 0) & ~jnp.all(ok)
-    lane = jnp.argmin(ok).astype(jnp.int32)
+    old, lanes = state.failure, len(ok)
+    lane = jnp.min(jnp.where(ok, lanes, lax.iota(jnp.int32, lanes)))  # the first that failed, or else `lanes`
+    new = (old.step < 0) & (lane < lanes)
     return Failure(
         jnp.where(new, step, old.step), jnp.where(new, lane, old.lane), jnp.where(new, state.rows[lane], old.row)
     )
