@@ -169,18 +169,21 @@ def _pool(chunks: list[Chunk], start: int) -> tuple[Floats, Floats, int]:
 
 
 def best_column(elbo: Floats) -> int:
-    """The column of (steps, starts) with the highest median; one without a finite value comes last."""
-    return max(range(elbo.shape[1]), key=lambda start: _level(elbo[:, start], -np.inf)[0])
+    """The column of (steps, starts) with the highest median of finite values; one without any comes last."""
+    finite = np.isfinite(elbo)
+    count, ordered = finite.sum(axis=0), np.sort(np.where(finite, elbo, np.inf), axis=0)
+    low, high = (np.take_along_axis(ordered, k[None], axis=0)[0] for k in ((count - 1) // 2, count // 2))
+    return int(np.argmax(np.where(count > 0, low + high, -np.inf)))
 
 
-def _level(elbo: Floats, nothing: float = np.nan) -> tuple[float, float]:
-    """Median of the finite values and its standard error; `nothing` if there are none.
+def _level(elbo: Floats) -> tuple[float, float]:
+    """Median of the finite values and its standard error, not numbers if there are none.
 
     Medians, because one step in the far tail of a boundary can be -1e5 and says nothing about the others.
     """
     values = elbo[np.isfinite(elbo)]
     if not values.size:
-        return nothing, np.nan
+        return np.nan, np.nan
     middle = float(np.median(values))
     spread = 1.4826 * float(np.median(np.abs(values - middle)))
     return middle, 1.2533 * spread / float(np.sqrt(values.size))

@@ -94,6 +94,16 @@ def test_one_terrible_step_does_not_hide_a_rise() -> None:
     assert not stopping.judge(chunks).settled
 
 
+@pytest.mark.parametrize("steps", [1, 2, 7, 8])
+def test_the_best_column_is_that_of_the_highest_median(steps: int) -> None:
+    rng = np.random.default_rng(steps)
+    for _ in range(50):
+        elbo = rng.normal(size=(steps, 5))
+        elbo[rng.random(elbo.shape) < 0.4] = rng.choice([np.nan, np.inf, -np.inf])
+        medians = [np.median(x[np.isfinite(x)]) if np.isfinite(x).any() else -np.inf for x in elbo.T]
+        assert stopping.best_column(elbo) == np.argmax(medians)
+
+
 def test_the_best_start_is_the_highest_and_never_one_without_finite_steps() -> None:
     chunks = stage(0, 0)
     assert stopping.best_start(chunks) == 0
