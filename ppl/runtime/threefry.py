@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 Words = NDArray[np.uint32]  # of a key: two, along the last axis
 
 ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
-FEW = 256  # numbers, below which to draw them twice costs less than to copy them
+FEW = 256  # numbers, up to which to draw them twice costs less than to copy them, or the words that make them
 PARITY = np.uint32(0x1BD11BDA)
 
 
@@ -37,11 +37,15 @@ def normal(key: Array, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
         return jax.random.normal(key, shape, dtype)
     half = (count + 1) // 2
 
-    def part(_: None, start: Array) -> tuple[None, Array]:
-        return None, _normal(key, start + lax.iota(np.uint32, half), dtype)
+    def words(start: Array) -> tuple[Array, Array]:
+        return _words(key, start + lax.iota(np.uint32, half))
 
     # XLA does not compute again what a loop has computed: two turns are the shortest that stays one.
-    _, parts = lax.scan(part, None, jnp.asarray([0, half], jnp.uint32))
+    parts = jnp.asarray([0, half], jnp.uint32)
+    if jnp.finfo(dtype).bits == 64 and count > FEW:  # beside numbers of 64 bits the rounds, of 32, take longer
+        parts = _each(lambda x: _normal(x, dtype), _each(words, parts))
+    else:
+        parts = _each(lambda start: _normal(words(start), dtype), parts)
     return parts.reshape(2 * half)[:count].reshape(shape)
 
 
@@ -52,10 +56,10 @@ def mirrored(key: Array, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
         numbers = normal(key, shape, dtype)
         return jnp.concatenate([numbers[None], -numbers[None]])
 
-    def part(_: None, sign: Array) -> tuple[None, Array]:
-        return None, sign * _normal(key, lax.iota(np.uint32, count), dtype)
+    def part(sign: Array) -> Array:
+        return sign * _normal(_words(key, lax.iota(np.uint32, count)), dtype)
 
-    _, parts = lax.scan(part, None, jnp.asarray([1.0, -1.0], dtype))
+    parts = _each(part, jnp.asarray([1.0, -1.0], dtype))
     return parts.reshape(2, *shape)
 
 
@@ -63,7 +67,7 @@ def uniform(key: Array, dtype: DTypeLike) -> Array:
     """One number as of `jax.random.uniform`: from 0 to below 1."""
     if not _is_ours(key, dtype):
         return jax.random.uniform(key, (), dtype)
-    return _uniform(key, jnp.zeros((), jnp.uint32), dtype, 0.0, 1.0)
+    return _uniform(_words(key, jnp.zeros((), jnp.uint32)), dtype, 0.0, 1.0)
 
 
 def split(key: Array, count: int) -> Array:
@@ -119,15 +123,20 @@ def _keys(data: Array) -> Array:
     return jax.random.wrap_key_data(data, impl="threefry2x32")
 
 
-def _normal(key: Array, place: Array, dtype: DTypeLike) -> Array:
+def _each(f: Callable[[Any], Any], parts: Any) -> Any:
+    """`f` of each of `parts`, in a loop."""
+    return lax.scan(lambda _, part: (None, f(part)), None, parts)[1]
+
+
+def _normal(words: tuple[Array, Array], dtype: DTypeLike) -> Array:
     low = jnp.nextafter(jnp.asarray(-1.0, dtype), jnp.asarray(0.0, dtype))
-    return jnp.asarray(math.sqrt(2.0), dtype) * lax.erf_inv(_uniform(key, place, dtype, low, 1.0))
+    return jnp.asarray(math.sqrt(2.0), dtype) * lax.erf_inv(_uniform(words, dtype, low, 1.0))
 
 
-def _uniform(key: Array, place: Array, dtype: DTypeLike, low: ArrayLike, high: ArrayLike) -> Array:
-    """The numbers at these places of the stream of a key."""
+def _uniform(words: tuple[Array, Array], dtype: DTypeLike, low: ArrayLike, high: ArrayLike) -> Array:
+    """The numbers that words make."""
     digits_of, one = jnp.finfo(dtype), np.asarray(1.0, dtype)
-    first, second = _words(key, place)
+    first, second = words
     # The digits of a number in [1, 2), whose exponent is that of 1.
     if digits_of.bits == 32:
         digits = ((first ^ second) >> np.uint32(32 - digits_of.nmant)) | one.view(np.uint32)

@@ -45,6 +45,13 @@ def test_keys_outside_of_compiled_functions_are_those_of_jax(seed):
         np.testing.assert_array_equal(threefry.folded(key, number), data(jax.random.fold_in(expected, number)))
 
 
+@pytest.mark.parametrize(("dtype", "count", "loops"), [("float64", 5000, 2), ("float64", 50, 1), ("float32", 5000, 1)])
+def test_many_wide_numbers_have_their_words_first(dtype, count, loops):
+    with jax.enable_x64(True):
+        jaxpr = jax.make_jaxpr(lambda key: threefry.normal(key, (count,), dtype))(KEYS[0])
+    assert sum(e.primitive.name == "scan" for e in jaxpr.eqns) == loops
+
+
 def test_the_keys_that_jax_makes_now_are_ours_or_not():
     assert threefry.is_default()
     with jax.default_prng_impl("rbg"):
