@@ -16,6 +16,7 @@ import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 import jax
@@ -33,6 +34,7 @@ from ppl.runtime.records import Draw, Index
 from ppl.runtime.supports import Transform
 
 Threshold = tuple[ArrayLike, ArrayLike]  # slope and rest of a guard
+Regions = tuple[tuple[Array, ...], list[tuple[Array, ...]]]  # edges, and the outcomes of guards between them
 NEGLIGIBLE = 1e-4  # a relative error of a probability that is lost in the noise of any estimate
 RAREST = 1e-12  # the probability below which an infinite term is left out of an expectation over counts
 
@@ -114,16 +116,52 @@ def expectation(
     ``given(guard, ...)`` is the term under given outcomes of all guards, in order. Where it is not known to be `finite`
     under all of them, a place without probability counts for nothing, whatever the density is there.
     """
-    spaces = [outcomes(z, thresholds) for z, thresholds in variables]
-    total = jnp.asarray(0.0)
-    for choice in itertools.product(*spaces):
-        p = choice[0][0]
-        for q, _ in choice[1:]:
-            p = p * q
-        term = given(*(Guard(on, on) for _, ons in choice for on in ons))
-        h = jnp.sum(term.log_density if isinstance(term, Draw) else term)
-        total = total + p * (h if finite else jnp.where(p > 0, h, 0.0))
-    return total
+    spaces = [regions(z, thresholds) for z, thresholds in variables]
+
+    def over(rest: Sequence[Regions], found: tuple[Array, ...]) -> Array:
+        if not rest:
+            term = given(*(Guard(on, on) for on in found))
+            return jnp.sum(term.log_density if isinstance(term, Draw) else term)
+        (edges, choices), *inner = rest
+        return mean(edges, tuple(over(inner, found + ons) for ons in choices), finite)
+
+    return over(spaces, ())
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(2,))
+def mean(edges: tuple[Array, ...], values: tuple[Array, ...], finite: bool) -> Array:
+    """The mean of what has these `values` in the intervals between increasing `edges`, under Phi.
+
+    As probabilities add up to one, an edge moves the mean by what jumps there: ``phi(edge) * (left - right)``, one
+    number for each edge in place of one for each interval. What is not known to be `finite` counts for nothing where
+    it has no probability.
+    """
+    p = intervals(edges)
+    return jnp.asarray(sum(q * h for q, h in zip(p, _counting(p, values, finite), strict=True)))
+
+
+@mean.defjvp
+def _(
+    finite: bool, primals: tuple[tuple[Array, ...], tuple[Array, ...]],
+    tangents: tuple[tuple[Array, ...], tuple[Array, ...]],
+) -> tuple[Array, Array]:  # fmt: skip
+    edges, values = primals
+    moved, changed = tangents
+    p = intervals(edges)
+    h, changed = _counting(p, values, finite), _counting(p, changed, finite)
+    # What is the same for all draws is multiplied first.
+    across = (
+        (left - right) * (jnp.exp(normal(e, 0.0, 1.0)) * by)
+        for e, by, left, right in zip(edges, moved, h[:-1], h[1:], strict=True)
+    )
+    within = (q * x for q, x in zip(p, changed, strict=True))
+    value = sum(q * x for q, x in zip(p, h, strict=True))
+    return jnp.asarray(value), jnp.asarray(sum((*within, *across)))
+
+
+def _counting(p: Sequence[Array], values: Sequence[Array], finite: bool) -> Sequence[Array]:
+    """`values`, 0 where they have no probability unless they are known to be `finite`."""
+    return values if finite else [jnp.where(q > 0, h, 0.0) for q, h in zip(p, values, strict=True)]
 
 
 def chance(
@@ -133,9 +171,9 @@ def chance(
 
     Each is a sum of its own, so that the smaller one is as precise as the other.
     """
-    spaces = [outcomes(z, thresholds) for z, thresholds in variables]
+    spaces = [regions(z, thresholds) for z, thresholds in variables]
     yes, no = jnp.asarray(0.0), jnp.asarray(0.0)
-    for choice in itertools.product(*spaces):
+    for choice in itertools.product(*(zip(intervals(edges), found, strict=True) for edges, found in spaces)):
         p = math.prod((q for q, _ in choice), start=jnp.asarray(1.0))
         found = holds(*(Guard(on, on) for _, ons in choice for on in ons))
         yes, no = yes + jnp.where(found, p, 0.0), no + jnp.where(found, 0.0, p)
@@ -237,18 +275,19 @@ def _(primals: tuple[Array], tangents: tuple[Array]) -> tuple[tuple[Array, Array
     return sides(e), (change, -change)
 
 
-def outcomes(z: Variable, thresholds: Sequence[Threshold]) -> list[tuple[Array, tuple[Array, ...]]]:
-    """Every combination of outcomes of guards on one variable that has a probability: (probability, outcomes)."""
+def regions(z: Variable, thresholds: Sequence[Threshold]) -> Regions:
+    """The edges between which guards on one variable have the same outcomes, increasing and under Phi, and for each
+    interval, from the lowest, these outcomes."""
     at, rising = zip(*(place(slope, rest) for slope, rest in thresholds), strict=True)
     d = [weighted(z.standard(t), z.at.boundaries) for t in at]
     if len(d) == 1:
         (up,) = rising
-        on, off = sides(jnp.where(up, -d[0], d[0]))
-        return [(on, (jnp.asarray(True),)), (off, (jnp.asarray(False),))]
+        edge = (d[0] if up else -d[0]) if isinstance(up, bool) else jnp.where(up, d[0], -d[0])
+        return (edge,), [(jnp.asarray(False),), (jnp.asarray(True),)]
     if all(isinstance(t, int | float) and np.isfinite(t) for t in at):
         order = sorted(range(len(at)), key=lambda k: at[k])
         ranks: Sequence[ArrayLike] = [order.index(k) for k in range(len(at))]
-        edges = [d[k] for k in order]
+        edges = tuple(d[k] for k in order)
     else:
         places: Any = at  # the order is known at run time only
         # Of equal thresholds the first comes first.
@@ -256,10 +295,9 @@ def outcomes(z: Variable, thresholds: Sequence[Threshold]) -> list[tuple[Array, 
             sum(places[j] <= places[k] if j < k else places[j] < places[k] for j in range(len(at)) if j != k)
             for k in range(len(at))
         ]
-        edges = list(jnp.sort(jnp.stack(d)))
-    return [
-        (p, tuple(jnp.asarray((j > r) == up) for r, up in zip(ranks, rising, strict=True)))
-        for j, p in enumerate(intervals(edges))
+        edges = tuple(jnp.sort(jnp.stack(d)))
+    return edges, [
+        tuple(jnp.asarray((j > r) == up) for r, up in zip(ranks, rising, strict=True)) for j in range(len(edges) + 1)
     ]
 
 

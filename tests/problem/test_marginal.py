@@ -324,6 +324,39 @@ def test_probabilities_keep_their_precision_in_both_tails() -> None:
             )
 
 
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_mean_moves_by_what_jumps_at_its_edges(count: int) -> None:
+    """Value, gradient and second derivative are those of the probabilities, differentiated one by one."""
+    with jax.enable_x64(True):
+        edges = jnp.asarray([-0.7, 0.2, 1.9][:count])
+        values = jnp.asarray([1.0, -2.5, 7.0, 0.3][: count + 1])
+
+        def plain(at: jax.Array) -> jax.Array:
+            cdf = jax.scipy.special.ndtr(at[:count])
+            p = jnp.concatenate([cdf[:1], cdf[1:] - cdf[:-1], 1 - cdf[-1:]])
+            return jnp.sum(p * jnp.exp(0.1 * at[count:]))
+
+        def mean(at: jax.Array) -> jax.Array:
+            return marginal.mean(tuple(at[:count]), tuple(jnp.exp(0.1 * at[count:])), True)
+
+        at = jnp.concatenate([edges, values])
+        np.testing.assert_allclose(mean(at), plain(at), rtol=1e-12)
+        np.testing.assert_allclose(jax.grad(mean)(at), jax.grad(plain)(at), rtol=1e-12)
+        np.testing.assert_allclose(jax.hessian(mean)(at), jax.hessian(plain)(at), rtol=1e-10, atol=1e-14)
+
+
+def test_a_mean_leaves_out_infinite_values_without_probability() -> None:
+    edges, values = (
+        (jnp.asarray(-jnp.inf), jnp.asarray(0.5)),
+        (jnp.asarray(jnp.inf), jnp.asarray(2.0), jnp.asarray(3.0)),
+    )
+    value, (by_edges, by_values) = jax.value_and_grad(marginal.mean, (0, 1))(edges, values, False)
+    p = stats.norm.cdf(0.5)
+    np.testing.assert_allclose(value, 2 * p + 3 * (1 - p), rtol=1e-6)
+    np.testing.assert_allclose(by_edges, [0.0, -stats.norm.pdf(0.5)], rtol=1e-6)
+    np.testing.assert_allclose(by_values, [0.0, p, 1 - p], rtol=1e-6)
+
+
 def test_what_has_no_probability_does_not_count() -> None:
     """A branch without density where the guide cannot be leaves value and gradient finite."""
     source = "x ~ Uniform(0, 1)\ny ~ Normal(0, 1)\nif x < 2 { factor y } else { factor log(relu(y - 50)) }\n"
