@@ -28,6 +28,7 @@ from ppl.problem.replays import Replays
 from ppl.runtime import batches, blocks, prefix
 from ppl.runtime.batches import Batch
 from ppl.runtime.densities import normal
+from ppl.runtime.once import once
 from ppl.runtime.point import Point
 from ppl.runtime.surface import log_density
 
@@ -173,7 +174,7 @@ class Problem(Replays):
             # Terms without a latent are computed in jax's default precision.
             return -jnp.mean(jax.vmap(one)(*draws, chosen)).astype(dtype)
 
-        jitted = jax.jit(loss)
+        jitted = jax.jit(once(loss))
         return lambda params, key, boundaries=None: jitted(params, key, self._prepared(params["loc"]), boundaries)
 
     def elbo_and_grad(
