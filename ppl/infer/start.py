@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 
 PRIOR_DRAWS = 512
 WIDTHS = (1.0, 0.1, 0.3, 0.03)  # initial scales of guides, in prior standard deviations, in turn
@@ -47,8 +48,9 @@ def start_draws(problem: HasPrior, key: jax.Array, starts: int) -> dict[str, jax
 
 def place_starts(base: Params, draws: Mapping[str, jax.Array], starts: int) -> tuple[Params, Params]:
     """As `starting_points`, from params of the guide and PRIOR_DRAWS + `starts` draws from the prior."""
-    spread = {name: _spread(u[:PRIOR_DRAWS]) for name, u in draws.items()}
-    places = {name: _places(u, starts) for name, u in draws.items()}
+    quarters = {name: _quarters(u[:PRIOR_DRAWS]) for name, u in draws.items()}
+    spread = {name: _spread(low, high) for name, (low, _, high) in quarters.items()}
+    places = {name: _places(u, quarters[name][1], starts) for name, u in draws.items()}
     params = {part: dict(sites) for part, sites in base.items()}
     params = jax.tree.map(lambda x: jnp.broadcast_to(x, (starts, *x.shape)), params)
     unit = jax.tree.map(jnp.ones_like, {part: dict(sites) for part, sites in base.items()})
@@ -62,9 +64,21 @@ def place_starts(base: Params, draws: Mapping[str, jax.Array], starts: int) -> t
     return params, unit
 
 
-def _places(u: jax.Array, starts: int) -> jax.Array:
-    median = jnp.median(u[:PRIOR_DRAWS], axis=0, keepdims=True)
-    return jnp.concatenate([median, u[PRIOR_DRAWS + 1 : PRIOR_DRAWS + starts]])
+def _quarters(u: jax.Array) -> tuple[jax.Array, ...]:
+    """The quartiles along axis 0 by linear interpolation, not numbers where a draw is none."""
+    ordered = lax.sort(u, dimension=0)  # not numbers come last
+    ordered = jnp.where(jnp.isnan(ordered[-1]), jnp.nan, ordered)
+
+    def at(place: float) -> jax.Array:
+        low = int(place)
+        high = min(low + 1, len(u) - 1)
+        return ordered[low] * (1 - (place - low)) + ordered[high] * (place - low)
+
+    return tuple(at(q * (len(u) - 1)) for q in (0.25, 0.5, 0.75))
+
+
+def _places(u: jax.Array, median: jax.Array, starts: int) -> jax.Array:
+    return jnp.concatenate([median[None], u[PRIOR_DRAWS + 1 : PRIOR_DRAWS + starts]])
 
 
 def _widths(spread: jax.Array, starts: int) -> jax.Array:
@@ -72,8 +86,7 @@ def _widths(spread: jax.Array, starts: int) -> jax.Array:
     return factor.reshape(-1, *[1] * spread.ndim) * spread
 
 
-def _spread(u: jax.Array) -> jax.Array:
+def _spread(low: jax.Array, high: jax.Array) -> jax.Array:
     """Standard deviation by the quartiles, so that a Cauchy has one; 1 for elements that never vary."""
-    low, high = jnp.quantile(u, jnp.asarray([0.25, 0.75]), axis=0)
     sd = (high - low) / 1.349
     return jnp.where((sd > 0) & jnp.isfinite(sd), sd, 1.0)
