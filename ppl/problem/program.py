@@ -45,6 +45,12 @@ from ppl.runtime.subsets import CHANCE, chances
 Values = Mapping[str, ArrayLike]
 
 
+def _held(x: np.ndarray) -> Array:
+    """`x` as jax has arrays, also where it traces: `jnp.asarray` compiles a function for each shape there."""
+    with jax.ensure_compile_time_eval():
+        return jax.device_put(x)
+
+
 def _precision(like: Mapping[str, ArrayLike]) -> jnp.dtype:
     """That of the real sites, or jax's default."""
     kinds = [jnp.result_type(x) for x in like.values() if jnp.issubdtype(jnp.result_type(x), jnp.floating)]
@@ -301,7 +307,8 @@ class BoundProgram:
         out: dict[str, Any] = {}
         for k, v in (self.data if given is None else given).items():
             x = v if isinstance(v, Array) else np.asarray(v)
-            out[k] = wrap(jnp.asarray(x, real) if x.dtype.kind == "f" else jnp.asarray(x))
+            x = x.astype(real) if x.dtype.kind == "f" else x
+            out[k] = wrap(x if isinstance(x, Array) else _held(x))
         return out
 
     def _taken(self, out: Mapping[str, Any]) -> dict[str, Array]:
