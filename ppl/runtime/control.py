@@ -148,7 +148,9 @@ def carry(
         new, out = body(state, *item)
         return jax.tree.map(lambda a, b: jnp.asarray(a).astype(b.dtype), new, state), out
 
-    return lax.scan(step, start, (indices(lo, extent), path, *rows))
+    # Two iterations a turn: XLA for CPUs copies a state of several numbers in each, which costs as much as they do.
+    turns = 2 if len(jax.tree.leaves(start)) > 1 else 1
+    return lax.scan(step, start, (indices(lo, extent), path, *rows), unroll=turns)
 
 
 def lag(
