@@ -26,6 +26,7 @@ from jax import Array, lax
 from jax.scipy import special
 from jax.typing import ArrayLike
 
+from ppl.runtime import functions as fn
 from ppl.runtime import samplers, surface
 from ppl.runtime.control import Guard
 from ppl.runtime.densities import Density, normal
@@ -121,7 +122,8 @@ def expectation(
     def over(rest: Sequence[Regions], found: tuple[Array, ...]) -> Array:
         if not rest:
             term = given(*(Guard(on, on) for on in found))
-            return jnp.sum(term.log_density if isinstance(term, Draw) else term)
+            # A whole number has no derivative that could be added up.
+            return fn.real(jnp.sum(term.log_density if isinstance(term, Draw) else term))
         (edges, choices), *inner = rest
         return mean(edges, tuple(over(inner, found + ons) for ons in choices), finite)
 

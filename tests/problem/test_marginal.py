@@ -170,6 +170,8 @@ PROGRAMS = {
         "s ~ Normal(0, 1)\nif s > 0.3 { b ~ Normal(1, 0.5) } else { b = 0 }\nobserve 0.8 ~ Normal(b, 0.6)\n",
         {"s": 0.1, "b": 0.5},
     ),
+    "whole numbers": ("x ~ Normal(0, 1)\nfactor if x > 0 then 1 else (if x > -0.5 then -2 else 0.5)\n", {"x": 0.2}),
+    "whole numbers alone": ("x ~ Normal(0, 1)\nfactor step(x) + 2 * sign(x - 0.3)\n", {"x": 0.2}),
     "noise": (
         "y ~ Normal(0, 1)\nnoise e ~ Exponential(exp(y))\nfactor if e < exp(-y) * 0.5 + 0.2 then 0.3 else 2 * y\n",
         {"y": 0.3},
