@@ -23,7 +23,8 @@ from jax.typing import ArrayLike
 
 from ppl.runtime import blocks
 from ppl.runtime.control import Outputs, by_value, widened
-from ppl.runtime.elements import element_p, places
+from ppl.runtime.elements import places
+from ppl.runtime.once import lean
 from ppl.runtime.surface import sides_of, value_of
 
 State = tuple[Any, ...]
@@ -166,13 +167,13 @@ def _prepared(
 def _split(closed: ClosedJaxpr, count: int) -> tuple[Callable[..., Any], Callable[..., Any]]:
     """A function of `count` arguments and an index, in two: ``fixed, rows = ahead(indices)``, what the index alone is
     needed for, for all indices at once, and ``then(fixed, row, arguments)``, the results."""
+    closed = lean(closed)
     jaxpr = closed.jaxpr
-    states, index = jaxpr.invars[:count], jaxpr.invars[count]
+    states, index, results = jaxpr.invars[:count], jaxpr.invars[count], jaxpr.outvars
     late = set(states)
     by_index = {index}
     early, rest = [], []
-    eqns, results = _without_twins(jaxpr)
-    for eqn in eqns:
+    for eqn in jaxpr.eqns:
         read = {v for v in eqn.invars if not isinstance(v, Literal)}
         if read & late:
             late.update(eqn.outvars)
@@ -205,29 +206,6 @@ def _split(closed: ClosedJaxpr, count: int) -> tuple[Callable[..., Any], Callabl
     return ahead, then
 
 
-def _without_twins(jaxpr: Any) -> tuple[list[Any], list[Any]]:
-    """The equations and results of a function, in which no element is read twice."""
-    read = _read(jaxpr.eqns, jaxpr.outvars)
-    known: dict[Any, Any] = {}
-    same: dict[Any, Any] = {}
-    out: list[Any] = []
-
-    def first(v: Any) -> Any:
-        return v if isinstance(v, Literal) else same.get(v, v)
-
-    for eqn in jaxpr.eqns:
-        if not any(v in read for v in eqn.outvars):
-            continue
-        eqn = eqn.replace(invars=[first(v) for v in eqn.invars])
-        if eqn.primitive is element_p and not any(isinstance(v, Literal) for v in eqn.invars):
-            made = known.setdefault((*eqn.invars, eqn.params["axis"]), eqn.outvars[0])
-            if made is not eqn.outvars[0]:
-                same[eqn.outvars[0]] = made
-                continue
-        out.append(eqn)
-    return out, [first(v) for v in jaxpr.outvars]
-
-
 def _cheap_again(early: Sequence[Any], wanted: set[Any], known: set[Any]) -> list[Any]:
     """Equations that are rather evaluated again than what they give is kept; `wanted` loses that."""
     made_by = {v: e for e in early for v in e.outvars}
@@ -255,9 +233,6 @@ def _cheap_again(early: Sequence[Any], wanted: set[Any], known: set[Any]) -> lis
 
 
 def _is_cheap(eqn: Any) -> bool:
-    inner = eqn.params.get("jaxpr")
-    if isinstance(inner, ClosedJaxpr):
-        return len(inner.jaxpr.eqns) <= FEW and all(map(_is_cheap, inner.jaxpr.eqns))
     return eqn.primitive.name in CHEAP and len(eqn.outvars) == 1
 
 

@@ -23,11 +23,11 @@ def once(fn: Callable[..., Any]) -> Callable[..., Any]:
     """`fn`, a function of arrays, with equal operations on equal values as one and without those that its result does
     not need."""
 
-    def lean(*args: Any) -> Any:
+    def merged(*args: Any) -> Any:
         closed, shape = jax.make_jaxpr(fn, return_shape=True)(*args)
-        return jax.tree.unflatten(jax.tree.structure(shape), jaxpr_as_fun(_lean(closed))(*jax.tree.leaves(args)))
+        return jax.tree.unflatten(jax.tree.structure(shape), jaxpr_as_fun(lean(closed))(*jax.tree.leaves(args)))
 
-    return lean
+    return merged
 
 
 class _Merging:
@@ -68,7 +68,8 @@ class _Merging:
         return [self.first(own(v)) for v in jaxpr.outvars]
 
 
-def _lean(closed: ClosedJaxpr) -> ClosedJaxpr:
+def lean(closed: ClosedJaxpr) -> ClosedJaxpr:
+    """As `once`, of a function that has been traced."""
     merging = _Merging()
     for eqn in closed.jaxpr.eqns:
         merging.add(eqn)
