@@ -11,6 +11,7 @@ None, are decided by their value.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -18,6 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
+from jax.extend.core import ClosedJaxpr, Jaxpr
 from jax.typing import ArrayLike, DTypeLike
 
 from ppl.runtime import functions as fn
@@ -26,6 +28,8 @@ from ppl.runtime.blocks import added as added  # emitted modules call it here
 from ppl.runtime.elements import places
 
 Path = Mapping[str, Array] | None
+
+SHORT = 32  # operations of an iteration, of which two make a turn of a loop
 
 
 class Guard(NamedTuple):
@@ -140,7 +144,8 @@ def carry(
     first = jnp.asarray(lo)
     row = jax.tree.map(lambda v: v[0] if extent > 0 else jnp.zeros(v.shape[1:], v.dtype), (path, *rows))
     start = jax.tree.map(jnp.asarray, init)
-    start = widened(start, jax.eval_shape(body, start, first, *row)[0])
+    traced, shapes = jax.make_jaxpr(body, return_shape=True)(start, first, *row)
+    start = widened(start, shapes[0])
     if extent <= 0:
         return start, _empty(lambda i, *p: body(start, i, *p)[1], *rows)
 
@@ -148,9 +153,18 @@ def carry(
         new, out = body(state, *item)
         return jax.tree.map(lambda a, b: jnp.asarray(a).astype(b.dtype), new, state), out
 
-    # Two iterations a turn: XLA for CPUs copies a state of several numbers in each, which costs as much as they do.
-    turns = 2 if len(jax.tree.leaves(start)) > 1 else 1
+    # Two iterations a turn: XLA for CPUs copies a state of several numbers in each, which costs as much as they do. Not
+    # of long iterations, of which the code would be twice as long, nor of loops around others, where it doubles again.
+    turns = 2 if len(jax.tree.leaves(start)) > 1 and _operations(traced.jaxpr) <= SHORT else 1
     return lax.scan(step, start, (indices(lo, extent), path, *rows), unroll=turns)
+
+
+def _operations(jaxpr: Jaxpr) -> float:
+    """How many operations a function takes, any number where it has loops or branches."""
+    inner = [(e.primitive.name, e.params.get("jaxpr")) for e in jaxpr.eqns]
+    if any(name in ("scan", "while", "cond") for name, _ in inner):
+        return math.inf
+    return sum(_operations(x.jaxpr) if isinstance(x, ClosedJaxpr) else 1 for _, x in inner)
 
 
 def lag(

@@ -95,7 +95,7 @@ def _needed(eqns: Sequence[JaxprEqn], results: Sequence[Any]) -> list[JaxprEqn]:
 def _key(eqn: JaxprEqn) -> Hashable | None:
     """Equal for equations with the same results; None where that cannot be told."""
     given = tuple((str(v.aval), np.asarray(v.val).tobytes()) if isinstance(v, Literal) else v for v in eqn.invars)
-    key = (eqn.primitive, given, tuple(sorted(eqn.params.items(), key=lambda item: item[0])))
+    key = (eqn.primitive, eqn.ctx, given, tuple(sorted(eqn.params.items(), key=lambda item: item[0])))
     try:
         hash(key)
     except TypeError:  # a parameter that has no hash

@@ -66,6 +66,17 @@ def test_large_inner_functions_stay_and_are_called_once():
     assert operations(once(lambda x: inner(x) + inner(x) * inner(-x)), X)["jit"] == 2
 
 
+def test_equal_operations_in_different_contexts_stay():
+    def fn(key):
+        with jax.threefry_partitionable(False):
+            before = jax.random.bits(key, (7,))
+        with jax.threefry_partitionable(True):
+            return before, jax.random.bits(key, (7,))
+
+    key = jax.random.key(0)
+    jax.tree.map(np.testing.assert_array_equal, once(fn)(key), fn(key))
+
+
 def test_effects_stay():
     seen: list[float] = []
 
