@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import ppl
+from ppl.problem import problem as problem_module
 from ppl.regions.optimize import OPTIMIZATIONS
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -192,6 +193,19 @@ def test_the_gradient_is_the_same_without(name: str, which: int) -> None:
     with jax.enable_x64(True):
         fast, plain = gradient(source, None), gradient(source, ())
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-9), fast, plain)
+
+
+@pytest.mark.parametrize("source", [CHANGE, THERMOSTAT, FEEDBACK])
+def test_the_gradient_is_the_same_without_merging(monkeypatch: pytest.MonkeyPatch, source: str) -> None:
+    def estimate() -> Any:
+        problem = ppl.compile(source).bind()
+        return problem.elbo_and_grad(samples=20)(problem.init_params(dtype=jnp.float64), jax.random.key(3))
+
+    with jax.enable_x64(True):
+        merged = estimate()
+        monkeypatch.setattr(problem_module, "once", lambda fn: fn)
+        plain = estimate()
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-9), merged, plain)
 
 
 def test_latents_that_the_state_brings_are_no_matter_of_modes() -> None:
